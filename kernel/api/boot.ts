@@ -1,0 +1,129 @@
+/**
+ * Boot: lays the kernel's state at the partition's base, turns the rest into untyped memory, and makes the initial
+ * thread that holds it all (manual chapter 9).
+ *
+ * partition: | kernel state | idle and queues per core | bootinfo | initial thread's objects | untyped … |
+ */
+import { CapType, Slot, setCap, slotAt } from '../model/cap';
+import { SchedContext, TCB, ThreadState } from '../model/objects';
+import {
+  IDLE_OFFSET,
+  LOCK_NODE_OFFSET,
+  STATE_HEADER,
+  STATE_PER_CORE,
+  SMP,
+  base,
+  cluster,
+  coreState,
+  irqSlot,
+  scratch,
+} from '../model/state';
+import { initLock } from '../smp/lock';
+import { insertNewCap } from '../object/derivation';
+import { BootInfo, InitialSlot, Limit, Rights, SizeBits } from './constants';
+
+const PAGE: usize = 4096;
+const LOCK_LINE: usize = 64;
+/** Longest period, and a full budget, for the initial thread: microseconds. */
+const FULL_BUDGET: u64 = 10000;
+
+@inline
+function alignUp(address: usize, bits: u32): usize {
+  const mask = ((<usize>1) << bits) - 1;
+  return (address + mask) & ~mask;
+}
+
+/**
+ * Boots the cluster. `size`: bytes of its partition, all zero, from the image's base. `cores`: its cores.
+ * `sharedBase` and `sharedSize`: memory shared with other clusters, given to the initial thread as device memory.
+ * `rootBits`: radix of the initial thread's CNode. Returns the bootinfo's address, or 0 if the partition is too small.
+ */
+export function boot(size: usize, cores: u32, sharedBase: usize, sharedSize: usize, rootBits: u32): usize {
+  const start = base();
+  const end = start + size;
+  const bootInfo = start + STATE_HEADER + <usize>cores * STATE_PER_CORE;
+  const tcb = alignUp(bootInfo + PAGE, SizeBits.TCB);
+  const sc = tcb + ((<usize>1) << SizeBits.TCB);
+  const buffer = alignUp(sc + ((<usize>1) << SizeBits.MinSchedContext), SizeBits.SmallPage);
+  const cnode = alignUp(buffer + PAGE, rootBits + SizeBits.Slot);
+  const free = cnode + ((<usize>1) << (rootBits + SizeBits.Slot));
+  if (free >= end || end < start) return 0;
+
+  cluster().cores = cores;
+  for (let core: u32 = 0; core < cores; core++) bootCore(core);
+  if (SMP) initLock(start + LOCK_LINE * 2);
+
+  const thread = changetype<TCB>(tcb);
+  const context = changetype<SchedContext>(sc);
+  context.core = 0;
+  context.budget = FULL_BUDGET;
+  context.period = FULL_BUDGET;
+  context.refillMax = 2;
+  context.tcb = thread;
+  thread.sc = context;
+  thread.priority = <u8>Limit.MaxPriority;
+  thread.mcp = <u8>Limit.MaxPriority;
+  thread.state = <u8>ThreadState.Running;
+  thread.ipcBuffer = buffer;
+  thread.pc = 0;
+
+  provide(cnode, InitialSlot.ThreadTCB, CapType.Thread, tcb, 0, 0, 0);
+  const root = provide(cnode, InitialSlot.CNode, CapType.CNode, cnode, <u8>rootBits, 0, 0);
+  root.guardSize = <u8>(64 - rootBits);
+  provide(cnode, InitialSlot.IRQControl, CapType.IRQControl, 0, 0, 0, 0);
+  const frameRights = <u8>(Rights.Read | Rights.Write);
+  const frame = provide(cnode, InitialSlot.IPCBuffer, CapType.Frame, buffer, SizeBits.SmallPage, frameRights, 0);
+  provide(cnode, InitialSlot.SchedContext, CapType.SchedContext, sc, SizeBits.MinSchedContext, 0, 0);
+  for (let core: u32 = 0; core < cores; core++) {
+    provide(cnode, InitialSlot.FirstSchedControl + core, CapType.SchedControl, core, 0, 0, 0);
+  }
+  insertNewCap(root, root, thread.ctable);
+  insertNewCap(frame, frame, thread.bufferSlot);
+
+  const untypedStart = <u32>InitialSlot.FirstSchedControl + cores;
+  let count = provideUntypeds(bootInfo, cnode, untypedStart, 0, free, end, false);
+  count = provideUntypeds(bootInfo, cnode, untypedStart, count, sharedBase, sharedBase + sharedSize, true);
+  store<u32>(bootInfo + BootInfo.EmptyStart, untypedStart + count);
+  store<u32>(bootInfo + BootInfo.EmptyEnd, (<u32>1) << rootBits);
+  store<u32>(bootInfo + BootInfo.UntypedStart, untypedStart);
+  store<u32>(bootInfo + BootInfo.UntypedCount, count);
+  store<u32>(bootInfo + BootInfo.InitialTCB, tcb);
+
+  coreState(0).current = thread;
+  return bootInfo;
+}
+
+function bootCore(core: u32): void {
+  const state = coreState(core);
+  const idle = changetype<TCB>(changetype<usize>(state) + IDLE_OFFSET);
+  idle.state = <u8>ThreadState.Idle;
+  idle.core = <u8>core;
+  state.idle = idle;
+  state.current = idle;
+  state.lockNode = changetype<usize>(state) + LOCK_NODE_OFFSET;
+}
+
+function provide(cnode: usize, index: u32, type: CapType, object: usize, bits: u32, rights: u8, badge: u64): Slot {
+  const slot = slotAt(cnode, index);
+  setCap(slot, type, object, <u8>bits, rights, badge);
+  slot.mdb = 3;
+  return slot;
+}
+
+/** Splits a range into the largest aligned powers of two, each an untyped capability. */
+function provideUntypeds(info: usize, cnode: usize, slots: u32, from: u32, start: usize, end: usize, device: bool): u32 {
+  let count = from;
+  let address = alignUp(start, SizeBits.MinUntyped);
+  while (count < <u32>Limit.BootUntypeds && end - address >= (<usize>1) << SizeBits.MinUntyped && address < end) {
+    let bits: u32 = address == 0 ? <u32>SizeBits.MaxUntyped : <u32>ctz(address);
+    while (((<u64>1) << bits) > <u64>(end - address) || bits > <u32>SizeBits.MaxUntyped) bits--;
+    provide(cnode, slots + count, CapType.Untyped, address, bits, device ? 1 : 0, 0);
+    const entry = info + BootInfo.Untypeds + (<usize>count << 3);
+    store<u32>(entry, address);
+    store<u16>(entry, <u16>bits, 4);
+    store<u16>(entry, device ? 1 : 0, 6);
+    count++;
+    address += (<usize>1) << bits;
+  }
+  return count;
+}

@@ -1,0 +1,74 @@
+/** How an invocation says why it failed: an error as the label of its reply, details in its message registers. */
+import { here } from '../model/state';
+import { TCB } from '../model/objects';
+import { setMR } from '../ipc/message';
+import { LookupFailure, SeL4Error } from './constants';
+
+export function invalidArgument(index: u32): SeL4Error {
+  here().errorWord0 = index;
+  return SeL4Error.InvalidArgument;
+}
+
+export function invalidCapability(index: u32): SeL4Error {
+  here().errorWord0 = index;
+  return SeL4Error.InvalidCapability;
+}
+
+export function rangeError(min: u64, max: u64): SeL4Error {
+  here().errorWord0 = min;
+  here().errorWord1 = max;
+  return SeL4Error.RangeError;
+}
+
+export function notEnoughMemory(bytesLeft: u64): SeL4Error {
+  here().errorWord0 = bytesLeft;
+  return SeL4Error.NotEnoughMemory;
+}
+
+/** A lookup failed; why is in the core's state. A depth out of range is an error of its own. */
+export function failedLookup(wasSource: bool): SeL4Error {
+  const core = here();
+  if (core.lookupFailure == LookupFailure.None) return rangeError(core.lookupWord0, core.lookupWord1);
+  core.errorWord0 = wasSource ? 1 : 0;
+  return SeL4Error.FailedLookup;
+}
+
+/** A slot was found, but no capability of use in it; `bitsLeft` as in a missing-capability failure. */
+export function missingCapability(wasSource: bool, bitsLeft: u64): SeL4Error {
+  const core = here();
+  core.lookupFailure = LookupFailure.MissingCapability;
+  core.lookupWord0 = bitsLeft;
+  core.errorWord0 = wasSource ? 1 : 0;
+  return SeL4Error.FailedLookup;
+}
+
+/** Writes the error's details into the caller's message registers; returns their number. */
+export function setErrorMessage(thread: TCB, error: SeL4Error): u32 {
+  const core = here();
+  switch (<i32>error) {
+    case SeL4Error.InvalidArgument:
+    case SeL4Error.InvalidCapability:
+    case SeL4Error.NotEnoughMemory:
+      return setMR(thread, 0, core.errorWord0);
+    case SeL4Error.RangeError:
+      setMR(thread, 0, core.errorWord0);
+      return setMR(thread, 1, core.errorWord1);
+    case SeL4Error.FailedLookup:
+      setMR(thread, 0, core.errorWord0);
+      setMR(thread, 1, core.lookupFailure);
+      switch (<i32>core.lookupFailure) {
+        case LookupFailure.MissingCapability:
+          return setMR(thread, 2, core.lookupWord0);
+        case LookupFailure.DepthMismatch:
+          setMR(thread, 2, core.lookupWord0);
+          return setMR(thread, 3, core.lookupWord1);
+        case LookupFailure.GuardMismatch:
+          setMR(thread, 2, core.lookupWord0);
+          return setMR(thread, 3, core.lookupWord1);
+        default:
+          return 2;
+      }
+    default:
+      return 0;
+  }
+}

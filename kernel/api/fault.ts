@@ -1,0 +1,75 @@
+/** Faults (manual section 6.2): a message to the thread's fault handler, which the thread waits to be answered. */
+import { CapType, isNull } from '../model/cap';
+import { Endpoint, TCB, ThreadState } from '../model/objects';
+import { here } from '../model/state';
+import { sendIPC } from '../object/endpoint';
+import { setThreadState } from '../scheduler/schedule';
+import { messageLabel, setMR } from '../ipc/message';
+import { FaultType, LookupFailure, Rights } from './constants';
+
+/** The capability at `cptr` could not be found or is not of use; `inReceive` says in which phase. */
+export function capFault(thread: TCB, cptr: u64, inReceive: bool): void {
+  const core = here();
+  thread.faultAddress = cptr;
+  thread.faultInReceive = inReceive ? 1 : 0;
+  thread.lookupFailure = core.lookupFailure;
+  thread.lookupWord0 = core.lookupWord0;
+  thread.lookupWord1 = core.lookupWord1;
+  handleFault(thread, FaultType.CapFault);
+}
+
+/** The thread's program did what it cannot go on from. `number` and `code` are the engine's. */
+export function userException(thread: TCB, number: u64, code: u64): void {
+  thread.faultNumber = number;
+  thread.lookupWord0 = code;
+  handleFault(thread, FaultType.UserException);
+}
+
+function handleFault(thread: TCB, fault: FaultType): void {
+  const handler = thread.faultHandler;
+  // Should the thread ever go on, it goes on with the system call that it was at.
+  thread.redo = 1;
+  const able =
+    handler.type == CapType.Endpoint &&
+    (handler.rights & (<u8>Rights.Write)) != 0 &&
+    (handler.rights & (<u8>(Rights.Grant | Rights.GrantReply))) != 0;
+  if (!able) {
+    setThreadState(thread, ThreadState.Inactive);
+    return;
+  }
+  thread.fault = fault;
+  const endpoint = changetype<Endpoint>(handler.object);
+  sendIPC(true, false, handler.badge, handler.rights, !isNull(thread.sc), thread, endpoint);
+}
+
+/** Writes the message of `sender`'s fault into `receiver`'s message registers; returns its length. */
+export function setFaultMessage(sender: TCB, receiver: TCB): u32 {
+  if (sender.fault == FaultType.UserException) {
+    setMR(receiver, 0, sender.pc);
+    setMR(receiver, 1, 0);
+    setMR(receiver, 2, sender.faultNumber);
+    return setMR(receiver, 3, sender.lookupWord0);
+  }
+  setMR(receiver, 0, sender.pc);
+  setMR(receiver, 1, sender.faultAddress);
+  setMR(receiver, 2, sender.faultInReceive);
+  setMR(receiver, 3, sender.lookupFailure);
+  switch (<i32>sender.lookupFailure) {
+    case LookupFailure.MissingCapability:
+      return setMR(receiver, 4, sender.lookupWord0);
+    case LookupFailure.DepthMismatch:
+      setMR(receiver, 4, sender.lookupWord0);
+      return setMR(receiver, 5, sender.lookupWord1);
+    case LookupFailure.GuardMismatch:
+      setMR(receiver, 4, sender.lookupWord0);
+      setMR(receiver, 5, sender.lookupWord1);
+      return setMR(receiver, 6, 0);
+    default:
+      return 4;
+  }
+}
+
+/** Whether the handler's reply lets the thread go on: always after a capability fault, else on label 0. */
+export function handleFaultReply(receiver: TCB, sender: TCB): bool {
+  return receiver.fault == FaultType.CapFault || messageLabel(sender.msgInfo) == 0;
+}

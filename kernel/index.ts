@@ -1,0 +1,139 @@
+/**
+ * The kernel's entry points. Each is called by the core's loop on behalf of the current thread, whose message stands
+ * in its register file and IPC buffer, and returns the program handle of the thread that is current then: the engine
+ * goes on with that one.
+ *
+ * What must hold at every return: the current thread is the highest that may run, it is in no queue, and the lock is
+ * free.
+ */
+import { SMP, here } from './model/state';
+import { handleInvocation, handleRecv } from './api/syscall';
+import { userException } from './api/fault';
+import { handleInterrupt } from './object/interrupt';
+import { yieldTo } from './object/tcb';
+import { rescheduleRequired, schedule } from './scheduler/schedule';
+import { acquire, release } from './smp/lock';
+import { fastCall } from './fastpath/call';
+import { fastReplyRecv } from './fastpath/reply-recv';
+import { TCB } from './model/objects';
+
+export { boot } from './api/boot';
+
+/** Enters the kernel; false if the calling thread was stopped meanwhile, so that its call must not be done. */
+@inline
+function enter(): bool {
+  if (!SMP) return true;
+  const core = here();
+  acquire(core);
+  if (core.stalled == 0) return true;
+  core.stalled = 0;
+  rescheduleRequired();
+  return false;
+}
+
+@inline
+function leave(): u32 {
+  schedule();
+  return leaveFast();
+}
+
+@inline
+function leaveFast(): u32 {
+  const core = here();
+  const program = core.current.program;
+  if (SMP) release(core);
+  return program;
+}
+
+export function call(cptr: u32): u32 {
+  if (enter()) {
+    if (fastCall(cptr)) return leaveFast();
+    handleInvocation(here().current, cptr, true, true, true);
+  }
+  return leave();
+}
+
+export function replyRecv(cptr: u32, reply: u32): u32 {
+  if (enter()) {
+    if (fastReplyRecv(cptr, reply)) return leaveFast();
+    const thread = here().current;
+    handleInvocation(thread, reply, false, false, true);
+    handleRecv(thread, cptr, true, true, reply);
+  }
+  return leave();
+}
+
+export function send(cptr: u32): u32 {
+  if (enter()) handleInvocation(here().current, cptr, false, true, false);
+  return leave();
+}
+
+export function nbSend(cptr: u32): u32 {
+  if (enter()) handleInvocation(here().current, cptr, false, false, false);
+  return leave();
+}
+
+export function recv(cptr: u32, reply: u32): u32 {
+  if (enter()) handleRecv(here().current, cptr, true, true, reply);
+  return leave();
+}
+
+export function nbRecv(cptr: u32, reply: u32): u32 {
+  if (enter()) handleRecv(here().current, cptr, false, true, reply);
+  return leave();
+}
+
+export function wait(cptr: u32): u32 {
+  if (enter()) handleRecv(here().current, cptr, true, false, 0);
+  return leave();
+}
+
+export function nbWait(cptr: u32): u32 {
+  if (enter()) handleRecv(here().current, cptr, false, false, 0);
+  return leave();
+}
+
+/** As `seL4_Signal`: a send of an empty message. */
+export function signal(cptr: u32): u32 {
+  if (enter()) {
+    const thread = here().current;
+    thread.msgInfo = 0;
+    handleInvocation(thread, cptr, false, true, false);
+  }
+  return leave();
+}
+
+/** `seL4_Yield`; the name is a reserved word in the languages that call it. */
+export function yieldCore(): u32 {
+  if (enter()) yieldTo(here().current);
+  return leave();
+}
+
+/** The current thread's program failed; `number` and `code` are the engine's own. */
+export function fault(number: u32, code: u32): u32 {
+  if (enter()) userException(here().current, number, code);
+  return leave();
+}
+
+/** An interrupt has come to this core. */
+export function interrupt(irq: u32): u32 {
+  enter();
+  handleInterrupt(irq);
+  return leave();
+}
+
+/**
+ * Tells the scheduler which thread's interrupted handler is on top of this core's stack and waits (by its TCB's
+ * address, or 0 for none), and chooses anew. See `CoreState.floor`.
+ */
+export function setFloor(tcb: usize): u32 {
+  enter();
+  here().floor = changetype<TCB>(tcb);
+  rescheduleRequired();
+  return leave();
+}
+
+/** Physical address of the TCB that is current on this core: for the engine, which serves as its processor. */
+export function currentTCB(): usize {
+  return changetype<usize>(here().current);
+}

@@ -1,0 +1,157 @@
+/**
+ * The kernel's objects, as they lie in physical memory. They are made by retyping untyped memory and by nothing
+ * else; fresh memory is zero, and all zero is the initial state of every object here.
+ */
+import { Slot } from './cap';
+
+export const enum ThreadState {
+  Inactive = 0,
+  Running = 1,
+  BlockedOnReceive = 2,
+  BlockedOnSend = 3,
+  BlockedOnReply = 4,
+  BlockedOnNotification = 5,
+  Idle = 6,
+}
+
+/**
+ * A thread. Its first cache line is its register file, which the engine reads and writes as a processor would.
+ * The second holds all else that a fastpath needs: those two lines are all that an IPC touches of a thread.
+ */
+@unmanaged
+export class TCB {
+  // Line 0: the register file. Offsets are `Register` in api/constants.ts.
+  badge: u64;
+  msgInfo: u64;
+  mr0: u64;
+  mr1: u64;
+  mr2: u64;
+  mr3: u64;
+  pc: u32;
+  redo: u32;
+  program: u32;
+  ipcBuffer: usize;
+
+  // Line 1: the capability space's root (a slot of 32 bytes), and the thread's state.
+  ctable0: u64;
+  ctable1: u64;
+  ctable2: u64;
+  ctable3: u64;
+  state: u8;
+  priority: u8;
+  /** The core whose kernel instance runs the thread. */
+  core: u8;
+  queued: u8;
+  sc: SchedContext;
+  /** While blocked on receive: the reply object offered; while blocked on reply: the one that will answer. */
+  reply: Reply;
+  /** While blocked: the endpoint or notification in whose queue the thread is. */
+  blockedOn: usize;
+  endpointNext: TCB;
+  endpointPrev: TCB;
+  /** Not 0 while a fault of the thread awaits its reply: a `FaultType`. */
+  fault: u32;
+  boundNotification: Notification;
+
+  // Line 2: what only slow paths need.
+  queueNext: TCB;
+  queuePrev: TCB;
+  /** While blocked on send: what the sending capability carried. */
+  sendBadge: u64;
+  sendRights: u8;
+  sendIsCall: u8;
+  mcp: u8;
+  faultInReceive: u8;
+  lookupFailure: u32;
+  faultAddress: u64;
+  lookupWord0: u64;
+  lookupWord1: u64;
+  faultNumber: u64;
+
+  // Line 3: the remaining capabilities. Offsets are the constants below.
+
+  @inline get ctable(): Slot {
+    return changetype<Slot>(changetype<usize>(this) + TCB_CTABLE);
+  }
+  @inline get bufferSlot(): Slot {
+    return changetype<Slot>(changetype<usize>(this) + TCB_SLOTS);
+  }
+  @inline get faultHandler(): Slot {
+    return changetype<Slot>(changetype<usize>(this) + TCB_SLOTS + 32);
+  }
+  @inline get timeoutHandler(): Slot {
+    return changetype<Slot>(changetype<usize>(this) + TCB_SLOTS + 64);
+  }
+}
+const TCB_CTABLE: usize = 64;
+const TCB_SLOTS: usize = 192;
+
+/** Capability slots inside a TCB: the root of its capability space, buffer, fault and timeout handler. */
+export const TCB_SLOT_COUNT: u32 = 4;
+
+@inline
+export function tcbSlot(tcb: usize, index: u32): Slot {
+  return index == 0
+    ? changetype<Slot>(tcb + TCB_CTABLE)
+    : changetype<Slot>(tcb + TCB_SLOTS + (<usize>(index - 1) << 5));
+}
+
+export const enum EndpointState {
+  Idle = 0,
+  Send = 1,
+  Receive = 2,
+}
+
+/** An endpoint: threads that wait to send, or threads that wait to receive, by priority (16 bytes). */
+@unmanaged
+export class Endpoint {
+  head: TCB;
+  tail: TCB;
+  state: u32;
+}
+
+export const enum NotificationState {
+  Idle = 0,
+  Waiting = 1,
+  Active = 2,
+}
+
+/** A notification: a word of flags, or the threads that wait for it (64 bytes). Its queue is an endpoint's. */
+@unmanaged
+export class Notification {
+  head: TCB;
+  tail: TCB;
+  state: u32;
+  bound: TCB;
+  badge: u64;
+  sc: SchedContext;
+}
+
+/**
+ * A reply object (32 bytes): the caller that waits for it. Where the caller's scheduling context went along with
+ * the call, the objects of one chain of calls are linked: `prev` leads to the call before, `next` to the call
+ * after, and the last call's `next` is empty while `sc` is the context whose `reply` it is.
+ */
+@unmanaged
+export class Reply {
+  caller: TCB;
+  prev: Reply;
+  next: Reply;
+  sc: SchedContext;
+}
+
+/** A scheduling context (128 bytes or more): the right to run on a core. Budgets are kept, not yet enforced. */
+@unmanaged
+export class SchedContext {
+  tcb: TCB;
+  /** The last call along which the context was donated. */
+  reply: Reply;
+  notification: Notification;
+  core: u32;
+  /** Not 0 once SchedControl has configured it. */
+  refillMax: u32;
+  budget: u64;
+  period: u64;
+  badge: u64;
+  consumed: u64;
+}

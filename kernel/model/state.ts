@@ -1,0 +1,147 @@
+/**
+ * The kernel's own state: at the image's base, and nowhere else. Wasm globals are per instance, and a cluster's
+ * cores are separate instances over one memory, so no module of the kernel has a mutable variable.
+ *
+ * base          the cluster's state: the lock, then interrupts
+ * base + 8 KiB  one `CoreState` for each core, 4 KiB apart
+ */
+import { Limit } from '../api/constants';
+import { Slot } from './cap';
+import { TCB } from './objects';
+
+/** Physical address of the cluster's partition. */
+@external('machine', 'base')
+declare const BASE: usize;
+/** This core's number within its cluster. */
+@external('machine', 'core')
+declare const CORE: u32;
+
+/** The build for clusters of several cores; the compiler drops what the other build does not need. */
+export const SMP: bool = ATOLL_SMP != 0;
+
+const IRQ_SLOTS: usize = 2048;
+const IRQ_STATES: usize = IRQ_SLOTS + (<usize>Limit.Interrupts << 5);
+const CORES: usize = 8192;
+const CORE_SIZE: usize = 4096;
+
+@unmanaged
+export class ClusterState {
+  /** Tail of the big lock's queue (smp/lock.ts), alone in its line. */
+  lockTail: usize;
+  unused0: u32;
+  unused1: u64;
+  unused2: u64;
+  unused3: u64;
+  unused4: u64;
+  unused5: u64;
+  unused6: u64;
+  unused7: u64;
+  cores: u32;
+}
+
+@unmanaged
+export class ReadyQueue {
+  head: TCB;
+  tail: TCB;
+}
+
+/** What one core's kernel instance works on. The first line is all that the fastpaths touch. */
+@unmanaged
+export class CoreState {
+  current: TCB;
+  /** `RESUME_CURRENT`, `CHOOSE_NEW`, or the thread to switch to. */
+  action: usize;
+  /**
+   * The thread whose interrupted handler is on top of the core's one stack while it waits, or null: none of its
+   * priority or below may start on top of it (Baker's stack resource policy, 1991), or a chain of calls between
+   * cores could wait for a handler buried under its own caller.
+   */
+  floor: TCB;
+  /** Not 0: another core took the running thread away; what it next asks for is not done but asked for again. */
+  stalled: u32;
+  ready0: u64;
+  ready1: u64;
+  ready2: u64;
+  ready3: u64;
+  idle: TCB;
+  /** This core's node in the big lock's queue, and the lookup failure and error words of the running call. */
+  lockNode: usize;
+  lockPredecessor: usize;
+  lookupFailure: u32;
+  /** Message registers that a successful invocation returns. */
+  resultLength: u32;
+  lookupWord0: u64;
+  lookupWord1: u64;
+  errorWord0: u64;
+  errorWord1: u64;
+  /** The slots of the running call's extra capabilities. */
+  extra0: Slot;
+  extra1: Slot;
+  extra2: Slot;
+}
+
+export const RESUME_CURRENT: usize = 0;
+export const CHOOSE_NEW: usize = 1;
+
+const CORE_QUEUES: usize = 512;
+const CORE_IDLE: usize = CORE_QUEUES + (<usize>Limit.Priorities << 3);
+const CORE_SCRATCH: usize = CORE_IDLE + 1024;
+const CORE_LOCK_NODE: usize = 256;
+
+@inline
+export function cluster(): ClusterState {
+  return changetype<ClusterState>(BASE);
+}
+
+@inline
+export function base(): usize {
+  return BASE;
+}
+
+@inline
+export function thisCore(): u32 {
+  return SMP ? CORE : 0;
+}
+
+@inline
+export function coreState(core: u32): CoreState {
+  return changetype<CoreState>(BASE + CORES + <usize>core * CORE_SIZE);
+}
+
+/** The state of the core that runs this instance. */
+@inline
+export function here(): CoreState {
+  return SMP ? coreState(CORE) : changetype<CoreState>(BASE + CORES);
+}
+
+@inline
+export function readyQueue(core: u32, priority: u8): ReadyQueue {
+  return changetype<ReadyQueue>(changetype<usize>(coreState(core)) + CORE_QUEUES + (<usize>priority << 3));
+}
+
+/** The slot that holds the notification of an interrupt line. */
+@inline
+export function irqSlot(irq: u32): Slot {
+  return changetype<Slot>(BASE + IRQ_SLOTS + (<usize>irq << 5));
+}
+
+@inline
+export function irqIsIssued(irq: u32): bool {
+  return load<u8>(BASE + IRQ_STATES + irq) != 0;
+}
+
+@inline
+export function setIrqIssued(irq: u32, issued: bool): void {
+  store<u8>(BASE + IRQ_STATES + irq, issued ? 1 : 0);
+}
+
+/** A scratch slot of this core: outside the derivation tree, valid during one kernel entry. */
+@inline
+export function scratch(index: u32): Slot {
+  return changetype<Slot>(changetype<usize>(here()) + CORE_SCRATCH + (<usize>index << 5));
+}
+
+export const STATE_HEADER: usize = CORES;
+export const STATE_PER_CORE: usize = CORE_SIZE;
+export const IDLE_OFFSET: usize = CORE_IDLE;
+export const LOCK_NODE_OFFSET: usize = CORE_LOCK_NODE;

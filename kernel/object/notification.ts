@@ -1,0 +1,106 @@
+/** Notifications (manual chapter 5): a word of flags that signals set, waits read and clear, and threads wait for. */
+import { Endpoint, Notification, NotificationState, SchedContext, TCB, ThreadState } from '../model/objects';
+import { Slot, isNull, none } from '../model/cap';
+import { possibleSwitchTo, rescheduleRequired, setThreadState } from '../scheduler/schedule';
+import { cancelIPC, queueAppend, queueRemove } from './endpoint';
+import { maybeDonateContext, maybeReturnContext } from './schedcontext';
+
+/** A notification's queue is laid out as an endpoint's. */
+@inline
+function queueOf(notification: Notification): Endpoint {
+  return changetype<Endpoint>(notification);
+}
+
+export function sendSignal(notification: Notification, badge: u64): void {
+  switch (<i32>notification.state) {
+    case NotificationState.Idle: {
+      const bound = notification.bound;
+      if (!isNull(bound) && bound.state == ThreadState.BlockedOnReceive) {
+        cancelIPC(bound);
+        bound.redo = 0;
+        deliver(notification, bound, badge);
+      } else {
+        notification.badge = badge;
+        notification.state = NotificationState.Active;
+      }
+      break;
+    }
+    case NotificationState.Waiting: {
+      const waiting = notification.head;
+      queueRemove(queueOf(notification), waiting);
+      deliver(notification, waiting, badge);
+      break;
+    }
+    case NotificationState.Active:
+      notification.badge |= badge;
+      break;
+  }
+}
+
+function deliver(notification: Notification, tcb: TCB, badge: u64): void {
+  tcb.badge = badge;
+  maybeDonateContext(tcb, notification);
+  setThreadState(tcb, ThreadState.Running);
+  possibleSwitchTo(tcb);
+}
+
+export function receiveSignal(thread: TCB, cap: Slot, blocking: bool): void {
+  const notification = changetype<Notification>(cap.object);
+  if (notification.state == NotificationState.Active) {
+    completeSignal(notification, thread);
+  } else if (blocking) {
+    thread.blockedOn = changetype<usize>(notification);
+    maybeReturnContext(notification, thread);
+    setThreadState(thread, ThreadState.BlockedOnNotification);
+    notification.state = NotificationState.Waiting;
+    queueAppend(queueOf(notification), thread);
+  } else {
+    thread.badge = 0;
+  }
+}
+
+/** Takes what was signalled; the notification must be active. */
+export function completeSignal(notification: Notification, tcb: TCB): void {
+  tcb.badge = notification.badge;
+  notification.state = NotificationState.Idle;
+  notification.badge = 0;
+  maybeDonateContext(tcb, notification);
+}
+
+export function cancelSignal(tcb: TCB, notification: Notification): void {
+  queueRemove(queueOf(notification), tcb);
+}
+
+/** The notification is no more: whoever waits makes the call again and finds that out. */
+export function cancelAllSignals(notification: Notification): void {
+  if (notification.state != NotificationState.Waiting) return;
+  while (!isNull(notification.head)) {
+    const thread = notification.head;
+    queueRemove(queueOf(notification), thread);
+    thread.redo = 1;
+    setThreadState(thread, ThreadState.Running);
+    possibleSwitchTo(thread);
+  }
+  rescheduleRequired();
+}
+
+export function bindNotification(tcb: TCB, notification: Notification): void {
+  notification.bound = tcb;
+  tcb.boundNotification = notification;
+}
+
+export function unbindNotification(tcb: TCB): void {
+  const notification = tcb.boundNotification;
+  if (isNull(notification)) return;
+  notification.bound = none<TCB>();
+  tcb.boundNotification = none<Notification>();
+}
+
+export function unbindMaybeNotification(notification: Notification): void {
+  if (!isNull(notification.bound)) unbindNotification(notification.bound);
+}
+
+export function bindContext(notification: Notification, sc: SchedContext): void {
+  notification.sc = sc;
+  sc.notification = notification;
+}

@@ -1,0 +1,79 @@
+/**
+ * Ready queues: one for each core and priority, first in, first out, and a bitmap of those that are not empty.
+ * What must hold: a thread is in the queue of its core and priority exactly when it could run and does not; the
+ * current thread is in none; a priority's bit is set exactly when its queue is not empty.
+ */
+import { TCB } from '../model/objects';
+import { isNull, none } from '../model/cap';
+import { CoreState, coreState, readyQueue } from '../model/state';
+
+const READY_OFFSET: usize = offsetof<CoreState>('ready0');
+
+@inline
+function readyWord(core: u32, priority: u8): usize {
+  return changetype<usize>(coreState(core)) + READY_OFFSET + ((<usize>priority >> 6) << 3);
+}
+
+/** Puts a thread at the head of its queue: it was about to run, or runs next among its equals. */
+export function enqueueHead(tcb: TCB): void {
+  if (tcb.queued) return;
+  const queue = readyQueue(tcb.core, tcb.priority);
+  const head = queue.head;
+  tcb.queuePrev = none<TCB>();
+  tcb.queueNext = head;
+  if (isNull(head)) {
+    queue.tail = tcb;
+    setReady(tcb);
+  } else {
+    head.queuePrev = tcb;
+  }
+  queue.head = tcb;
+  tcb.queued = 1;
+}
+
+/** Puts a thread at the tail of its queue. */
+export function enqueueTail(tcb: TCB): void {
+  if (tcb.queued) return;
+  const queue = readyQueue(tcb.core, tcb.priority);
+  const tail = queue.tail;
+  tcb.queueNext = none<TCB>();
+  tcb.queuePrev = tail;
+  if (isNull(queue.head)) {
+    tcb.queuePrev = none<TCB>();
+    queue.head = tcb;
+    setReady(tcb);
+  } else {
+    tail.queueNext = tcb;
+  }
+  queue.tail = tcb;
+  tcb.queued = 1;
+}
+
+export function dequeue(tcb: TCB): void {
+  if (!tcb.queued) return;
+  const queue = readyQueue(tcb.core, tcb.priority);
+  if (isNull(tcb.queuePrev)) queue.head = tcb.queueNext;
+  else tcb.queuePrev.queueNext = tcb.queueNext;
+  if (isNull(tcb.queueNext)) queue.tail = tcb.queuePrev;
+  else tcb.queueNext.queuePrev = tcb.queuePrev;
+  if (isNull(queue.head)) {
+    const word = readyWord(tcb.core, tcb.priority);
+    store<u64>(word, load<u64>(word) & ~((<u64>1) << (tcb.priority & 63)));
+  }
+  tcb.queued = 0;
+}
+
+function setReady(tcb: TCB): void {
+  const word = readyWord(tcb.core, tcb.priority);
+  store<u64>(word, load<u64>(word) | ((<u64>1) << (tcb.priority & 63)));
+}
+
+/** The highest priority with a ready thread on the core, or -1. */
+@inline
+export function highestReady(core: CoreState): i32 {
+  if (core.ready3 != 0) return 255 - <i32>clz(core.ready3);
+  if (core.ready2 != 0) return 191 - <i32>clz(core.ready2);
+  if (core.ready1 != 0) return 127 - <i32>clz(core.ready1);
+  if (core.ready0 != 0) return 63 - <i32>clz(core.ready0);
+  return -1;
+}

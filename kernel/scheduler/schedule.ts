@@ -1,0 +1,125 @@
+/** Who runs: the highest priority that is ready, first come, first served among equals (manual section 6.1.3). */
+import { SchedContext, TCB, ThreadState } from '../model/objects';
+import { isNull } from '../model/cap';
+import { CHOOSE_NEW, CoreState, RESUME_CURRENT, SMP, coreState, here, readyQueue, thisCore } from '../model/state';
+import { dequeue, enqueueHead, enqueueTail, highestReady } from './queue';
+import { sendIPI } from '../smp/machine';
+
+@inline
+export function isRunnable(tcb: TCB): bool {
+  return tcb.state == ThreadState.Running;
+}
+
+/** Whether a scheduling context gives its thread time: SchedControl has configured it. */
+@inline
+export function isActive(sc: SchedContext): bool {
+  return !isNull(sc) && sc.refillMax != 0;
+}
+
+@inline
+export function isSchedulable(tcb: TCB): bool {
+  return isRunnable(tcb) && isActive(tcb.sc);
+}
+
+@inline
+export function isCurrent(tcb: TCB): bool {
+  return changetype<usize>(here().current) == changetype<usize>(tcb);
+}
+
+/** Sets a thread's state; when the current thread can no longer run, another is chosen on the way out. */
+export function setThreadState(tcb: TCB, state: ThreadState): void {
+  tcb.state = <u8>state;
+  if (isCurrent(tcb) && here().action == RESUME_CURRENT && !isSchedulable(tcb)) rescheduleRequired();
+}
+
+/** Has the next thread chosen anew when the kernel is left. */
+export function rescheduleRequired(): void {
+  const core = here();
+  if (core.action != RESUME_CURRENT && core.action != CHOOSE_NEW) {
+    const candidate = changetype<TCB>(core.action);
+    if (isSchedulable(candidate)) enqueueHead(candidate);
+  }
+  core.action = CHOOSE_NEW;
+}
+
+/** Lets a thread that has just become runnable compete: at once on this core, by an interrupt on another. */
+export function possibleSwitchTo(tcb: TCB): void {
+  if (!isSchedulable(tcb)) return;
+  if (SMP && tcb.core != thisCore()) {
+    enqueueHead(tcb);
+    wakeCore(tcb);
+  } else if (isCurrent(tcb)) {
+    return;
+  } else if (here().action != RESUME_CURRENT) {
+    rescheduleRequired();
+    enqueueHead(tcb);
+  } else {
+    here().action = changetype<usize>(tcb);
+  }
+}
+
+function wakeCore(tcb: TCB): void {
+  const current = coreState(tcb.core).current;
+  if (current.state == ThreadState.Idle || tcb.priority > current.priority) sendIPI(tcb.core);
+}
+
+/**
+ * Takes a thread out of whatever queue it could be chosen from. A thread that runs on another core at this moment
+ * cannot be cut short there: its core is left idle and told so (`CoreState.stalled`).
+ */
+export function removeFromScheduling(tcb: TCB): void {
+  dequeue(tcb);
+  const core = here();
+  if (core.action == changetype<usize>(tcb)) core.action = CHOOSE_NEW;
+  if (SMP && tcb.core != thisCore()) {
+    const other = coreState(tcb.core);
+    if (changetype<usize>(other.current) == changetype<usize>(tcb)) {
+      other.current = other.idle;
+      other.stalled = 1;
+      sendIPI(tcb.core);
+    }
+  }
+}
+
+/** Decides which thread this core runs when it leaves the kernel. */
+export function schedule(): void {
+  const core = here();
+  const action = core.action;
+  if (action == RESUME_CURRENT) return;
+  const current = core.current;
+  const wasRunnable = isSchedulable(current);
+  if (wasRunnable) enqueueHead(current);
+  if (action == CHOOSE_NEW) {
+    chooseThread(core);
+  } else {
+    const candidate = changetype<TCB>(action);
+    if (wasRunnable && candidate.priority == current.priority) {
+      enqueueTail(candidate);
+      chooseThread(core);
+    } else if (<i32>candidate.priority < highestReady(core) || !mayStart(core, candidate)) {
+      enqueueHead(candidate);
+      chooseThread(core);
+    } else {
+      core.current = candidate;
+    }
+  }
+  core.action = RESUME_CURRENT;
+}
+
+@inline
+function mayStart(core: CoreState, tcb: TCB): bool {
+  const floor = core.floor;
+  return isNull(floor) || tcb.priority > floor.priority || changetype<usize>(tcb) == changetype<usize>(floor);
+}
+
+function chooseThread(core: CoreState): void {
+  let next = core.idle;
+  const priority = highestReady(core);
+  if (priority >= 0) {
+    const head = readyQueue(thisCore(), <u8>priority).head;
+    if (mayStart(core, head)) next = head;
+    else if (core.floor.queued) next = core.floor;
+  }
+  dequeue(next);
+  core.current = next;
+}

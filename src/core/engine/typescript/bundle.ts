@@ -1,0 +1,194 @@
+/**
+ * Bundles: what the main thread makes of a program's file and its imports, and what a core evaluates.
+ *
+ * Nothing here runs a program. What must hold of a bundle's code, because the compartments rely on it: esbuild
+ * printed all of it from its syntax tree, with no native asynchronous function and no `import()` in it. A program
+ * therefore has no way to come by a promise, and its code runs only while one of its handlers is entered.
+ */
+import { SourceMap, type SourceMapPayload } from 'node:module';
+import { relative, resolve } from 'node:path';
+import { build, stop, type BuildFailure, type Message, type Plugin } from 'esbuild';
+import { ProgramError } from './program-error.js';
+
+/** One program, ready to be evaluated. Plain data: it is posted to a core's worker thread. */
+export interface Bundle {
+  /** The program's file, as the caller named it. Stack frames of the program name it too, without blanks. */
+  readonly file: string;
+  /** An expression whose value is the module's default export. */
+  readonly code: string;
+}
+
+const sourceMaps = new WeakMap<Bundle, SourceMap>();
+
+/**
+ * Bundles each distinct file of `files` once, with one run of esbuild for all.
+ * @returns the bundles by file, as `files` spelt it.
+ * @throws ProgramError with one line, `file:line:column: …`, for each thing that is wrong (at most ten).
+ */
+export async function bundlePrograms(files: Iterable<string>): Promise<Map<string, Bundle>> {
+  const programs = [...new Set(files)];
+  if (programs.length === 0) return new Map();
+  try {
+    const { outputFiles } = await build({
+      entryPoints: programs.map((_, index) => ({ in: `program:${index}`, out: `${index}` })),
+      outdir: process.cwd(),
+      bundle: true,
+      write: false,
+      format: 'iife',
+      platform: 'neutral',
+      mainFields: ['module', 'main'],
+      target: 'es2022',
+      // Lowered into helpers that `refuseAsynchrony` finds.
+      supported: {
+        'async-await': false,
+        'async-generator': false,
+        'for-await': false,
+        'dynamic-import': false,
+      },
+      define: { 'process.env.NODE_ENV': '"production"' },
+      minifyWhitespace: true,
+      legalComments: 'none',
+      sourcemap: 'external',
+      sourcesContent: false,
+      logLevel: 'silent',
+      logOverride: { 'import-is-undefined': 'error' },
+      plugins: [packageAtoll, entries(programs)],
+    });
+    const outputs = new Map(outputFiles.map(({ path, text }) => [relative(process.cwd(), path), text]));
+    return new Map(
+      programs.map((file, index) => {
+        const output = outputs.get(`${index}.js`)!;
+        const map = new SourceMap(JSON.parse(outputs.get(`${index}.js.map`)!) as SourceMapPayload);
+        if (COMMON_JS.test(output)) throw new ProgramError(`${relative('', file)}: ${NO_DEFAULT}`);
+        refuseAsynchrony(output, map);
+        const bundle = { file, code: expression(file, output) };
+        sourceMaps.set(bundle, map);
+        return [file, bundle];
+      }),
+    );
+  } catch (error) {
+    if (!isBuildFailure(error)) throw error;
+    throw new ProgramError(error.errors.slice(0, 10).map(explain).join('\n'));
+  } finally {
+    await stop();
+  }
+}
+
+/**
+ * Rewrites each `file:line:column` of the bundle's code in `text`, such as what `describeThrown` says, to the place
+ * in the source that it came from. Knows only bundles that this thread made.
+ */
+export function originalPositions(bundle: Bundle, text: string): string {
+  const map = sourceMaps.get(bundle);
+  if (!map) return text;
+  const lines = bundle.code.split('\n');
+  const name = sourceUrl(bundle.file).replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
+  return text.replace(new RegExp(`${name}:(\\d+):(\\d+)`, 'g'), (place, line: string, column: string) => {
+    const before = lines[Number(line) - 1]?.slice(0, Number(column) - 1) ?? '';
+    return position(map, Number(line) - 1 - PROLOGUE_LINES, before.replace(ESCAPES, '?').length) ?? place;
+  });
+}
+
+/** At run time the package `atoll` is nothing but the marker of a program's default export. */
+const packageAtoll: Plugin = {
+  name: 'package atoll',
+  setup(esbuild) {
+    esbuild.onResolve({ filter: /^atoll$/ }, () => ({ path: 'atoll', namespace: 'package' }));
+    esbuild.onLoad({ filter: /.*/, namespace: 'package' }, () => ({
+      contents: 'export const protectionDomain = (factory) => factory;',
+    }));
+  },
+};
+
+/** The entry points: `program:3` hands over the default export of the fourth program. */
+function entries(programs: readonly string[]): Plugin {
+  return {
+    name: 'entries',
+    setup(esbuild) {
+      esbuild.onResolve({ filter: /^program:\d+$/ }, ({ path }) => ({ path, namespace: 'entry' }));
+      esbuild.onLoad({ filter: /.*/, namespace: 'entry' }, ({ path }) => {
+        const file = resolve(programs[Number(path.slice('program:'.length))]!);
+        return {
+          contents: `import program from ${JSON.stringify(file)}; returnProgram(program);`,
+          resolveDir: process.cwd(),
+        };
+      });
+      esbuild.onResolve({ filter: /.*/ }, ({ kind }) =>
+        kind === 'dynamic-import' ? { errors: [{ text: LOADS_LATE }] } : undefined,
+      );
+    },
+  };
+}
+
+const PROLOGUE = '(()=>{let program;const returnProgram=(value)=>{program=value};';
+const PROLOGUE_LINES = 1;
+
+function expression(file: string, output: string): string {
+  return `${PROLOGUE}\n${escapeRejected(output)}return program})()\n//# sourceURL=${sourceUrl(file)}`;
+}
+
+/**
+ * SES refuses source text that seems to hold a dynamic import or an HTML-like comment, wherever it stands. As
+ * neither can be left in the code itself, what is left stands in strings, templates and regular expressions, where
+ * an escape means the same. Should it stand elsewhere, the escape is a syntax error.
+ */
+function escapeRejected(output: string): string {
+  return output
+    .replace(/\bimport(?=\s*(?:\(|\/[/*]))/g, '\\u0069mport')
+    .replace(/<(?=!--)/g, '\\u003c')
+    .replace(/-->/g, '--\\u003e');
+}
+
+/** The escapes that `escapeRejected` puts where one character was. */
+const ESCAPES = /\\u(?:0069|003c|003e)/g;
+
+/** V8 takes no source URL with blanks. */
+function sourceUrl(file: string): string {
+  return file.replace(/\s/g, encodeURIComponent);
+}
+
+const LOADS_LATE = 'a program cannot load code while it runs: use an import declaration';
+const ASYNCHRONOUS =
+  'a protection domain has no promises, so its program cannot use async or await: each handler runs to completion';
+
+/** Calls of the helpers into which esbuild lowers what a program must not do. */
+const REFUSED: readonly (readonly [RegExp, string])[] = [
+  [/\b__(?:async|asyncGenerator|forAwait)\(/, ASYNCHRONOUS],
+  [/(?<!function )\b__require\(/, LOADS_LATE],
+];
+
+function refuseAsynchrony(output: string, map: SourceMap): void {
+  for (const [call, text] of REFUSED) {
+    const at = output.search(call);
+    if (at < 0) continue;
+    const before = output.slice(0, at);
+    const line = before.split('\n').length - 1;
+    const place = position(map, line, at - (before.lastIndexOf('\n') + 1));
+    throw new ProgramError(place === undefined ? text : `${place}: ${text}`);
+  }
+}
+
+/** @param line 0-based in esbuild's output, as `column`. @returns `file:line:column`, 1-based, in the source. */
+function position(map: SourceMap, line: number, column: number): string | undefined {
+  const entry = map.findEntry(line, column);
+  if (!('originalSource' in entry) || entry.originalSource === undefined) return undefined;
+  return `${entry.originalSource}:${entry.originalLine + 1}:${entry.originalColumn + 1}`;
+}
+
+function isBuildFailure(error: unknown): error is BuildFailure {
+  return error instanceof Error && 'errors' in error;
+}
+
+/** What esbuild makes of an entry's import where the program has neither import nor export. */
+const COMMON_JS = /\breturnProgram\(import_\w+\.default\)/;
+const NO_DEFAULT = 'no default export: write `export default protectionDomain((pd) => ({ init() {} }))`';
+
+function explain({ text, location, notes }: Message): string {
+  if (location?.file.startsWith('entry:')) {
+    const file = /^No matching export in "(.*)" for import "default"$/.exec(text)?.[1];
+    return file === undefined ? text : `${file}: ${NO_DEFAULT}`;
+  }
+  const place = location ? `${location.file}:${location.line}:${location.column + 1}: ` : '';
+  const builtIn = notes.some((note) => note.text.includes('built into node'));
+  return `${place}${text}${builtIn ? ': a protection domain has none of the modules of Node' : ''}`;
+}

@@ -1,0 +1,53 @@
+/** Loads a kernel image and instantiates it for one core. */
+import { readFileSync } from 'node:fs';
+
+/** `unicore` for clusters of one core (no lock), `smp` for clusters of several (big kernel lock). */
+export type KernelImage = 'unicore' | 'smp';
+
+/** What the kernel asks of the machine (kernel/smp/machine.ts). */
+export interface KernelMachine {
+  maskInterrupt(irq: number, masked: number): void;
+  /** `target`: a core of the machine. */
+  sendSGI(target: number, irq: number): void;
+  /** `core`: a core of the kernel's own cluster. */
+  sendIPI(core: number): void;
+}
+
+/** The kernel's entry points (kernel/index.ts). Each system call returns the program handle of the current thread. */
+export interface Kernel {
+  boot(size: number, cores: number, sharedBase: number, sharedSize: number, rootBits: number): number;
+  call(cptr: number): number;
+  replyRecv(cptr: number, reply: number): number;
+  send(cptr: number): number;
+  nbSend(cptr: number): number;
+  recv(cptr: number, reply: number): number;
+  nbRecv(cptr: number, reply: number): number;
+  wait(cptr: number): number;
+  nbWait(cptr: number): number;
+  signal(cptr: number): number;
+  yieldCore(): number;
+  fault(number: number, code: number): number;
+  interrupt(irq: number): number;
+  setFloor(tcb: number): number;
+  currentTCB(): number;
+}
+
+/** Compiles an image; the module can be posted to other threads. */
+export function compileKernel(image: KernelImage): WebAssembly.Module {
+  return new WebAssembly.Module(readFileSync(new URL(`../../kernel/${image}.wasm`, import.meta.url)));
+}
+
+/** `base`: physical address of the cluster's partition. `core`: the core's number within its cluster. */
+export function instantiateKernel(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  base: number,
+  core: number,
+  machine: KernelMachine,
+): Kernel {
+  const instance = new WebAssembly.Instance(module, {
+    env: { memory, abort: () => {} },
+    machine: { base, core, ...machine },
+  });
+  return instance.exports as unknown as Kernel;
+}
