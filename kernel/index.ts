@@ -11,7 +11,7 @@ import { handleInvocation, handleRecv } from './api/syscall';
 import { userException } from './api/fault';
 import { handleInterrupt } from './object/interrupt';
 import { yieldTo } from './object/tcb';
-import { rescheduleRequired, schedule } from './scheduler/schedule';
+import { hold as setHeld, rescheduleRequired, schedule } from './scheduler/schedule';
 import { acquire, release } from './smp/lock';
 import { fastCall } from './fastpath/call';
 import { fastReplyRecv } from './fastpath/reply-recv';
@@ -48,7 +48,7 @@ function leaveFast(): u32 {
 export function call(cptr: u32): u32 {
   if (enter()) {
     if (fastCall(cptr)) return leaveFast();
-    handleInvocation(here().current, cptr, true, true, true);
+    handleInvocation(here().current, cptr, true, true, true, false);
   }
   return leave();
 }
@@ -57,24 +57,34 @@ export function replyRecv(cptr: u32, reply: u32): u32 {
   if (enter()) {
     if (fastReplyRecv(cptr, reply)) return leaveFast();
     const thread = here().current;
-    handleInvocation(thread, reply, false, false, true);
+    handleInvocation(thread, reply, false, false, true, true);
     handleRecv(thread, cptr, true, true, reply);
   }
   return leave();
 }
 
 export function send(cptr: u32): u32 {
-  if (enter()) handleInvocation(here().current, cptr, false, true, false);
+  if (enter()) handleInvocation(here().current, cptr, false, true, false, false);
   return leave();
 }
 
 export function nbSend(cptr: u32): u32 {
-  if (enter()) handleInvocation(here().current, cptr, false, false, false);
+  if (enter()) handleInvocation(here().current, cptr, false, false, false, false);
   return leave();
 }
 
 export function recv(cptr: u32, reply: u32): u32 {
   if (enter()) handleRecv(here().current, cptr, true, true, reply);
+  return leave();
+}
+
+/** Sends without waiting to `dest`, then receives: one entry, so that the receiver of the first finds this thread waiting. */
+export function nbSendRecv(dest: u32, cptr: u32, reply: u32): u32 {
+  if (enter()) {
+    const thread = here().current;
+    handleInvocation(thread, dest, false, false, false, false);
+    handleRecv(thread, cptr, true, true, reply);
+  }
   return leave();
 }
 
@@ -98,7 +108,7 @@ export function signal(cptr: u32): u32 {
   if (enter()) {
     const thread = here().current;
     thread.msgInfo = 0;
-    handleInvocation(thread, cptr, false, true, false);
+    handleInvocation(thread, cptr, false, true, false, false);
   }
   return leave();
 }
@@ -130,6 +140,13 @@ export function setFloor(tcb: usize): u32 {
   enter();
   here().floor = changetype<TCB>(tcb);
   rescheduleRequired();
+  return leave();
+}
+
+/** Keeps the thread with this TCB from being chosen, or (`held` 0) lets it compete again; see scheduler/schedule.ts. */
+export function hold(tcb: usize, held: u32): u32 {
+  enter();
+  setHeld(changetype<TCB>(tcb), held != 0);
   return leave();
 }
 

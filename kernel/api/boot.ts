@@ -20,6 +20,7 @@ import {
 } from '../model/state';
 import { initLock } from '../smp/lock';
 import { insertNewCap } from '../object/derivation';
+import { useBuffer } from '../object/tcb';
 import { BootInfo, InitialSlot, Limit, Rights, SizeBits } from './constants';
 
 const PAGE: usize = 4096;
@@ -36,7 +37,7 @@ function alignUp(address: usize, bits: u32): usize {
 /**
  * Boots the cluster. `size`: bytes of its partition, all zero, from the image's base. `cores`: its cores.
  * `sharedBase` and `sharedSize`: memory shared with other clusters, given to the initial thread as device memory.
- * `rootBits`: radix of the initial thread's CNode. Returns the bootinfo's address, or 0 if the partition is too small.
+ * `rootBits`: radix of the initial thread's CNode. Returns the bootinfo's address, or 0 if the partition or the CNode is too small.
  */
 export function boot(size: usize, cores: u32, sharedBase: usize, sharedSize: usize, rootBits: u32): usize {
   const start = base();
@@ -47,7 +48,7 @@ export function boot(size: usize, cores: u32, sharedBase: usize, sharedSize: usi
   const buffer = alignUp(sc + ((<usize>1) << SizeBits.MinSchedContext), SizeBits.SmallPage);
   const cnode = alignUp(buffer + PAGE, rootBits + SizeBits.Slot);
   const free = cnode + ((<usize>1) << (rootBits + SizeBits.Slot));
-  if (free >= end || end < start) return 0;
+  if (free >= end || end < start || <u32>InitialSlot.FirstSchedControl + cores > (<u32>1) << rootBits) return 0;
 
   cluster().cores = cores;
   for (let core: u32 = 0; core < cores; core++) bootCore(core);
@@ -64,7 +65,6 @@ export function boot(size: usize, cores: u32, sharedBase: usize, sharedSize: usi
   thread.priority = <u8>Limit.MaxPriority;
   thread.mcp = <u8>Limit.MaxPriority;
   thread.state = <u8>ThreadState.Running;
-  thread.ipcBuffer = buffer;
   thread.pc = 0;
 
   provide(cnode, InitialSlot.ThreadTCB, CapType.Thread, tcb, 0, 0, 0);
@@ -79,10 +79,13 @@ export function boot(size: usize, cores: u32, sharedBase: usize, sharedSize: usi
   }
   insertNewCap(root, root, thread.ctable);
   insertNewCap(frame, frame, thread.bufferSlot);
+  useBuffer(thread, buffer);
 
   const untypedStart = <u32>InitialSlot.FirstSchedControl + cores;
-  let count = provideUntypeds(bootInfo, cnode, untypedStart, 0, free, end, false);
-  count = provideUntypeds(bootInfo, cnode, untypedStart, count, sharedBase, sharedBase + sharedSize, true);
+  const slotsLeft = ((<u32>1) << rootBits) - untypedStart;
+  const limit = slotsLeft < <u32>Limit.BootUntypeds ? slotsLeft : <u32>Limit.BootUntypeds;
+  let count = provideUntypeds(bootInfo, cnode, untypedStart, 0, limit, free, end, false);
+  count = provideUntypeds(bootInfo, cnode, untypedStart, count, limit, sharedBase, sharedBase + sharedSize, true);
   store<u32>(bootInfo + BootInfo.EmptyStart, untypedStart + count);
   store<u32>(bootInfo + BootInfo.EmptyEnd, (<u32>1) << rootBits);
   store<u32>(bootInfo + BootInfo.UntypedStart, untypedStart);
@@ -111,10 +114,19 @@ function provide(cnode: usize, index: u32, type: CapType, object: usize, bits: u
 }
 
 /** Splits a range into the largest aligned powers of two, each an untyped capability. */
-function provideUntypeds(info: usize, cnode: usize, slots: u32, from: u32, start: usize, end: usize, device: bool): u32 {
+function provideUntypeds(
+  info: usize,
+  cnode: usize,
+  slots: u32,
+  from: u32,
+  limit: u32,
+  start: usize,
+  end: usize,
+  device: bool,
+): u32 {
   let count = from;
   let address = alignUp(start, SizeBits.MinUntyped);
-  while (count < <u32>Limit.BootUntypeds && end - address >= (<usize>1) << SizeBits.MinUntyped && address < end) {
+  while (count < limit && end - address >= (<usize>1) << SizeBits.MinUntyped && address < end) {
     let bits: u32 = address == 0 ? <u32>SizeBits.MaxUntyped : <u32>ctz(address);
     while (((<u64>1) << bits) > <u64>(end - address) || bits > <u32>SizeBits.MaxUntyped) bits--;
     provide(cnode, slots + count, CapType.Untyped, address, bits, device ? 1 : 0, 0);

@@ -143,6 +143,17 @@ export enum Register {
   IPCBuffer = 60,
 }
 
+/** What the engine may read of a thread besides its register file. */
+export enum RegisterState {
+  /** Index, in 32-bit words from the TCB, of the word whose low byte is the thread's state. */
+  Word = 24,
+  /** The state of a thread that is stopped: suspended, or waiting for what will never come. */
+  Inactive = 0,
+  Running = 1,
+  /** Waits at its endpoint for the next event. */
+  Receiving = 2,
+}
+
 export enum ProgramCounter {
   /** The thread has not run since its registers were written: its program starts afresh. */
   Entry = 0,

@@ -64,7 +64,8 @@ export function setErrorMessage(thread: TCB, error: SeL4Error): u32 {
           return setMR(thread, 3, core.lookupWord1);
         case LookupFailure.GuardMismatch:
           setMR(thread, 2, core.lookupWord0);
-          return setMR(thread, 3, core.lookupWord1);
+          setMR(thread, 3, core.lookupWord1);
+          return setMR(thread, 4, core.lookupWord2);
         default:
           return 2;
       }

@@ -15,6 +15,7 @@ export function capFault(thread: TCB, cptr: u64, inReceive: bool): void {
   thread.lookupFailure = core.lookupFailure;
   thread.lookupWord0 = core.lookupWord0;
   thread.lookupWord1 = core.lookupWord1;
+  thread.lookupWord2 = core.lookupWord2;
   handleFault(thread, FaultType.CapFault);
 }
 
@@ -63,7 +64,7 @@ export function setFaultMessage(sender: TCB, receiver: TCB): u32 {
     case LookupFailure.GuardMismatch:
       setMR(receiver, 4, sender.lookupWord0);
       setMR(receiver, 5, sender.lookupWord1);
-      return setMR(receiver, 6, 0);
+      return setMR(receiver, 6, sender.lookupWord2);
     default:
       return 4;
   }

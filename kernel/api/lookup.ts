@@ -7,11 +7,13 @@ import { LookupFailure } from './constants';
 
 const WORD_BITS: u32 = 64;
 
-function fail(reason: LookupFailure, word0: u64, word1: u64): Slot {
+/** The words are what the manual lists for the failure. */
+function fail(reason: LookupFailure, word0: u64, word1: u64, word2: u64 = 0): Slot {
   const core = here();
   core.lookupFailure = reason;
   core.lookupWord0 = word0;
   core.lookupWord1 = word1;
+  core.lookupWord2 = word2;
   return none<Slot>();
 }
 
@@ -33,12 +35,13 @@ export function resolveAddress(root: Slot, cptr: u64, depth: u32, partly: bool):
     const guardBits = <u32>cnode.guardSize;
     const level = guardBits + cnode.bits;
     const guard = guardBits == 0 || left < guardBits ? 0 : lowBits(cptr >> (left - guardBits), guardBits);
-    if (left < guardBits || guard != cnode.badge) return fail(LookupFailure.GuardMismatch, left, cnode.badge);
+    if (left < guardBits || guard != cnode.badge)
+      return fail(LookupFailure.GuardMismatch, left, cnode.badge, guardBits);
     if (level > left) return fail(LookupFailure.DepthMismatch, left, level);
     const slot = slotAt(cnode.object, <u32>lowBits(cptr >> (left - level), cnode.bits));
     left -= level;
     if (left == 0) return slot;
-    if (slot.type != CapType.CNode) return partly ? slot : fail(LookupFailure.DepthMismatch, left, level);
+    if (slot.type != CapType.CNode) return partly ? slot : fail(LookupFailure.DepthMismatch, left, 0);
     cnode = slot;
   }
 }

@@ -17,13 +17,17 @@ import { setErrorMessage } from './error';
 import { capFault } from './fault';
 import { lookupCap, lookupExtraCaps } from './lookup';
 
-/** Send, NBSend and Call: an invocation of the capability at `cptr`. */
+/**
+ * Send, NBSend and Call: an invocation of the capability at `cptr`. `firstPhase`: a receive of the same thread follows,
+ * so the invocation must not be one that can stop or end the thread.
+ */
 export function handleInvocation(
   thread: TCB,
   cptr: u64,
   isCall: bool,
   blocking: bool,
   canDonate: bool,
+  firstPhase: bool,
 ): void {
   const cap = lookupCap(thread, cptr);
   if (isNull(cap)) {
@@ -35,6 +39,7 @@ export function handleInvocation(
     if (blocking) capFault(thread, thread.faultAddress, false);
     return;
   }
+  here().resultLength = 0;
   switch (<i32>cap.type) {
     case CapType.Endpoint:
       if (!(cap.rights & (<u8>Rights.Write))) return invocationFailed(thread, isCall);
@@ -43,7 +48,6 @@ export function handleInvocation(
     case CapType.Notification:
       if (!(cap.rights & (<u8>Rights.Write))) return invocationFailed(thread, isCall);
       sendSignal(changetype<Notification>(cap.object), cap.badge);
-      here().resultLength = 0;
       return invocationDone(thread, SeL4Error.NoError, isCall);
     case CapType.Reply:
       doReplyTransfer(thread, changetype<Reply>(cap.object), (cap.rights & (<u8>Rights.Grant)) != 0);
@@ -51,8 +55,12 @@ export function handleInvocation(
     case CapType.SGISignal:
       sendSGI(<u32>cap.badge, <u32>cap.object);
       return invocationDone(thread, SeL4Error.NoError, isCall);
+    case CapType.Thread:
+    case CapType.CNode:
+    case CapType.SchedControl:
+    case CapType.SchedContext:
+      if (firstPhase) return;
   }
-  here().resultLength = 0;
   invocationDone(thread, invokeObject(thread, cap), isCall);
 }
 

@@ -41,7 +41,7 @@ export class Slot {
   guardSize: u8;
   /** Physical address of the object; core of a SchedControl; number of an interrupt line. */
   object: usize;
-  /** Badge; guard of a CNode; watermark of an untyped in bytes; slots left of a zombie; target of an SGISignal. */
+  /** Badge; guard of a CNode; for a frame, `FRAME_DEVICE` or the TCB whose IPC buffer this very capability backs; watermark of an untyped in bytes; slots left of a zombie; target of an SGISignal. */
   badge: u64;
   prev: Slot;
   next: Slot;
@@ -54,6 +54,9 @@ export class Slot {
     return this.type == CapType.Null;
   }
 }
+
+/** Badge of a frame of device memory, which no kernel loads or stores. A frame in a TCB's buffer slot is never one. */
+export const FRAME_DEVICE: u64 = 1;
 
 /** Which slots a zombie lists. Any other value is the radix of a CNode. */
 export const ZOMBIE_TCB: u8 = 255;

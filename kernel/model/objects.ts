@@ -41,6 +41,7 @@ export class TCB {
   priority: u8;
   /** The core whose kernel instance runs the thread. */
   core: u8;
+  /** 1: in a ready queue; 2: held, see scheduler/schedule.ts. */
   queued: u8;
   sc: SchedContext;
   /** While blocked on receive: the reply object offered; while blocked on reply: the one that will answer. */
@@ -66,6 +67,7 @@ export class TCB {
   faultAddress: u64;
   lookupWord0: u64;
   lookupWord1: u64;
+  lookupWord2: u64;
   faultNumber: u64;
 
   // Line 3: the remaining capabilities. Offsets are the constants below.

@@ -72,6 +72,7 @@ export class CoreState {
   resultLength: u32;
   lookupWord0: u64;
   lookupWord1: u64;
+  lookupWord2: u64;
   errorWord0: u64;
   errorWord1: u64;
   /** The slots of the running call's extra capabilities. */

@@ -3,7 +3,7 @@
  * becomes a zombie, a capability that lists the slots still to empty, so that the work never recurses deeper than
  * one CNode: where a zombie's slot holds another CNode, the two are swapped and the inner one is emptied later.
  */
-import { CapType, Slot, ZOMBIE_TCB, isNull, slotAt } from '../model/cap';
+import { CapType, FRAME_DEVICE, Slot, ZOMBIE_TCB, isNull, slotAt } from '../model/cap';
 import { Endpoint, Notification, Reply, SchedContext, TCB, TCB_SLOT_COUNT, tcbSlot } from '../model/objects';
 import { irqSlot, scratch, setIrqIssued } from '../model/state';
 import { cteSwap, isFinalCapability, isMDBParentOf, unlinkSlot } from './derivation';
@@ -34,6 +34,8 @@ export function cteDeleteOne(slot: Slot): void {
 
 function emptySlot(slot: Slot): void {
   if (slot.empty) return;
+  // Without its frame the thread has no buffer: the memory will be someone else's.
+  if (slot.type == CapType.Frame && slot.badge & ~FRAME_DEVICE) changetype<TCB>(<usize>slot.badge).ipcBuffer = 0;
   const irq: i32 = slot.type == CapType.IRQHandler && isFinalCapability(slot) ? <i32>slot.object : -1;
   unlinkSlot(slot);
   if (irq >= 0) {

@@ -84,6 +84,7 @@ function awaitReply(caller: TCB, callee: TCB, reply: Reply, rights: u8, canDonat
   if (!isNull(reply) && rights & (<u8>(Rights.Grant | Rights.GrantReply))) {
     replyPush(caller, callee, reply, canDonate);
   } else {
+    caller.redo = 1;
     setThreadState(caller, ThreadState.Inactive);
   }
 }

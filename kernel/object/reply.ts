@@ -103,6 +103,10 @@ export function doReplyTransfer(sender: TCB, reply: Reply, grant: bool): void {
 export function finaliseReply(reply: Reply): void {
   const tcb = reply.caller;
   if (isNull(tcb)) return;
-  if (tcb.state == ThreadState.BlockedOnReply) replyRemove(reply, tcb);
-  else cancelIPC(tcb);
+  if (tcb.state == ThreadState.BlockedOnReply) {
+    replyRemove(reply, tcb);
+    tcb.redo = 1;
+  } else {
+    cancelIPC(tcb);
+  }
 }

@@ -6,7 +6,13 @@ import { Invocation, SeL4Error } from '../api/constants';
 import { invalidCapability, rangeError } from '../api/error';
 import { extraCap } from '../api/lookup';
 import { getMR, setMR } from '../ipc/message';
-import { isActive, isCurrent, possibleSwitchTo } from '../scheduler/schedule';
+import {
+  isActive,
+  isCurrent,
+  possibleSwitchTo,
+  removeFromScheduling,
+  rescheduleRequired,
+} from '../scheduler/schedule';
 import { bindContext } from './notification';
 import { bindThread, unbindNotification, unbindThread } from './schedcontext';
 import { isBlocked } from './tcb-invocation';
@@ -88,17 +94,19 @@ export function invokeSchedControl(thread: TCB, label: u32, length: u32, slot: S
   if (period < MIN_BUDGET || period > MAX_PERIOD) return rangeError(MIN_BUDGET, MAX_PERIOD);
   if (budget > period) return rangeError(MIN_BUDGET, period);
   const maxRefills = (((<u64>1) << cap.bits) - offsetof<SchedContext>()) >> 4;
-  if (extraRefills + MIN_REFILLS > maxRefills) return rangeError(0, maxRefills - MIN_REFILLS);
+  if (extraRefills > maxRefills - MIN_REFILLS) return rangeError(0, maxRefills - MIN_REFILLS);
   const sc = changetype<SchedContext>(cap.object);
+  const tcb = sc.tcb;
+  if (!isNull(tcb)) removeFromScheduling(tcb);
   sc.core = <u32>slot.object;
   sc.budget = budget;
   sc.period = period;
   sc.badge = getMR(thread, 3);
   sc.refillMax = <u32>(extraRefills + MIN_REFILLS);
-  const tcb = sc.tcb;
   if (!isNull(tcb)) {
-    if (!tcb.queued && !isCurrent(tcb)) tcb.core = <u8>sc.core;
+    tcb.core = <u8>sc.core;
     possibleSwitchTo(tcb);
+    if (isCurrent(tcb)) rescheduleRequired();
   }
   return SeL4Error.NoError;
 }

@@ -1,5 +1,5 @@
 /** Invocations of a TCB capability (manual sections 6.1 and 10.3). There are no page tables, so no VSpace. */
-import { CapType, Slot, copyCap, isNull } from '../model/cap';
+import { CapType, FRAME_DEVICE, Slot, copyCap, isNull } from '../model/cap';
 import { Notification, SchedContext, TCB, ThreadState } from '../model/objects';
 import { here, scratch } from '../model/state';
 import { Invocation, Rights, SeL4Error, SizeBits } from '../api/constants';
@@ -8,10 +8,10 @@ import { extraCap } from '../api/lookup';
 import { getMR, setMR } from '../ipc/message';
 import { deriveCap, updateCapData } from './cnode';
 import { cteDelete } from './delete';
-import { cteInsert, sameRegionAs } from './derivation';
+import { cteInsert, isFinalCapability, sameRegionAs } from './derivation';
 import { bindNotification, unbindNotification } from './notification';
 import { bindThread, unbindThreadContext } from './schedcontext';
-import { restart, setPriority, suspend } from './tcb';
+import { restart, setPriority, suspend, useBuffer } from './tcb';
 import { isActive, isCurrent } from '../scheduler/schedule';
 
 const REGISTERS: u64 = 2;
@@ -124,18 +124,17 @@ function setIPCBuffer(thread: TCB, length: u32, tcb: TCB): SeL4Error {
 function checkBuffer(buffer: u64, frame: Slot): SeL4Error {
   if (buffer == 0) return SeL4Error.NoError;
   const writable = (frame.rights & (<u8>(Rights.Read | Rights.Write))) == <u8>(Rights.Read | Rights.Write);
-  if (frame.type != CapType.Frame || !writable) return SeL4Error.IllegalOperation;
+  if (frame.type != CapType.Frame || !writable || frame.badge & FRAME_DEVICE) return SeL4Error.IllegalOperation;
   if (buffer & (((<u64>1) << SizeBits.IPCBuffer) - 1)) return SeL4Error.AlignmentError;
   const end = <u64>frame.object + ((<u64>1) << frame.bits);
   return buffer < frame.object || buffer >= end ? SeL4Error.IllegalOperation : SeL4Error.NoError;
 }
 
 function replaceBuffer(tcb: TCB, buffer: u64, frame: Slot): SeL4Error {
-  tcb.ipcBuffer = 0;
   cteDelete(tcb.bufferSlot, true);
   if (buffer == 0) return SeL4Error.NoError;
   const error = replace(frame, frame, tcb.bufferSlot);
-  if (error == SeL4Error.NoError) tcb.ipcBuffer = <usize>buffer;
+  if (error == SeL4Error.NoError) useBuffer(tcb, <usize>buffer);
   return error;
 }
 
@@ -144,7 +143,10 @@ function replaceRoot(tcb: TCB, root: Slot, data: u64): SeL4Error {
   copyCap(root, cap);
   if (data != 0) updateCapData(false, data, cap);
   if (cap.type != CapType.CNode) return SeL4Error.IllegalOperation;
-  cteDelete(tcb.ctable, true);
+  // To delete the last capability to a CNode deletes all that is in it, perhaps this very TCB.
+  const old = tcb.ctable;
+  if (!old.empty && isFinalCapability(old)) return SeL4Error.IllegalOperation;
+  cteDelete(old, true);
   return replace(cap, root, tcb.ctable);
 }
 

@@ -1,6 +1,7 @@
 /** Threads: what suspends, resumes and ends them (manual section 6.1). */
 import { Endpoint, TCB, ThreadState } from '../model/objects';
-import { SMP, thisCore } from '../model/state';
+import { cluster, coreState } from '../model/state';
+import { none } from '../model/cap';
 import {
   isCurrent,
   possibleSwitchTo,
@@ -15,7 +16,6 @@ import { FaultType } from '../api/constants';
 
 export function suspend(tcb: TCB): void {
   cancelIPC(tcb);
-  if (SMP && tcb.core != thisCore() && tcb.state == ThreadState.Running && !tcb.queued) tcb.redo = 1;
   setThreadState(tcb, ThreadState.Inactive);
   removeFromScheduling(tcb);
 }
@@ -45,9 +45,19 @@ export function setPriority(tcb: TCB, priority: u8): void {
   }
 }
 
+/** The frame capability in the thread's buffer slot backs its IPC buffer at `address` as long as it is there. */
+export function useBuffer(tcb: TCB, address: usize): void {
+  tcb.ipcBuffer = address;
+  tcb.bufferSlot.badge = changetype<usize>(tcb);
+}
+
 export function finaliseThread(tcb: TCB): void {
   unbindNotification(tcb);
   suspend(tcb);
+  for (let core: u32 = 0; core < cluster().cores; core++) {
+    const state = coreState(core);
+    if (changetype<usize>(state.floor) == changetype<usize>(tcb)) state.floor = none<TCB>();
+  }
 }
 
 /** The thread gives way to its equals. */

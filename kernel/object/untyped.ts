@@ -1,5 +1,5 @@
 /** Untyped memory (manual chapter 2): all objects are made from it, and all it takes back is by revoking. */
-import { CapType, Slot, isNull, setCap, slotAt } from '../model/cap';
+import { CapType, FRAME_DEVICE, Slot, isNull, setCap, slotAt } from '../model/cap';
 import { TCB } from '../model/objects';
 import { scratch } from '../model/state';
 import { Invocation, Limit, ObjectType, Rights, SeL4Error, SizeBits } from '../api/constants';
@@ -124,7 +124,14 @@ function createObject(type: u32, address: usize, userBits: u32, device: bool, ca
       setCap(cap, CapType.Reply, address, 0, <u8>Rights.Grant, 0);
       break;
     default:
-      setCap(cap, CapType.Frame, address, <u8>sizeBits(type, 0), <u8>(Rights.Read | Rights.Write), 0);
+      setCap(
+        cap,
+        CapType.Frame,
+        address,
+        <u8>sizeBits(type, 0),
+        <u8>(Rights.Read | Rights.Write),
+        device ? FRAME_DEVICE : 0,
+      );
       break;
   }
 }

@@ -50,7 +50,7 @@ export function enqueueTail(tcb: TCB): void {
 }
 
 export function dequeue(tcb: TCB): void {
-  if (!tcb.queued) return;
+  if (tcb.queued != 1) return;
   const queue = readyQueue(tcb.core, tcb.priority);
   if (isNull(tcb.queuePrev)) queue.head = tcb.queueNext;
   else tcb.queuePrev.queueNext = tcb.queueNext;

@@ -10,6 +10,9 @@ export function isRunnable(tcb: TCB): bool {
   return tcb.state == ThreadState.Running;
 }
 
+/** `TCB.queued` of a thread that is kept out of all queues; see `hold`. */
+const HELD: u8 = 2;
+
 /** Whether a scheduling context gives its thread time: SchedControl has configured it. */
 @inline
 export function isActive(sc: SchedContext): bool {
@@ -18,7 +21,7 @@ export function isActive(sc: SchedContext): bool {
 
 @inline
 export function isSchedulable(tcb: TCB): bool {
-  return isRunnable(tcb) && isActive(tcb.sc);
+  return isRunnable(tcb) && tcb.queued != HELD && isActive(tcb.sc);
 }
 
 @inline
@@ -46,7 +49,6 @@ export function rescheduleRequired(): void {
 export function possibleSwitchTo(tcb: TCB): void {
   if (!isSchedulable(tcb)) return;
   if (SMP && tcb.core != thisCore()) {
-    enqueueHead(tcb);
     wakeCore(tcb);
   } else if (isCurrent(tcb)) {
     return;
@@ -58,9 +60,12 @@ export function possibleSwitchTo(tcb: TCB): void {
   }
 }
 
+/** Another core's current thread is in no queue: its core looks at it again, since its priority may have fallen. */
 function wakeCore(tcb: TCB): void {
   const current = coreState(tcb.core).current;
-  if (current.state == ThreadState.Idle || tcb.priority > current.priority) sendIPI(tcb.core);
+  const running = changetype<usize>(current) == changetype<usize>(tcb);
+  if (!running) enqueueHead(tcb);
+  if (running || current.state == ThreadState.Idle || tcb.priority > current.priority) sendIPI(tcb.core);
 }
 
 /**
@@ -76,6 +81,7 @@ export function removeFromScheduling(tcb: TCB): void {
     if (changetype<usize>(other.current) == changetype<usize>(tcb)) {
       other.current = other.idle;
       other.stalled = 1;
+      tcb.redo = 1;
       sendIPI(tcb.core);
     }
   }
@@ -122,4 +128,19 @@ function chooseThread(core: CoreState): void {
   }
   dequeue(next);
   core.current = next;
+}
+
+/**
+ * Keeps a thread from being chosen, or lets it compete again. For an engine whose threads share one stack: a thread
+ * whose handler is buried under others cannot go on, however urgent it is.
+ */
+export function hold(tcb: TCB, held: bool): void {
+  if (held) {
+    dequeue(tcb);
+    tcb.queued = HELD;
+    if (isCurrent(tcb)) rescheduleRequired();
+  } else if (tcb.queued == HELD) {
+    tcb.queued = 0;
+    possibleSwitchTo(tcb);
+  }
 }

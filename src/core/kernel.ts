@@ -21,6 +21,7 @@ export interface Kernel {
   send(cptr: number): number;
   nbSend(cptr: number): number;
   recv(cptr: number, reply: number): number;
+  nbSendRecv(dest: number, cptr: number, reply: number): number;
   nbRecv(cptr: number, reply: number): number;
   wait(cptr: number): number;
   nbWait(cptr: number): number;
@@ -29,6 +30,7 @@ export interface Kernel {
   fault(number: number, code: number): number;
   interrupt(irq: number): number;
   setFloor(tcb: number): number;
+  hold(tcb: number, held: number): number;
   currentTCB(): number;
 }
 

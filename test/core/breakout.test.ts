@@ -38,7 +38,7 @@ test('it changed no memory outside its writable region', () => {
 
 test('its neighbour on the same core runs as before', () => {
   assert.deepEqual(outcome.after, outcome.before);
-  assert.deepEqual(JSON.parse(outcome.after[0]!), {
+  assert.deepEqual(JSON.parse(outcome.after[0]), {
     list: [2, 7],
     called: 'called',
     added: 'undefined',

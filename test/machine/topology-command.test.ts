@@ -3,6 +3,7 @@ import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import { topologyCommand } from '../../src/cli/topology.js';
+import type { Cluster, Topology } from '../../src/machine/topology/index.js';
 import { layTree, machineFile, manyCores } from './fixtures.js';
 
 async function output(options: { machine: string; clusters?: string; json?: boolean }): Promise<string> {
@@ -67,14 +68,14 @@ Line costs are measured on Linux, and on this computer only.
   it('shows this computer, with the cost of a line between its cores', async () => {
     const shown = await output({ machine: 'host', clusters: 'per-core' });
     assert.match(shown, /^Machine +this computer/);
-    const topology = JSON.parse(await output({ machine: 'host', clusters: 'one', json: true }));
-    assert.deepEqual(topology.clusters, [
-      { id: 0, cores: topology.cores.map(({ id }: { id: number }) => id) },
-    ]);
+    const topology = JSON.parse(
+      await output({ machine: 'host', clusters: 'one', json: true }),
+    ) as Topology & { readonly clusters: readonly Cluster[] };
+    assert.deepEqual(topology.clusters, [{ id: 0, cores: topology.cores.map(({ id }) => id) }]);
     if (process.platform !== 'linux') return;
     assert.match(shown, /Cost of a cache line between two cores, in ns one way, measured/);
     assert.equal(topology.lineCostSource, 'measured');
-    assert.equal(topology.lineCost.length, topology.cores.length);
+    assert.equal(topology.lineCost?.length, topology.cores.length);
   });
 
   it('refuses what is no machine and no cut', async () => {

@@ -139,8 +139,8 @@ class Check {
   }
 
   private protectedProcedure(caller: ChannelEnd, callee: ChannelEnd): void {
-    const from = this.system.protectionDomains[caller.pd]!;
-    const to = this.system.protectionDomains[callee.pd]!;
+    const from = this.system.protectionDomains[caller.pd];
+    const to = this.system.protectionDomains[callee.pd];
     if (from.priority >= to.priority) {
       throw this.error(
         'PPCs must be to protection domains of strictly higher priorities; channel with PPC exists from pd ' +
@@ -171,7 +171,7 @@ class Check {
   }
 
   private range(mr: string, region: number, start: bigint, at: Position): Range {
-    return { name: `'${mr}'`, start, end: start + this.system.memoryRegions[region]!.size, at };
+    return { name: `'${mr}'`, start, end: start + this.system.memoryRegions[region].size, at };
   }
 
   /** Among the overlaps, the error is at the element that comes first in the document and is not alone there. */
@@ -185,12 +185,12 @@ class Check {
     let first: { later: Range; earlier: Range } | undefined;
     let widest = sorted[0];
     for (const range of sorted.slice(1)) {
-      if (range.start < widest!.end) {
-        const swapped = order.get(range)! < order.get(widest!)!;
-        const [earlier, later] = swapped ? [range, widest!] : [widest!, range];
+      if (range.start < widest.end) {
+        const swapped = order.get(range)! < order.get(widest)!;
+        const [earlier, later] = swapped ? [range, widest] : [widest, range];
         if (first === undefined || order.get(later)! < order.get(first.later)!) first = { later, earlier };
       }
-      if (range.end > widest!.end) widest = range;
+      if (range.end > widest.end) widest = range;
     }
     if (first === undefined) return;
     const show = ({ name, start, end }: Range) => `${name} [${hex(start)}..${hex(end)})`;
@@ -216,7 +216,7 @@ class Check {
   }
 
   private pdName(pd: number): string {
-    return this.system.protectionDomains[pd]!.name;
+    return this.system.protectionDomains[pd].name;
   }
 
   private error(problem: string, element: string, at: Position): DescriptionError {

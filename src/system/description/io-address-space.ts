@@ -34,7 +34,7 @@ function parseIoMap(context: Context, element: Element): IoMap {
     throw element.error("perms for io mapped memory must only be a combination of 'r' and 'w'");
   }
   const region = regionNamed(context, element, mr);
-  const { size, pageSize } = context.memoryRegions[region]!;
+  const { size, pageSize } = context.memoryRegions[region];
   if (pageSize !== context.architecture.pageSizes[0]) {
     throw element.error('large pages are not supported for the IOMMU');
   }

@@ -22,7 +22,7 @@ export function parseMap(
   if (vaddr >= end) throw element.error(`vaddr (${hex(vaddr)}) must be less than ${hex(end)}`);
   const perms = parsePermissions(element);
   const region = regionNamed(context, element, mr);
-  const { size, pageSize, prefill } = context.memoryRegions[region]!;
+  const { size, pageSize, prefill } = context.memoryRegions[region];
   if (vaddr % pageSize !== 0n) throw element.error('invalid vaddr alignment');
   if (vaddr + size > end) {
     throw element.error(

@@ -52,7 +52,7 @@ export function parseDescription(text: string, options: ParseOptions): SystemDes
   const channels = elements.channel.map((element) => {
     const channel = parseChannel(element, pdByName);
     channel.ends.forEach((end, index) => {
-      drafts[end.pd]!.setvars.addId(element.children[index]!, end.id);
+      drafts[end.pd].setvars.addId(element.children[index], end.id);
     });
     return channel;
   });

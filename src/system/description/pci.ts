@@ -10,9 +10,9 @@ export function parsePciDevice(text: string): PciDevice | string {
     const value = Number.parseInt(trimmed, 16);
     return value >= 0 && value <= max ? value : `PCI ${name} must be within [0..${max}]`;
   };
-  const bus = part('bus', match[1]!, 255);
-  const device = part('device', match[2]!, 31);
-  const fn = part('function', match[3]!, 7);
+  const bus = part('bus', match[1], 255);
+  const device = part('device', match[2], 31);
+  const fn = part('function', match[3], 7);
   if (typeof bus === 'string') return bus;
   if (typeof device === 'string') return device;
   if (typeof fn === 'string') return fn;

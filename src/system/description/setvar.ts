@@ -20,7 +20,7 @@ export class Setvars {
   }
 
   addMap(context: Context, element: Element, map: MapDescription): void {
-    const { size, prefill } = context.memoryRegions[map.region]!;
+    const { size, prefill } = context.memoryRegions[map.region];
     const { region } = map;
     this.add(element, map.setvarVaddr, { kind: 'vaddr', value: map.vaddr, region });
     this.add(element, map.setvarSize, { kind: 'size', value: size, region });
@@ -33,7 +33,7 @@ export class Setvars {
     checkAttributes(element, ['symbol', 'region_paddr']);
     const symbol = required(element, 'symbol');
     const region = regionNamed(context, element, required(element, 'region_paddr'));
-    const { name, physAddr: value } = context.memoryRegions[region]!;
+    const { name, physAddr: value } = context.memoryRegions[region];
     if (value === undefined && context.arch === 'x86_64') {
       throw element.error(
         `setvar with region_paddr for memory region '${name}' without a specified phys_addr is unsupported on x86-64`,

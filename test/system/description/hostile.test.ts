@@ -125,7 +125,7 @@ test('names that JavaScript objects have by nature are names like any other', ()
        </protection_domain></system>`,
       { file: 'x.system', arch: 'aarch64' },
     );
-    assert.deepEqual([protectionDomains[0]!.name, protectionDomains[0]!.setvars[0]!.symbol], [name, name]);
+    assert.deepEqual([protectionDomains[0].name, protectionDomains[0].setvars[0].symbol], [name, name]);
   }
 });
 

@@ -67,7 +67,7 @@ test('every attribute of a domain is read', () => {
       capMaps: 0,
     },
   );
-  assert.equal(pd!.programImage.pathForSymbols, 'a.symbols.elf');
+  assert.equal(pd.programImage.pathForSymbols, 'a.symbols.elf');
 });
 
 test('children follow their parents, in document order', () => {
@@ -91,7 +91,7 @@ test('children follow their parents, in document order', () => {
     ],
   );
   assert.deepEqual(
-    protectionDomains[0]!.setvars.map(({ symbol, value }) => [symbol, value]),
+    protectionDomains[0].setvars.map(({ symbol, value }) => [symbol, value]),
     [['child_b', 4n]],
   );
 });
@@ -120,16 +120,16 @@ test('maps, permissions and the variables that a description sets', () => {
   );
   const [a, b] = protectionDomains;
   assert.deepEqual(
-    a!.maps.map(({ region, vaddr, perms, cached }) => [region, vaddr, perms, cached]),
+    a.maps.map(({ region, vaddr, perms, cached }) => [region, vaddr, perms, cached]),
     [
       [0, 0x200_0000n, { r: true, w: true, x: true }, false],
       [1, 0x400_0000n, { r: true, w: false, x: false }, true],
       [1, 0x800_0000n, { r: true, w: true, x: false }, true],
     ],
   );
-  assert.equal(a!.maps[0]!.setvarVaddr, 'base');
+  assert.equal(a.maps[0].setvarVaddr, 'base');
   assert.deepEqual(
-    a!.setvars.map(({ symbol, kind, value, region }) => [symbol, kind, value, region]),
+    a.setvars.map(({ symbol, kind, value, region }) => [symbol, kind, value, region]),
     [
       ['base', 'vaddr', 0x200_0000n, 0],
       ['length', 'size', 0x1000n, 0],
@@ -140,10 +140,10 @@ test('maps, permissions and the variables that a description sets', () => {
     ],
   );
   assert.deepEqual(
-    b!.setvars.map(({ symbol, value }) => [symbol, value]),
+    b.setvars.map(({ symbol, value }) => [symbol, value]),
     [['to_a', 7n]],
   );
-  assert.deepEqual(a!.irqs, [
+  assert.deepEqual(a.irqs, [
     { kind: 'conventional', id: 62, irq: 33, trigger: 'edge', at: { line: 8, column: 7 } },
   ]);
 });
@@ -180,7 +180,7 @@ test('a prefilled region takes its size from the file, rounded up to pages', () 
       [0x1000n, undefined, 'x86_tsc_freq'],
     ],
   );
-  assert.equal(protectionDomains[0]!.setvars[1]!.value, 4097n);
+  assert.equal(protectionDomains[0].setvars[1].value, 4097n);
 });
 
 test('x86 has I/O ports, I/O APIC pins, message-signalled interrupts and an IOMMU', () => {
@@ -217,7 +217,7 @@ test('x86 has I/O ports, I/O APIC pins, message-signalled interrupts and an IOMM
     ],
   );
   assert.deepEqual(
-    ioAddressSpaces.map(({ domainId, device, maps }) => [domainId, device, maps[0]!.perms]),
+    ioAddressSpaces.map(({ domainId, device, maps }) => [domainId, device, maps[0].perms]),
     [[1n, { bus: 0, device: 4, function: 0 }, { r: false, w: true }]],
   );
 });
@@ -231,7 +231,7 @@ test('a virtual machine, its virtual CPUs and its own scheduling parameters', ()
         <map mr="ram" vaddr="0x40000000" perms="rwx"/>
       </virtual_machine>
     </protection_domain></system>`).protectionDomains;
-  const vm = vmm!.virtualMachine!;
+  const vm = vmm.virtualMachine!;
   assert.deepEqual(vm.scheduling, { priority: 2, budget: 5, period: 10 });
   assert.deepEqual(
     vm.vcpus.map(({ id, cpu }) => [id, cpu]),
@@ -240,8 +240,8 @@ test('a virtual machine, its virtual CPUs and its own scheduling parameters', ()
       [1, 2],
     ],
   );
-  assert.equal(vm.maps[0]!.vaddr, 0x4000_0000n);
-  assert.equal(vmm!.setvars[0]!.symbol, 'boot_vcpu');
+  assert.equal(vm.maps[0].vaddr, 0x4000_0000n);
+  assert.equal(vmm.setvars[0].symbol, 'boot_vcpu');
 });
 
 test('capabilities of any domain, later ones included, go into slots', () => {
@@ -252,7 +252,7 @@ test('capabilities of any domain, later ones included, go into slots', () => {
     </protection_domain>
     <protection_domain name="b"><program_image path="b"/></protection_domain></system>`).protectionDomains;
   assert.deepEqual(
-    a!.capMaps.map(({ at: _, ...cap }) => cap),
+    a.capMaps.map(({ at: _, ...cap }) => cap),
     [
       { type: 'tcb', slot: 1, pd: 1 },
       { type: 'sc', slot: 2, pd: 0 },
@@ -285,7 +285,7 @@ test('a domain schedule; domains without an id take the lowest that is free', ()
     indexShift: 4,
     at: { line: 2, column: 5 },
   });
-  assert.equal(protectionDomains[0]!.domain, 2);
+  assert.equal(protectionDomains[0].domain, 2);
 });
 
 test('there is no limit on the number of domains: Atoll boots a thousand', () => {
@@ -301,10 +301,10 @@ test('comments, processing instructions, a byte order mark and any line ending a
     '\ufeff<?xml version="1.0" encoding="UTF-8"?>\r\n<!-- 𝄞 -->\r<system>\n<?x y?>\r\n<!-- 𝄞 --> ' +
     '<protection_domain name="é"><program_image path="a"/></protection_domain></system>';
   const [pd] = parse(text).protectionDomains;
-  assert.equal(pd!.name, 'é');
-  assert.deepEqual(pd!.at, { line: 5, column: 12 });
+  assert.equal(pd.name, 'é');
+  assert.deepEqual(pd.at, { line: 5, column: 12 });
   const plain = parse(
     '\ufeff<system><protection_domain name="a"><program_image path="a"/></protection_domain></system>',
   );
-  assert.deepEqual(plain.protectionDomains[0]!.at, { line: 1, column: 9 });
+  assert.deepEqual(plain.protectionDomains[0].at, { line: 1, column: 9 });
 });

@@ -704,7 +704,7 @@ for (const [name, cases] of Object.entries(table)) {
     test(`${name}: ${problem} (${arch})`, () => {
       const marked = `<?xml version="1.0" encoding="UTF-8"?>\n<system>\n  ${description}\n</system>\n`;
       const before = marked.slice(0, marked.indexOf('▶')).split('\n');
-      const position = { line: before.length, column: before[before.length - 1]!.length + 1 };
+      const position = { line: before.length, column: before[before.length - 1].length + 1 };
       assert.throws(
         () =>
           parseSystem(marked.replace('▶', ''), { file: 'x.system', arch, cores: 4, searchPath: [directory] }),

@@ -107,7 +107,7 @@ function entries(programs: readonly string[]): Plugin {
     setup(esbuild) {
       esbuild.onResolve({ filter: /^program:\d+$/ }, ({ path }) => ({ path, namespace: 'entry' }));
       esbuild.onLoad({ filter: /.*/, namespace: 'entry' }, ({ path }) => {
-        const file = resolve(programs[Number(path.slice('program:'.length))]!);
+        const file = resolve(programs[Number(path.slice('program:'.length))]);
         return {
           contents: `import program from ${JSON.stringify(file)}; returnProgram(program);`,
           resolveDir: process.cwd(),

@@ -43,9 +43,9 @@ const ATOMIC = [
  */
 export function evaluateProgram(bundle: Bundle): ProgramFactory {
   const compartment = new Compartment();
-  const { globalThis } = compartment;
-  for (const name of WITHHELD) Reflect.deleteProperty(globalThis, name);
-  Object.freeze(Object.assign(globalThis, endowments()));
+  const globals = compartment.globalThis;
+  for (const name of WITHHELD) Reflect.deleteProperty(globals, name);
+  Object.freeze(Object.assign(globals, endowments()));
   let factory: unknown;
   try {
     // Names that look like calls of eval are all right: there is none.

@@ -1,0 +1,144 @@
+#!/usr/bin/env node
+/** The command line: `atoll`, with sub-commands. Exit code 0; 1 when a fault reached the monitor; 2 for wrong input. */
+import { dirname } from 'node:path';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { ProgramError } from '../core/engine/typescript/program-error.js';
+import { TopologyError, machineTopology } from '../machine/topology/index.js';
+import {
+  ARCHITECTURES,
+  DescriptionError,
+  checkPrograms,
+  loadSystem,
+  type Arch,
+} from '../system/description/index.js';
+import { RunError, runSystem } from '../system/run.js';
+import { describeRun } from './report.js';
+import { topologyCommand } from './topology.js';
+
+const WRONG_INPUT = 2;
+const UNHANDLED_FAULT = 1;
+
+interface DescriptionOptions {
+  readonly arch: Arch;
+  readonly searchPath?: readonly string[];
+}
+
+interface RunOptions extends DescriptionOptions {
+  readonly machine: string;
+  readonly clusters: string;
+  readonly for?: number;
+  readonly json?: boolean;
+}
+
+const arch = (): Option =>
+  new Option('--arch <arch>', 'the architecture that the description is for')
+    .choices(ARCHITECTURES)
+    .default('aarch64');
+const searchPath = (): Option =>
+  new Option(
+    '--search-path <dir>',
+    "where program images and prefill files are looked for, in order; the description's own folder unless given",
+  ).argParser((dir: string, dirs: readonly string[] | undefined) => [...(dirs ?? []), dir]);
+const machine = (): Option =>
+  new Option('--machine <machine>', 'host, or an hwloc XML file (lstopo --of xml)').default('host');
+const clusters = (): Option =>
+  new Option('--clusters <how>', 'auto, one, per-core, or cores as in "0,1;2,3"').default('auto');
+
+const program = new Command('atoll')
+  .description('A clustered multikernel: runs Microkit system descriptions on the cores of this computer.')
+  .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'Error: ')) });
+
+program
+  .command('run')
+  .argument('<system>', 'a Microkit system description')
+  .description('run a system until it is idle for good, for a given time, or until Ctrl-C')
+  .addOption(arch())
+  .addOption(machine())
+  .addOption(clusters())
+  .addOption(searchPath())
+  .addOption(new Option('--for <time>', 'stop after this time, as in 2s or 500ms').argParser(parseSeconds))
+  .option('--json', "one JSON object on standard output, and the domains' output on standard error")
+  .action(run);
+
+program
+  .command('check')
+  .argument('<system>', 'a Microkit system description')
+  .description('check a description without running it')
+  .addOption(arch())
+  .addOption(new Option('--cores <n>', 'cores of the machine that it is for').argParser(parseCount))
+  .addOption(searchPath())
+  .action((file: string, options: DescriptionOptions & { cores?: number }) => {
+    const { arch, cores, searchPath = [dirname(file)] } = options;
+    const system = loadSystem(file, { arch, searchPath, ...(cores === undefined ? {} : { cores }) });
+    checkPrograms(system, [...searchPath]);
+    const { protectionDomains: pds, channels, memoryRegions } = system;
+    console.log(
+      `${file}: ${pds.length} protection domains, ${channels.length} channels, ${memoryRegions.length} memory regions: no errors`,
+    );
+  });
+
+program
+  .command('topology')
+  .description('show packages, NUMA nodes, caches, cores, clusters, and the cost of a line between cores')
+  .addOption(machine())
+  .addOption(clusters())
+  .option('--json', 'as JSON')
+  .action((options: { machine: string; clusters: string; json?: boolean }) =>
+    topologyCommand({ ...options, json: options.json === true, out: process.stdout }),
+  );
+
+async function run(file: string, options: RunOptions): Promise<void> {
+  const { arch, searchPath = [dirname(file)], json = false } = options;
+  const system = loadSystem(file, { arch, searchPath });
+  const measure = options.clusters === 'auto' ? 'where-caches-are-hidden' : 'never';
+  const topology = await machineTopology(options.machine, { measure });
+  const interrupt = new AbortController();
+  const onInterrupt = (): void => interrupt.abort();
+  process.once('SIGINT', onInterrupt).once('SIGTERM', onInterrupt);
+  const report = await runSystem(system, {
+    topology,
+    clusters: options.clusters,
+    searchPath,
+    console: json ? 2 : 1,
+    signal: interrupt.signal,
+    ...(options.for === undefined ? {} : { seconds: options.for }),
+  });
+  process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt);
+  process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeRun(report));
+  if (report.unhandledFaults > 0) process.exitCode = UNHANDLED_FAULT;
+}
+
+function parseSeconds(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text);
+  if (match === null) throw new InvalidArgumentError('a time is a number with s, ms or m, as in 2s');
+  return Number(match[1]) * { ms: 0.001, s: 1, m: 60 }[match[2] ?? 's']!;
+}
+
+function parseCount(text: string): number {
+  const count = Number(text);
+  if (!Number.isSafeInteger(count) || count < 1) throw new InvalidArgumentError('a number of cores, from 1');
+  return count;
+}
+
+function isWrongInput(error: unknown): error is Error {
+  return (
+    error instanceof DescriptionError ||
+    error instanceof TopologyError ||
+    error instanceof ProgramError ||
+    error instanceof RunError
+  );
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : WRONG_INPUT;
+  } else if (isWrongInput(error)) {
+    process.stderr.write(`${error.message.startsWith('Error: ') ? '' : 'Error: '}${error.message}\n`);
+    process.exitCode = WRONG_INPUT;
+  } else {
+    throw error;
+  }
+}

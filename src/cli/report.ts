@@ -1,0 +1,60 @@
+/** What a run did, in tables for people. */
+import type { RunReport } from '../system/run.js';
+import { table } from './table.js';
+
+const ENDED = {
+  idle: 'nothing is left to do',
+  time: 'the time is up',
+  interrupted: 'interrupted',
+} as const;
+
+export function describeRun(report: RunReport): string {
+  const clusters = report.clusters.map(({ id, cores, kernel, memory }) => [
+    `${id}`,
+    cores.join(', '),
+    kernel,
+    `${memory / 2 ** 20} MiB`,
+  ]);
+  const domains = report.domains.map(({ name, core, cluster, state, entries, ...counts }) => [
+    name,
+    `${core}`,
+    `${cluster}`,
+    state,
+    ...[entries.init, entries.notified, entries.protected, entries.fault].map(String),
+    ...[counts.calls, counts.notifications, counts.faults, counts.restarts].map(String),
+  ]);
+  const notes = [
+    ...(report.notPinned === undefined
+      ? []
+      : [`Threads are not pinned to their cores: ${report.notPinned}.`]),
+    ...report.hungCores.map((core) => `Core ${core} did not stop by itself: a domain on it did not return.`),
+    ...(report.unhandledFaults === 0 ? [] : [`Faults that no parent handled: ${report.unhandledFaults}.`]),
+  ];
+  return [
+    '',
+    `Machine: ${report.machine}, ${report.cores} ${report.cores === 1 ? 'core' : 'cores'}`,
+    `Ran ${report.seconds.toFixed(3)} s: ${ENDED[report.ended]}.`,
+    '',
+    table(['cluster', 'cores', 'kernel', 'memory'], clusters),
+    '',
+    table(
+      [
+        'domain',
+        'core',
+        'cluster',
+        'state',
+        'init',
+        'notified',
+        'protected',
+        'fault',
+        'calls',
+        'notifies',
+        'faults',
+        'restarts',
+      ],
+      domains,
+    ),
+    ...(notes.length > 0 ? ['', ...notes] : []),
+    '',
+  ].join('\n');
+}

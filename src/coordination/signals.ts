@@ -1,0 +1,84 @@
+/**
+ * Signals between clusters: any number of channels over one interrupt line.
+ *
+ * Each incoming channel of a cluster is a flag. The sender raises the flag, then rings the cluster's doorbell; the
+ * cluster's monitor takes all raised flags and signals the notifications behind them. What must hold, or a signal is
+ * lost: the flag is raised before the doorbell rings, and flags are taken after the interrupt, before it is
+ * acknowledged. Signals on one channel merge, as notifications do.
+ *
+ * The first 352 flags stand in the doorbell line of the cluster's first core (machine/interrupts.ts), so that a
+ * signal costs the transfer of one cache line. Further flags stand in words of their own, and the last mailbox word
+ * says which of those to look at: bit n for the words n, n + 32, ….
+ */
+import { LINE_WORDS, MAILBOX_WORD, MAILBOX_WORDS } from '../machine/interrupts.js';
+
+/** The interrupt line of a cluster's first core on which other clusters ring. */
+export const DOORBELL_LINE = 1;
+
+const WORD_BITS = 32;
+const NEAR_WORDS = MAILBOX_WORDS - 1;
+const NEAR_FLAGS = NEAR_WORDS * WORD_BITS;
+const SUMMARY_WORD = MAILBOX_WORD + MAILBOX_WORDS - 1;
+
+/** A bit in the interrupt controller's words. */
+export interface Flag {
+  readonly word: number;
+  readonly mask: number;
+}
+
+/** Words that `flags` incoming channels need beyond the doorbell line. */
+export function farWords(flags: number): number {
+  return Math.max(0, Math.ceil((flags - NEAR_FLAGS) / WORD_BITS));
+}
+
+/**
+ * What to raise, in this order, for flag `index` of the cluster whose first core is `core`.
+ * `far`: index of the cluster's further words.
+ */
+export function flagsToRaise(core: number, far: number, index: number): Flag[] {
+  const mask = 1 << (index % WORD_BITS);
+  const word = Math.floor(index / WORD_BITS);
+  const line = core * LINE_WORDS;
+  if (word < NEAR_WORDS) return [{ word: line + MAILBOX_WORD + word, mask }];
+  const beyond = word - NEAR_WORDS;
+  return [
+    { word: far + beyond, mask },
+    { word: line + SUMMARY_WORD, mask: 1 << (beyond % WORD_BITS) },
+  ];
+}
+
+/** The flags of one cluster, as its monitor takes them. */
+export class SignalFlags {
+  private readonly line: number;
+  private readonly farCount: number;
+
+  constructor(
+    private readonly words: Int32Array,
+    core: number,
+    private readonly far: number,
+    private readonly flags: number,
+  ) {
+    this.line = core * LINE_WORDS;
+    this.farCount = farWords(flags);
+  }
+
+  /** Lowers all raised flags and calls `signal` with the index of each. */
+  take(signal: (index: number) => void): void {
+    const near = Math.min(NEAR_WORDS, Math.ceil(this.flags / WORD_BITS));
+    for (let word = 0; word < near; word++) this.takeWord(this.line + MAILBOX_WORD + word, word, signal);
+    if (this.farCount === 0 || this.words[this.line + SUMMARY_WORD] === 0) return;
+    let summary = Atomics.exchange(this.words, this.line + SUMMARY_WORD, 0);
+    for (; summary !== 0; summary &= summary - 1) {
+      const first = 31 - Math.clz32(summary & -summary);
+      for (let word = first; word < this.farCount; word += WORD_BITS) {
+        this.takeWord(this.far + word, NEAR_WORDS + word, signal);
+      }
+    }
+  }
+
+  private takeWord(at: number, word: number, signal: (index: number) => void): void {
+    if (this.words[at] === 0) return;
+    let raised = Atomics.exchange(this.words, at, 0);
+    for (; raised !== 0; raised &= raised - 1) signal(word * WORD_BITS + 31 - Math.clz32(raised & -raised));
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * One core: the loop "the kernel decides who runs, its engine runs it until it traps".
+ *
+ * Handlers nest on one stack. A trap that makes a more urgent thread current runs that thread's handler at once, on
+ * top of the one that trapped, and returns to it when the kernel makes it current again. So a call between two
+ * domains of one core is two function calls and two kernel entries, with no queue, no promise and no allocation.
+ *
+ * What must hold: only the handler on top of the stack executes. A thread that the kernel makes current while its
+ * handler is buried cannot go on before those above are done. Two rules keep that rare and bounded:
+ * - While a handler waits in the middle (for a reply that did not come at once), the kernel starts nothing of its
+ *   priority or below on top of it (`setFloor`): the stack resource policy (Baker, 1991), free of deadlock since
+ *   calls go to higher priorities only.
+ * - Where a domain of the cluster has faulted or is stopped, such a wait may never end, and the floor is lifted so
+ *   that others (its parent, perhaps) run on; a buried thread that becomes current is then held back until those
+ *   above it have finished.
+ */
+import { Register } from '../../kernel/api/constants.js';
+import type { InterruptController } from '../machine/interrupts.js';
+import type { Kernel } from './kernel.js';
+import type { EngineThread } from './thread.js';
+
+/** The interrupt line by which a core that is busy learns of new orders. */
+export const ORDERS_LINE = 31;
+
+/** A core spins this long for work before it parks. */
+const SPIN_MICROSECONDS = 50;
+const SPINS_PER_CLOCK_READ = 64;
+/** A parked core wakes by itself this often, to look at its orders. */
+const PARK_MILLISECONDS = 1000;
+
+/** What a core does when it has nothing to do, and how it learns that it must stop. Shared by a machine's cores. */
+export interface Orders {
+  /** Words of shared memory, as `OrderWord` numbers them. */
+  readonly words: Int32Array;
+}
+
+export enum OrderWord {
+  /** Not 0: stop. */
+  Halt = 0,
+  /** Cores that are not parked. */
+  Awake = 1,
+  /** Counts each time that a core wakes. */
+  Wakes = 2,
+  /** Not 0: cores do not park. */
+  KeepSpinning = 3,
+  Count = 4,
+}
+
+/** Thrown through a core's stack to end it: no program can catch it for good, since every trap throws it again. */
+export class Halted extends Error {}
+
+/** Notes in `stopped` whether the domain `handle` is faulted or stopped; `stopped[0]` is the number of those. */
+export function markStopped(stopped: Int32Array, handle: number, value: boolean): void {
+  const before = Atomics.exchange(stopped, handle, value ? 1 : 0);
+  Atomics.add(stopped, 0, (value ? 1 : 0) - before);
+}
+
+export class Core {
+  /** Threads by handle. Handle 0 is the idle thread. */
+  readonly threads: (EngineThread | undefined)[] = [];
+  /** `stopped[0]` is not 0 while a domain of this cluster is faulted or stopped: the floor is lifted (see above). */
+  readonly stopped: Int32Array;
+  readonly kernel: Kernel;
+  /** 32-bit words of physical memory. */
+  readonly words: Uint32Array;
+  private readonly pending: number;
+  private readonly lines: Int32Array;
+  private readonly orders: Int32Array;
+  private floor = 0;
+  /** Set when the core has been told to stop: whatever still runs on it is unwound. */
+  halted = false;
+
+  constructor(
+    /** The core's number in the machine. */
+    readonly id: number,
+    kernel: Kernel,
+    readonly memory: SharedArrayBuffer,
+    readonly interrupts: InterruptController,
+    orders: Orders,
+    /** One word for each domain of the cluster, shared by its cores; see `markStopped`. */
+    stopped: Int32Array,
+  ) {
+    this.kernel = kernel;
+    this.words = new Uint32Array(memory);
+    this.lines = interrupts.words;
+    this.pending = interrupts.pendingIndex(id);
+    this.orders = orders.words;
+    this.stopped = stopped;
+  }
+
+  /** The handle of the current thread, as the kernel has it. */
+  current(): number {
+    return this.words[(this.kernel.currentTCB() + Register.Program) >> 2]!;
+  }
+
+  /** Runs whatever the kernel chooses, until the core is halted. @throws Halted */
+  loop(next: number): never {
+    for (;;) next = next === 0 ? this.idle() : this.runThread(next);
+  }
+
+  /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */
+  poll(next: number): number {
+    return (this.lines[this.pending]! & this.lines[this.pending + 1]!) === 0
+      ? next
+      : this.takeInterrupts(next);
+  }
+
+  /**
+   * Called by a handler that trapped and found another thread current: runs others until `thread` is current again.
+   * `cut()` tells whether the handler must be unwound instead; then it returns at once.
+   */
+  runOthers(thread: EngineThread, next: number, cut: () => boolean): void {
+    const outer = this.floor;
+    while (next !== thread.handle) {
+      if (cut()) break;
+      if (next === 0) {
+        next = this.idle();
+        if (this.floor === thread.tcb && this.stopped[0] !== 0) next = this.setFloor(0);
+      } else if (
+        this.floor !== thread.tcb &&
+        this.stopped[0] === 0 &&
+        this.threads[next]!.priority <= thread.priority
+      ) {
+        next = this.setFloor(thread.tcb);
+      } else {
+        next = this.runThread(next);
+        if (thread.held) next = this.release(thread);
+      }
+    }
+    if (this.floor !== outer) this.settle(thread, this.setFloor(this.stopped[0] === 0 ? outer : 0), cut);
+  }
+
+  /** A change of the floor may make another thread current for a moment. */
+  private settle(thread: EngineThread, next: number, cut: () => boolean): void {
+    if (next !== thread.handle && !cut()) this.runOthers(thread, next, cut);
+  }
+
+  private runThread(next: number): number {
+    const thread = this.threads[next]!;
+    if (!thread.onStack) return thread.run();
+    thread.held = true;
+    return this.kernel.hold(thread.tcb, 1);
+  }
+
+  /** The thread's handler is on top of the stack again. */
+  release(thread: EngineThread): number {
+    thread.held = false;
+    return this.kernel.hold(thread.tcb, 0);
+  }
+
+  private setFloor(tcb: number): number {
+    this.floor = tcb;
+    return this.kernel.setFloor(tcb);
+  }
+
+  private takeInterrupts(next: number): number {
+    for (;;) {
+      const line = this.interrupts.take(this.id);
+      if (line < 0) return next;
+      if (line === ORDERS_LINE) this.checkOrders();
+      else next = this.kernel.interrupt(line);
+    }
+  }
+
+  /** Waits for an interrupt: spins briefly, then parks. Returns the handle of who is current then, perhaps 0. */
+  idle(): number {
+    const end = performance.now() + SPIN_MICROSECONDS / 1000;
+    do {
+      for (let spin = 0; spin < SPINS_PER_CLOCK_READ; spin++) {
+        if ((Atomics.load(this.lines, this.pending) & Atomics.load(this.lines, this.pending + 1)) !== 0) {
+          return this.takeInterrupts(0);
+        }
+      }
+      this.checkOrders();
+    } while (performance.now() < end || Atomics.load(this.orders, OrderWord.KeepSpinning) !== 0);
+
+    Atomics.sub(this.orders, OrderWord.Awake, 1);
+    this.interrupts.park(this.id, PARK_MILLISECONDS);
+    Atomics.add(this.orders, OrderWord.Awake, 1);
+    Atomics.add(this.orders, OrderWord.Wakes, 1);
+    return this.takeInterrupts(0);
+  }
+
+  /** @throws Halted when the machine is to stop. */
+  checkOrders(): void {
+    if (Atomics.load(this.orders, OrderWord.Halt) === 0) return;
+    this.halted = true;
+    throw new Halted();
+  }
+}
+
+/**
+ * Whether a machine is idle for good: every core is parked and nothing is pending. A core counts itself awake before it takes what is pending, so one of the two is always seen.
+ */
+export function isIdle(orders: Int32Array, interrupts: InterruptController): boolean {
+  const wakes = Atomics.load(orders, OrderWord.Wakes);
+  return (
+    Atomics.load(orders, OrderWord.Awake) === 0 &&
+    !interrupts.anythingPending() &&
+    Atomics.load(orders, OrderWord.Awake) === 0 &&
+    Atomics.load(orders, OrderWord.Wakes) === wakes
+  );
+}

@@ -1,0 +1,499 @@
+/**
+ * A protection domain whose program is TypeScript: the engine that turns what the kernel delivers into calls of the
+ * program's entry points, and the program's requests into system calls. It is to the program what libmicrokit is in C.
+ *
+ * Each handler runs to completion on the core's one stack (core/core.ts). A domain that is stopped or restarted while
+ * its handler waits on the stack is cut: an exception unwinds the handler, and every request that it still makes
+ * throws the same again.
+ */
+import { Invocation, ProgramCounter, Register, RegisterState } from '../../../../kernel/api/constants.js';
+import type { Program, ProtectionDomain, RegionArray, RegionArrayConstructor } from '../../../program.js';
+import type { Core } from '../../core.js';
+import { Halted, markStopped } from '../../core.js';
+import { Count } from '../../statistics.js';
+import type { EngineThread } from '../../thread.js';
+import type { Bundle } from './bundle.js';
+import { checkProgram, describeThrown, evaluateProgram } from './compartment.js';
+import type { Console } from './console.js';
+import { ProgramError } from './program-error.js';
+import { regionView } from './region.js';
+import { CHANNELS, Slot } from './slots.js';
+
+/** What the system description gives a domain, as far as its engine needs to know. Plain data. */
+export interface DomainConfiguration {
+  readonly handle: number;
+  readonly name: string;
+  readonly priority: number;
+  readonly passive: boolean;
+  /** Channels on which it may notify, call, and acknowledge interrupts, and the identifiers of its children. */
+  readonly notify: readonly number[];
+  readonly call: readonly number[];
+  readonly irqs: readonly number[];
+  readonly children: readonly { readonly id: number; readonly handle: number }[];
+  /** Flags to raise, in this order, before the doorbell of a channel to another cluster is rung. */
+  readonly flags: readonly { readonly channel: number; readonly word: number; readonly mask: number }[];
+  readonly vars: readonly (readonly [string, bigint])[];
+}
+
+/** A region as mapped into a domain: bytes of physical memory. */
+export interface MappedRegion {
+  readonly symbol: string;
+  readonly address: number;
+  readonly length: number;
+  readonly writable: boolean;
+}
+
+/** Why a domain faulted: the `number` of its user exception; the `code` is the entry point's. */
+export enum Exception {
+  /** A handler threw; what it threw has been written to the console. */
+  Thrown = 1,
+}
+
+const MR_WORD = Register.MR0 / 4;
+const TAG_WORD = Register.MsgInfo / 4;
+const MOST_REGISTERS = 64;
+const COUNT_BITS = 7;
+const COUNT_MASK = 127;
+/** Labels are below 2^46: with the count they make a JavaScript integer. */
+const MOST_LABEL = 2 ** 46 - 1;
+/** Bits of the label in the low half of the tag. */
+const LOW_LABEL = 2 ** 20;
+
+/** Unwinds a handler whose domain was stopped or restarted. */
+class Cut extends Error {}
+const cut = new Cut('the protection domain was stopped');
+
+type Entries = ReturnType<typeof checkProgram>;
+
+export class TypeScriptDomain implements EngineThread {
+  readonly handle: number;
+  readonly priority: number;
+  onStack = false;
+  held = false;
+  /** Index of the register file in the core's words. */
+  private readonly registers: number;
+  private readonly buffer: number;
+  private readonly pd: ProtectionDomain;
+  private entries: Entries | undefined;
+  /** What the program's factory threw before the domain was started; its first start faults with it. */
+  private failure: unknown;
+  private unwinding = false;
+  /** Set while the program may make requests: while one of its handlers is on the stack. */
+  private entered = false;
+  /** Slot of the capability to invoke when the running handler ends, or 0. */
+  private deferred = 0;
+  private passivePending: boolean;
+
+  /** `tcb`: physical address of the domain's TCB, whose register file this engine is the processor of. */
+  constructor(
+    private readonly core: Core,
+    private readonly configuration: DomainConfiguration,
+    private readonly bundle: Bundle,
+    readonly tcb: number,
+    private readonly regions: readonly MappedRegion[],
+    private readonly counts: Float64Array,
+    private readonly console: Console,
+  ) {
+    this.handle = configuration.handle;
+    this.priority = configuration.priority;
+    this.passivePending = configuration.passive;
+    this.registers = tcb / 4;
+    this.buffer = core.words[this.registers + Register.IPCBuffer / 4]! / 4;
+    this.pd = this.makeProtectionDomain();
+  }
+
+  /**
+   * Makes the first instance of the program, before the domain starts.
+   * @throws ProgramError when it has no usable entry points. What the program itself throws is kept for its start.
+   */
+  prepare(): void {
+    try {
+      this.entries = this.instantiate();
+    } catch (thrown) {
+      if (thrown instanceof ProgramError) throw thrown;
+      this.failure = thrown;
+    }
+  }
+
+  run(): number {
+    const { handle } = this;
+    this.onStack = true;
+    let next = handle;
+    do {
+      try {
+        next = this.step();
+      } catch (thrown) {
+        next = this.failed(thrown);
+      }
+    } while (next === handle);
+    this.onStack = false;
+    return next;
+  }
+
+  /** Ends an unfinished line on the console. */
+  flush(): void {
+    this.console.flush();
+  }
+
+  /** Handles one event, waits for the next, and returns who is current then. */
+  private step(): number {
+    const { core, registers } = this;
+    const { words, kernel } = core;
+    if (words[registers + Register.PC / 4] === ProgramCounter.Entry) {
+      this.start();
+    } else if (words[registers + Register.Redo / 4] === 0) {
+      const high = words[registers + 1]!;
+      if (high >>> 31 !== 0) {
+        this.counts[Count.Protected]!++;
+        this.entered = true;
+        const reply = this.entries!.protected!(words[registers]! & 63, this.readTag());
+        this.leaveHandler();
+        this.writeTag(reply);
+        if (this.deferred !== 0) this.runDeferred();
+        return core.poll(kernel.replyRecv(Slot.Input, Slot.Reply));
+      }
+      if (high >>> 30 !== 0) {
+        if (this.handleFault(words[registers]! & 63))
+          return core.poll(kernel.replyRecv(Slot.Input, Slot.Reply));
+      } else {
+        this.handleNotification(words[registers]!, high);
+      }
+    }
+    words[registers + Register.Redo / 4] = 0;
+    if (this.deferred === 0) return core.poll(kernel.recv(Slot.Input, Slot.Reply));
+    return core.poll(kernel.nbSendRecv(this.takeDeferred(), Slot.Input, Slot.Reply));
+  }
+
+  private start(): void {
+    const { words } = this.core;
+    words[this.registers + Register.PC / 4] = ProgramCounter.Running;
+    this.deferred = 0;
+    if (this.counts[Count.Init]! > 0) {
+      this.counts[Count.Restarts]!++;
+      this.entries = undefined;
+    }
+    this.counts[Count.Init]!++;
+    this.entered = true;
+    if (this.failure !== undefined) {
+      const failure = this.failure;
+      this.failure = undefined;
+      throw failure;
+    }
+    this.entries ??= this.instantiate();
+    this.entries.init();
+    this.leaveHandler();
+    if (this.passivePending) {
+      // The monitor takes the scheduling context away, and must find the domain waiting.
+      if (this.deferred !== 0) this.runDeferred();
+      this.passivePending = false;
+      this.deferred = Slot.Monitor;
+    }
+  }
+
+  private instantiate(): Entries {
+    const factory = evaluateProgram(this.bundle);
+    return checkProgram(factory(this.pd) as Program);
+  }
+
+  private handleNotification(low: number, high: number): void {
+    for (let bits = low; bits !== 0; bits &= bits - 1) this.notified(31 - Math.clz32(bits & -bits));
+    for (let bits = high; bits !== 0; bits &= bits - 1) this.notified(63 - Math.clz32(bits & -bits));
+  }
+
+  private notified(channel: number): void {
+    this.counts[Count.Notified]!++;
+    const entry = this.entries!.notified;
+    if (entry === undefined) return;
+    this.entered = true;
+    entry(channel);
+    this.leaveHandler();
+  }
+
+  /** Returns whether the handler wants the fault answered; its reply is in the registers then. */
+  private handleFault(child: number): boolean {
+    this.counts[Count.Fault]!++;
+    const entry = this.entries!.fault;
+    if (entry === undefined) return false;
+    this.entered = true;
+    const reply = entry(child, this.readTag());
+    this.leaveHandler();
+    if (reply === undefined) return false;
+    this.writeTag(reply);
+    return true;
+  }
+
+  private leaveHandler(): void {
+    this.entered = false;
+    if (this.unwinding) throw cut;
+  }
+
+  /** The handler did not end as it should: its domain was cut, or faults. Returns who is current then. */
+  private failed(thrown: unknown): number {
+    this.entered = false;
+    this.deferred = 0;
+    if (thrown instanceof Halted || this.core.halted) throw new Halted();
+    if (this.unwinding) {
+      this.unwinding = false;
+      // Should the domain be resumed, it goes on with its next event.
+      if (!this.restarted()) this.core.words[this.registers + Register.Redo / 4] = 1;
+      return this.held ? this.core.release(this) : this.core.current();
+    }
+    this.counts[Count.Faults]!++;
+    this.console.flush();
+    this.console.write(`${this.name} faulted: ${describeThrown(thrown)}\n`);
+    markStopped(this.core.stopped, this.handle, true);
+    return this.core.poll(this.core.kernel.fault(Exception.Thrown, 0));
+  }
+
+  private get name(): string {
+    return this.configuration.name;
+  }
+
+  private restarted(): boolean {
+    return this.core.words[this.registers + Register.PC / 4] === ProgramCounter.Entry;
+  }
+
+  /** Whether the handler on the stack has no future: the domain starts afresh, or is stopped. */
+  private readonly isCut = (): boolean =>
+    this.restarted() ||
+    (this.core.words[this.registers + RegisterState.Word]! & 0xff) === RegisterState.Inactive;
+
+  /** Goes on after a system call: at once if this thread still is current, else when it is again. */
+  private trap(next: number): void {
+    next = this.core.poll(next);
+    if (next !== this.handle) this.core.runOthers(this, next, this.isCut);
+    if (this.isCut()) {
+      this.unwinding = true;
+      throw cut;
+    }
+  }
+
+  private beginRequest(): void {
+    if (this.unwinding) throw cut;
+    if (!this.entered)
+      throw new TypeError('a protection domain can make requests only while a handler of it runs');
+  }
+
+  /** Makes the deferred request now: the reply that the handler returned stays in the registers. */
+  private runDeferred(): void {
+    const { words, kernel } = this.core;
+    const low = words[this.registers + TAG_WORD]!;
+    const high = words[this.registers + TAG_WORD + 1]!;
+    this.trap(kernel.nbSend(this.takeDeferred()));
+    words[this.registers + TAG_WORD] = low;
+    words[this.registers + TAG_WORD + 1] = high;
+  }
+
+  /** The deferred request's slot; its message is in the register file, ready to be sent. */
+  private takeDeferred(): number {
+    const slot = this.deferred;
+    this.deferred = 0;
+    const { words } = this.core;
+    words[this.registers + TAG_WORD] = slot >= Slot.FirstIrq ? Invocation.IRQAckIRQ << 12 : 0;
+    words[this.registers + TAG_WORD + 1] = 0;
+    if (slot >= Slot.FirstNotification && slot < Slot.FirstIrq) this.raise(slot - Slot.FirstNotification);
+    return slot;
+  }
+
+  /** What a notification needs before its capability is invoked: it is counted, and its flags are raised. */
+  private raise(channel: number): void {
+    this.counts[Count.Notifications]!++;
+    const { flags } = this.configuration;
+    if (flags.length === 0) return;
+    for (const flag of flags) {
+      if (flag.channel === channel) Atomics.or(this.core.interrupts.words, flag.word, flag.mask);
+    }
+  }
+
+  /** An invocation of an object of the kernel, which answers at once. */
+  private invoke(slot: number, label: Invocation, length: number): void {
+    const { words, kernel } = this.core;
+    words[this.registers + TAG_WORD] = (label << 12) | length;
+    words[this.registers + TAG_WORD + 1] = 0;
+    this.trap(kernel.call(slot));
+  }
+
+  private readTag(): number {
+    const { words } = this.core;
+    const low = words[this.registers + TAG_WORD]!;
+    const high = words[this.registers + TAG_WORD + 1]!;
+    const small = ((low >>> 12) << COUNT_BITS) | (low & COUNT_MASK);
+    return high === 0 ? small : high * LOW_LABEL * (COUNT_MASK + 1) + small;
+  }
+
+  private writeTag(msginfo: unknown): void {
+    const { words } = this.core;
+    const index = this.registers + TAG_WORD;
+    const small = (msginfo as number) | 0;
+    if (small === msginfo && small >= 0 && (small & COUNT_MASK) <= MOST_REGISTERS) {
+      const label = small >>> COUNT_BITS;
+      words[index] = (label << 12) | (small & COUNT_MASK);
+      words[index + 1] = label >>> 20;
+    } else {
+      const label = labelOf(msginfo);
+      words[index] = ((label % LOW_LABEL) << 12) | ((msginfo as number) % (COUNT_MASK + 1));
+      words[index + 1] = Math.floor(label / LOW_LABEL);
+    }
+  }
+
+  /** Index of a message register's low half in the core's words. */
+  private register(index: number): number {
+    if (index !== index >>> 0 || index >= MOST_REGISTERS) {
+      throw new RangeError(`there is no message register ${index}: they are 0 to ${MOST_REGISTERS - 1}`);
+    }
+    return index < 4 ? this.registers + MR_WORD + 2 * index : this.buffer + 2 * (index + 1);
+  }
+
+  /** The object that the program gets: closures, so that nothing but these functions leads to the engine. */
+  private makeProtectionDomain(): ProtectionDomain {
+    const { configuration, core, counts } = this;
+    const { words, kernel } = core;
+    const { name } = configuration;
+    const notifiable = tableOf(configuration.notify);
+    const callable = tableOf(configuration.call);
+    const irqs = tableOf(configuration.irqs);
+    const children = new Map(configuration.children.map(({ id, handle }) => [id, handle]));
+    const childOf = (child: number): number => children.get(child) ?? refuse('child', child);
+    const refuse = (what: string, id: unknown): never => {
+      throw new RangeError(`${name} has no ${what} ${String(id)}`);
+    };
+    const defer = (slot: number): void => {
+      this.beginRequest();
+      if (this.deferred !== 0) throw new RangeError('one deferred action at most may be outstanding');
+      this.deferred = slot;
+    };
+    const vars = Object.create(null) as Record<string, bigint>;
+    for (const [symbol, value] of configuration.vars) vars[symbol] = value;
+
+    const pd: ProtectionDomain = {
+      name,
+      vars,
+      region: (symbol: string, as: RegionArrayConstructor<RegionArray> = Uint8Array) => {
+        const mapped = this.regions.find((region) => region.symbol === symbol);
+        if (mapped === undefined) throw new RangeError(`${name} has no region '${String(symbol)}'`);
+        return regionView(core.memory, mapped.address, mapped.length, as, mapped.writable) as never;
+      },
+      notify: (channel) => {
+        this.beginRequest();
+        if (notifiable[channel] !== 1) refuse('channel to notify', channel);
+        this.raise(channel);
+        this.trap(kernel.signal(Slot.FirstNotification + channel));
+      },
+      ppcall: (channel, msginfo) => {
+        this.beginRequest();
+        if (callable[channel] !== 1) refuse('channel to call', channel);
+        this.writeTag(msginfo);
+        counts[Count.Calls]!++;
+        const slot = Slot.FirstEndpoint + channel;
+        this.trap(kernel.call(slot));
+        while (words[this.registers + Register.Redo / 4] !== 0) {
+          words[this.registers + Register.Redo / 4] = 0;
+          this.trap(kernel.call(slot));
+        }
+        return this.readTag();
+      },
+      deferredNotify: (channel) => {
+        if (notifiable[channel] !== 1) refuse('channel to notify', channel);
+        defer(Slot.FirstNotification + channel);
+      },
+      irqAck: (channel) => {
+        this.beginRequest();
+        if (irqs[channel] !== 1) refuse('interrupt', channel);
+        this.invoke(Slot.FirstIrq + channel, Invocation.IRQAckIRQ, 0);
+      },
+      deferredIrqAck: (channel) => {
+        if (irqs[channel] !== 1) refuse('interrupt', channel);
+        defer(Slot.FirstIrq + channel);
+      },
+      msginfoNew,
+      msginfoGetLabel: labelOf,
+      msginfoGetCount: (msginfo) => {
+        labelOf(msginfo);
+        return msginfo % (COUNT_MASK + 1);
+      },
+      mrGet: (index) => {
+        const at = this.register(index);
+        return (BigInt(words[at + 1]!) << 32n) | BigInt(words[at]!);
+      },
+      mrSet: (index, value) => {
+        const at = this.register(index);
+        const word = BigInt.asUintN(64, value);
+        words[at] = Number(word & 0xffffffffn);
+        words[at + 1] = Number(word >> 32n);
+      },
+      mrGetNumber: (index) => {
+        const at = this.register(index);
+        const high = words[at + 1]!;
+        if (high > 0x1fffff)
+          throw new RangeError(`message register ${index} holds a word of more than 53 bits`);
+        return high * 0x100000000 + words[at]!;
+      },
+      mrSetNumber: (index, value) => {
+        const at = this.register(index);
+        if (!Number.isSafeInteger(value) || value < 0) {
+          throw new RangeError(`${String(value)} is no integer from 0 to 2^53 - 1`);
+        }
+        words[at] = value;
+        words[at + 1] = value >= 0x100000000 ? Math.floor(value / 0x100000000) : 0;
+      },
+      pdRestart: (child) => {
+        this.beginRequest();
+        const handle = childOf(child);
+        this.setWord(0, 1);
+        this.setWord(1, 1);
+        this.setWord(2, ProgramCounter.Entry);
+        markStopped(core.stopped, handle, false);
+        this.invoke(Slot.FirstTCB + child, Invocation.TCBWriteRegisters, 3);
+      },
+      pdStop: (child) => {
+        this.beginRequest();
+        const handle = childOf(child);
+        markStopped(core.stopped, handle, true);
+        this.invoke(Slot.FirstTCB + child, Invocation.TCBSuspend, 0);
+      },
+      pdResume: (child) => {
+        this.beginRequest();
+        const handle = childOf(child);
+        markStopped(core.stopped, handle, false);
+        this.invoke(Slot.FirstTCB + child, Invocation.TCBResume, 0);
+      },
+      dbgPuts: (text) => this.console.write(String(text)),
+      dbgPutc: (character) => this.console.write(String.fromCodePoint(character)),
+    };
+    return harden(pd);
+  }
+
+  private setWord(index: number, value: number): void {
+    const at = this.register(index);
+    this.core.words[at] = value;
+    this.core.words[at + 1] = 0;
+  }
+}
+
+function msginfoNew(label: number, count: number): number {
+  if (!Number.isSafeInteger(label) || label < 0 || label > MOST_LABEL) {
+    throw new RangeError(`${String(label)} is no label: labels are integers from 0 to 2^46 - 1`);
+  }
+  if (!Number.isSafeInteger(count) || count < 0 || count > MOST_REGISTERS) {
+    throw new RangeError(`a message has 0 to ${MOST_REGISTERS} registers, not ${String(count)}`);
+  }
+  return label * (COUNT_MASK + 1) + count;
+}
+
+/** @throws TypeError when `msginfo` is none. */
+function labelOf(msginfo: unknown): number {
+  const number = msginfo as number;
+  if (!Number.isSafeInteger(msginfo) || number < 0 || number % (COUNT_MASK + 1) > MOST_REGISTERS) {
+    throw new TypeError(
+      `${typeof msginfo === 'number' ? msginfo : typeof msginfo} is no msginfo: msginfoNew makes one`,
+    );
+  }
+  return Math.floor(number / (COUNT_MASK + 1));
+}
+
+/** One byte for each identifier: 1 where it is in `ids`. */
+function tableOf(ids: readonly number[]): Uint8Array {
+  const table = new Uint8Array(CHANNELS + 1);
+  for (const id of ids) table[id] = 1;
+  return table;
+}

@@ -1,0 +1,157 @@
+/** The thread of one core: boots the cluster's kernel or joins it, builds or awaits the system, and runs it. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { Invocation, Register } from '../../../kernel/api/constants.js';
+import { Core, Halted, ORDERS_LINE, markStopped } from '../../core/core.js';
+import { Console, writeAll } from '../../core/engine/typescript/console.js';
+import { TypeScriptDomain } from '../../core/engine/typescript/domain.js';
+import { ProgramError } from '../../core/engine/typescript/program-error.js';
+import { hardenRealm } from '../../core/engine/typescript/realm.js';
+import { Invoker, readBootInfo } from '../../core/invocation.js';
+import { instantiateKernel } from '../../core/kernel.js';
+import { statisticsRow } from '../../core/statistics.js';
+import type { EngineThread } from '../../core/thread.js';
+import { Monitor } from '../../coordination/monitor.js';
+import { SignalFlags } from '../../coordination/signals.js';
+import { pinThread } from '../../machine/host/affinity.js';
+import { InterruptController } from '../../machine/interrupts.js';
+import { buildCluster, makePassive, type BuiltCluster } from '../initialiser/initialiser.js';
+import type { CoreMessage, CoreOrders } from './order.js';
+
+const orders = workerData as CoreOrders;
+const { plan, tables, memory } = orders;
+const cluster = plan.clusters[orders.cluster]!;
+const id = cluster.cores[orders.clusterCore]!;
+const firstCore = cluster.cores[0]!;
+const tell = (message: CoreMessage): void => parentPort!.postMessage(message);
+
+/** The root task: it has built the cluster, and is its monitor from then on. */
+class RootTask implements EngineThread {
+  readonly handle = cluster.domains.length + 1;
+  readonly priority = 255;
+  onStack = false;
+  held = false;
+
+  constructor(
+    readonly tcb: number,
+    private readonly monitor: Monitor,
+  ) {}
+
+  run(): number {
+    for (;;) {
+      const next = core.poll(this.monitor.handle());
+      if (next !== this.handle) return next;
+    }
+  }
+}
+
+const pinned = pinThread(orders.cpu);
+const interrupts = new InterruptController(memory.buffer, 0, plan.cores);
+const kernel = instantiateKernel(orders.kernel, memory, cluster.base, orders.clusterCore, {
+  maskInterrupt: (irq, masked) => interrupts.mask(firstCore, irq, masked !== 0),
+  sendSGI: (target, irq) => interrupts.ring(target, irq),
+  sendIPI: (other) => interrupts.ring(cluster.cores[other]!, 0),
+});
+const core = new Core(id, kernel, memory.buffer, interrupts, { words: orders.orders }, tables.stopped);
+interrupts.mask(id, 0, false);
+interrupts.mask(id, ORDERS_LINE, false);
+
+/** Boots the kernel and builds the cluster. */
+function bootCluster(): { invoker: Invoker; built: BuiltCluster; tcb: number } {
+  const bootInfo = kernel.boot(
+    cluster.size,
+    cluster.cores.length,
+    plan.sharedBase,
+    plan.sharedSize,
+    cluster.rootBits,
+  );
+  const info = readBootInfo(memory.buffer, bootInfo);
+  core.words[(info.initialTCB + Register.Program) / 4] = cluster.domains.length + 1;
+  const invoker = new Invoker(kernel, memory.buffer, info.initialTCB);
+  const built = buildCluster(plan, cluster, invoker, info, memory.buffer);
+  built.tcbs.forEach(({ address }, index) => (tables.tcbs[index + 1] = address));
+  for (const [region, address] of built.regions) tables.regions[region] = address;
+  Atomics.store(tables.built, 0, 1);
+  Atomics.notify(tables.built, 0);
+  return { invoker, built, tcb: info.initialTCB };
+}
+
+/** Makes the domains that run on this core. @throws ProgramError */
+function makeDomains(): void {
+  for (const domain of cluster.domains) {
+    if (domain.clusterCore !== orders.clusterCore) continue;
+    const { handle } = domain.configuration;
+    const vars = domain.regionAddressVars.map(
+      ({ symbol, region }) => [symbol, BigInt(tables.regions[region]!)] as const,
+    );
+    const engine = new TypeScriptDomain(
+      core,
+      { ...domain.configuration, vars: [...domain.configuration.vars, ...vars] },
+      orders.bundles[domain.bundle]!,
+      tables.tcbs[handle]!,
+      domain.maps.map(({ region, symbol, writable }) => ({
+        symbol,
+        address: tables.regions[region]!,
+        length: plan.regions[region]!.size,
+        writable,
+      })),
+      statisticsRow(orders.statistics, domain.index),
+      new Console(orders.console),
+    );
+    engine.prepare();
+    core.threads[handle] = engine;
+  }
+}
+
+/** Returns what starts the domains and then waits as the monitor. */
+function rootTask({ invoker, built, tcb }: ReturnType<typeof bootCluster>): () => number {
+  const flags = new SignalFlags(interrupts.words, firstCore, cluster.farFlags, cluster.incoming.length);
+  const monitor = new Monitor(
+    core,
+    tcb,
+    built.monitor,
+    flags,
+    (...caps) => makePassive(invoker, ...caps),
+    (handle) => {
+      const { index, configuration } = cluster.domains[handle - 1]!;
+      markStopped(tables.stopped, handle, true);
+      writeAll(
+        2,
+        `Fault: protection domain '${configuration.name}' has no parent to handle its fault: it is stopped\n`,
+      );
+      tell({ kind: 'fault', domain: index });
+    },
+  );
+  const root = new RootTask(tcb, monitor);
+  core.threads[root.handle] = root;
+  return () => {
+    for (const { slot } of built.tcbs) invoker.call(slot, Invocation.TCBResume, []);
+    return monitor.wait();
+  };
+}
+
+function awaitWord(word: Int32Array): void {
+  while (Atomics.load(word, 0) === 0) {
+    Atomics.wait(word, 0, 0, 100);
+    core.checkOrders();
+  }
+}
+
+function main(): void {
+  hardenRealm();
+  const booted = orders.clusterCore === 0 ? bootCluster() : undefined;
+  awaitWord(tables.built);
+  makeDomains();
+  const start = booted === undefined ? () => 0 : rootTask(booted);
+  tell({ kind: 'ready', pinned });
+  awaitWord(orders.go);
+  core.loop(start());
+}
+
+try {
+  main();
+} catch (error) {
+  if (error instanceof ProgramError) tell({ kind: 'program-error', message: error.message });
+  else if (!(error instanceof Halted)) throw error;
+}
+for (const thread of core.threads) if (thread instanceof TypeScriptDomain) thread.flush();
+tell({ kind: 'stopped' });

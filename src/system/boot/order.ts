@@ -1,0 +1,46 @@
+/** What the main thread and the cores' threads of one machine tell each other. */
+import type { Bundle } from '../../core/engine/typescript/bundle.js';
+import type { SystemPlan } from '../placement/plan.js';
+
+/** Memory that the cores of one cluster share, outside of the machine's physical memory: what its engines know. */
+export interface ClusterTables {
+  /** 0 until the cluster is built. */
+  readonly built: Int32Array;
+  /** By handle: whether the domain is stopped (core/core.ts). */
+  readonly stopped: Int32Array;
+  /** By handle: physical address of its TCB. */
+  readonly tcbs: Uint32Array;
+  /** By region of the plan: its physical address, or 0. */
+  readonly regions: Uint32Array;
+}
+
+/** Given to a core's thread when it starts. */
+export interface CoreOrders {
+  readonly plan: SystemPlan;
+  /** Index of the cluster in the plan, and of the core in the cluster. */
+  readonly cluster: number;
+  readonly clusterCore: number;
+  /** The operating system's number of the CPU to run on. */
+  readonly cpu: number;
+  readonly memory: WebAssembly.Memory;
+  readonly kernel: WebAssembly.Module;
+  /** `OrderWord`s (core/core.ts). */
+  readonly orders: Int32Array;
+  /** 0 until the domains may start. */
+  readonly go: Int32Array;
+  readonly tables: ClusterTables;
+  readonly bundles: readonly Bundle[];
+  readonly statistics: SharedArrayBuffer;
+  /** File descriptor of the debug console. */
+  readonly console: number;
+}
+
+/** Posted by a core's thread. */
+export type CoreMessage =
+  /** The domains are ready to start. `pinned`: true, or why the thread could not be pinned. */
+  | { readonly kind: 'ready'; readonly pinned: true | string }
+  /** A program has no usable entry points. */
+  | { readonly kind: 'program-error'; readonly message: string }
+  /** A fault reached the monitor. */
+  | { readonly kind: 'fault'; readonly domain: number }
+  | { readonly kind: 'stopped' };

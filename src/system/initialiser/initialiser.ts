@@ -1,0 +1,215 @@
+/**
+ * The initialiser: a cluster's root task, which builds the cluster's part of the system from the untyped memory in
+ * its kernel's bootinfo, by kernel invocations alone. There is no back door: what it does not hold, it cannot give.
+ */
+import { readFileSync } from 'node:fs';
+import {
+  InitialSlot,
+  Invocation,
+  ObjectType,
+  ProgramCounter,
+  Rights,
+  SizeBits,
+} from '../../../kernel/api/constants.js';
+import { CALL_BADGE, CNODE_RADIX, FAULT_BADGE, Slot } from '../../core/engine/typescript/slots.js';
+import type { BootInformation, Invoker } from '../../core/invocation.js';
+import { DOORBELL_BADGE, type MonitorCapabilities } from '../../coordination/monitor.js';
+import { DOORBELL_LINE } from '../../coordination/signals.js';
+import type { ClusterPlan, DomainPlan, SystemPlan } from '../placement/plan.js';
+import { ObjectAllocator, ROOT_CNODE } from './objects.js';
+
+const PAGE = 2 ** SizeBits.SmallPage;
+const BUFFER = 2 ** SizeBits.IPCBuffer;
+const BUFFERS_PER_PAGE = PAGE / BUFFER;
+
+/** What the initialiser made of a cluster's plan. */
+export interface BuiltCluster {
+  /** By domain: physical address of its TCB, and its slot in the root task's CNode. */
+  readonly tcbs: readonly { readonly address: number; readonly slot: number }[];
+  /** Physical address of each region that a domain of this cluster maps, by the region's index. */
+  readonly regions: ReadonlyMap<number, number>;
+  readonly monitor: MonitorCapabilities;
+}
+
+interface Domain {
+  readonly plan: DomainPlan;
+  readonly tcb: number;
+  readonly tcbAddress: number;
+  readonly cnode: number;
+  readonly endpoint: number;
+  readonly notification: number;
+  readonly reply: number;
+  readonly context: number;
+}
+
+/** Builds everything but starts nothing. @throws InvocationError when the kernel refuses, which a plan must not cause. */
+export function buildCluster(
+  system: SystemPlan,
+  plan: ClusterPlan,
+  invoker: Invoker,
+  info: BootInformation,
+  memory: SharedArrayBuffer,
+): BuiltCluster {
+  const objects = new ObjectAllocator(invoker, info);
+  const count = plan.domains.length;
+  const tcbs = objects.make(ObjectType.TCB, count);
+  const cnodes = objects.make(ObjectType.CapTable, count, CNODE_RADIX);
+  const contexts = objects.make(ObjectType.SchedContext, count, SizeBits.MinSchedContext);
+  const endpoints = objects.make(ObjectType.Endpoint, count + 1);
+  const notifications = objects.make(ObjectType.Notification, count + 1);
+  const replies = objects.make(ObjectType.Reply, count + 1);
+  const pages = objects.make(ObjectType.SmallPage, Math.ceil(count / BUFFERS_PER_PAGE));
+  const monitorEndpoint = endpoints.slot + count;
+  const domains = plan.domains.map((domain, index): Domain => ({
+    plan: domain,
+    tcb: tcbs.slot + index,
+    tcbAddress: tcbs.address + index * 2 ** SizeBits.TCB,
+    cnode: cnodes.slot + index,
+    endpoint: endpoints.slot + index,
+    notification: notifications.slot + index,
+    reply: replies.slot + index,
+    context: contexts.slot + index,
+  }));
+
+  const regions = allocateRegions(system, plan, objects, memory);
+  /** Puts a copy of a capability into a domain's CNode. */
+  const give = (domain: Domain, slot: number, source: number, rights: number, badge = 0n): void =>
+    invoker.mint(domain.cnode, slot, CNODE_RADIX, ROOT_CNODE, source, 64, rights, badge);
+
+  domains.forEach((domain, index) => {
+    const { configuration, parent, budget, period, clusterCore } = domain.plan;
+    const { handle, priority } = configuration;
+    const page = Math.floor(index / BUFFERS_PER_PAGE);
+    const buffer = pages.address + index * BUFFER;
+    invoker.call(
+      domain.tcb,
+      Invocation.TCBConfigure,
+      [64 - CNODE_RADIX, buffer],
+      [domain.cnode, pages.slot + page],
+    );
+    invoker.call(
+      InitialSlot.FirstSchedControl + clusterCore,
+      Invocation.SchedControlConfigureFlags,
+      [budget, period, 0, 0, 0],
+      [domain.context],
+    );
+    const handler =
+      parent === undefined
+        ? objects.mint(monitorEndpoint, Rights.All, BigInt(handle))
+        : objects.mint(
+            domains[parent.handle - 1]!.endpoint,
+            Rights.All,
+            FAULT_BADGE | BigInt(parent.childId),
+          );
+    invoker.call(
+      domain.tcb,
+      Invocation.TCBSetSchedParams,
+      [priority, priority],
+      [InitialSlot.ThreadTCB, domain.context, handler],
+    );
+    invoker.call(domain.tcb, Invocation.TCBBindNotification, [], [domain.notification]);
+    give(domain, Slot.Input, domain.endpoint, Rights.Read);
+    give(domain, Slot.Reply, domain.reply, Rights.All);
+    if (domain.plan.passive) give(domain, Slot.Monitor, monitorEndpoint, Rights.Write, BigInt(handle));
+    for (const child of configuration.children) {
+      give(domain, Slot.FirstTCB + child.id, domains[child.handle - 1]!.tcb, Rights.All);
+    }
+    for (const { line, channel } of domain.plan.irqs) {
+      const irqHandler = objects.issue(Invocation.IRQIssueIRQHandler, InitialSlot.IRQControl, [line]);
+      const signal = objects.mint(domain.notification, Rights.Write, 1n << BigInt(channel));
+      invoker.call(irqHandler, Invocation.IRQSetIRQHandler, [], [signal]);
+      give(domain, Slot.FirstIrq + channel, irqHandler, Rights.All);
+    }
+  });
+
+  for (const { from, fromId, to, toId, notify, call } of plan.channels) {
+    const source = domains[from - 1]!;
+    const target = domains[to - 1]!;
+    if (notify) {
+      give(source, Slot.FirstNotification + fromId, target.notification, Rights.Write, 1n << BigInt(toId));
+    }
+    if (call) {
+      const rights = Rights.Write | Rights.GrantReply;
+      give(source, Slot.FirstEndpoint + fromId, target.endpoint, rights, CALL_BADGE | BigInt(toId));
+    }
+  }
+
+  const doorbells = new Map<number, number>();
+  for (const { from, fromId, targetCore } of plan.outgoing) {
+    let doorbell = doorbells.get(targetCore);
+    if (doorbell === undefined) {
+      doorbell = objects.issue(Invocation.IRQIssueSGISignal, InitialSlot.IRQControl, [
+        DOORBELL_LINE,
+        targetCore,
+      ]);
+      doorbells.set(targetCore, doorbell);
+    }
+    give(domains[from - 1]!, Slot.FirstNotification + fromId, doorbell, Rights.All);
+  }
+
+  const doorbellHandler = objects.issue(Invocation.IRQIssueIRQHandler, InitialSlot.IRQControl, [
+    DOORBELL_LINE,
+  ]);
+  const monitorNotification = notifications.slot + count;
+  invoker.call(InitialSlot.ThreadTCB, Invocation.TCBBindNotification, [], [monitorNotification]);
+  const rung = objects.mint(monitorNotification, Rights.Write, DOORBELL_BADGE);
+  invoker.call(doorbellHandler, Invocation.IRQSetIRQHandler, [], [rung]);
+
+  for (const domain of domains) {
+    const words = [0, 2, ProgramCounter.Entry, domain.plan.configuration.handle];
+    invoker.call(domain.tcb, Invocation.TCBWriteRegisters, words);
+  }
+  return {
+    tcbs: domains.map(({ tcb, tcbAddress }) => ({ address: tcbAddress, slot: tcb })),
+    regions,
+    monitor: {
+      endpoint: monitorEndpoint,
+      reply: replies.slot + count,
+      doorbellHandler,
+      signals: plan.incoming.map(({ to, toId }) =>
+        objects.mint(domains[to - 1]!.notification, Rights.Write, 1n << BigInt(toId)),
+      ),
+      passive: new Map(
+        domains
+          .filter(({ plan: { passive } }) => passive)
+          .map(({ plan: { configuration }, tcb, context, notification }) => [
+            configuration.handle,
+            { tcb, context, notification },
+          ]),
+      ),
+    },
+  };
+}
+
+/** Frames for the regions that this cluster's domains map, and their first contents. */
+function allocateRegions(
+  system: SystemPlan,
+  plan: ClusterPlan,
+  objects: ObjectAllocator,
+  memory: SharedArrayBuffer,
+): ReadonlyMap<number, number> {
+  const mapped = new Set(
+    plan.domains.flatMap(({ maps, regionAddressVars }) =>
+      [...maps, ...regionAddressVars].map(({ region }) => region),
+    ),
+  );
+  const regions = new Map<number, number>();
+  system.regions.forEach((region, index) => {
+    const pages = Math.ceil(region.size / PAGE);
+    let address = region.sharedAddress;
+    // Every kernel retypes all shared regions, in one order, so that all find them at the planned addresses.
+    if (address !== undefined) objects.make(ObjectType.SmallPage, pages, 0, true);
+    else if (mapped.has(index)) address = objects.make(ObjectType.SmallPage, pages).address;
+    if (address === undefined || !mapped.has(index)) return;
+    regions.set(index, address);
+    if (region.prefillFile !== undefined)
+      new Uint8Array(memory, address, region.size).set(readFileSync(region.prefillFile));
+  });
+  return regions;
+}
+
+/** Takes the scheduling context of a domain that has initialised away, and leaves it to the domain's notification. */
+export function makePassive(invoker: Invoker, tcb: number, context: number, notification: number): void {
+  invoker.call(context, Invocation.SchedContextUnbindObject, [], [tcb]);
+  invoker.call(context, Invocation.SchedContextBind, [], [notification]);
+}

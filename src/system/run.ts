@@ -1,0 +1,328 @@
+/** Runs a system on this computer: from the description to the table of what happened. */
+import { Worker } from 'node:worker_threads';
+import { RegisterState } from '../../kernel/api/constants.js';
+import { OrderWord, ORDERS_LINE, isIdle } from '../core/core.js';
+import { bundlePrograms, type Bundle } from '../core/engine/typescript/bundle.js';
+import { compileKernel, type KernelImage } from '../core/kernel.js';
+import { Count, statisticsBytes, statisticsRow } from '../core/statistics.js';
+import { InterruptController } from '../machine/interrupts.js';
+import { clustersOf, type Topology } from '../machine/topology/index.js';
+import type { ClusterTables, CoreMessage, CoreOrders } from './boot/order.js';
+import { DescriptionError, checkPrograms, type SystemDescription } from './description/index.js';
+import { DEVICE_LINES, planSystem, type SystemPlan } from './placement/plan.js';
+
+const WASM_PAGE = 65536;
+const POLL_MILLISECONDS = 5;
+/** A core that does not stop by then is ended. */
+const STOP_MILLISECONDS = 500;
+const TIMER_LINE = 16;
+const TIMER_MILLISECONDS = 10;
+
+/** A program that cannot be run: `message` names its file, and needs `Error: ` before it. */
+export class RunError extends Error {}
+
+export interface RunOptions {
+  readonly topology: Topology;
+  /** As `clustersOf` takes it. */
+  readonly clusters: string;
+  readonly searchPath: readonly string[];
+  /** Seconds after which the system is stopped; without, it runs until it is idle for good. */
+  readonly seconds?: number;
+  /** File descriptor for the domains' debug output. */
+  readonly console: number;
+  /** Stops the system. */
+  readonly signal?: AbortSignal;
+  /** Told when the domains start. */
+  readonly onStart?: (plan: SystemPlan) => void;
+}
+
+export type DomainState = 'running' | 'waiting' | 'calling' | 'faulted' | 'stopped';
+
+export interface DomainReport {
+  readonly name: string;
+  readonly core: number;
+  readonly cluster: number;
+  readonly state: DomainState;
+  readonly entries: {
+    readonly init: number;
+    readonly notified: number;
+    readonly protected: number;
+    readonly fault: number;
+  };
+  readonly calls: number;
+  readonly notifications: number;
+  readonly faults: number;
+  readonly restarts: number;
+}
+
+export interface RunReport {
+  readonly machine: string;
+  readonly cores: number;
+  readonly clusters: readonly {
+    readonly id: number;
+    readonly cores: readonly number[];
+    readonly kernel: KernelImage;
+    readonly memory: number;
+  }[];
+  readonly domains: readonly DomainReport[];
+  /** Why it ended. */
+  readonly ended: 'idle' | 'time' | 'interrupted';
+  /** How long the domains ran. */
+  readonly seconds: number;
+  /** Faults that reached a monitor. */
+  readonly unhandledFaults: number;
+  /** Cores whose program did not return when the system was stopped. */
+  readonly hungCores: readonly number[];
+  /** Why threads could not be pinned to their cores, if they could not. */
+  readonly notPinned?: string;
+}
+
+/**
+ * @throws DescriptionError, ProgramError or RunError for a system that cannot run; then nothing is left running.
+ */
+export async function runSystem(system: SystemDescription, options: RunOptions): Promise<RunReport> {
+  const { topology } = options;
+  const { files, indices } = findPrograms(system, options.searchPath);
+  const clusters = clustersOf(topology, options.clusters);
+  const plan = planSystem(system, topology, clusters, indices);
+  const bundles = await bundlePrograms(files);
+  const machine = new RunningMachine(
+    plan,
+    files.map((file) => bundles.get(file)!),
+    system,
+    options,
+  );
+  try {
+    return await machine.run();
+  } finally {
+    await machine.end();
+  }
+}
+
+/** The distinct program files, and for each domain the index of its own. */
+function findPrograms(
+  system: SystemDescription,
+  searchPath: readonly string[],
+): { files: string[]; indices: number[] } {
+  const files: string[] = [];
+  const indices = checkPrograms(system, [...searchPath]).map((found, index) => {
+    const pd = system.protectionDomains[index]!;
+    if (found.kind === 'elf') {
+      throw new DescriptionError(
+        `program image '${pd.programImage.path}' cannot run: Atoll does not run ELF images yet; put a TypeScript program of the same name (.ts for .elf) on the search path and the image off it`,
+        { file: system.file, at: pd.programImage.at },
+      );
+    }
+    const known = files.indexOf(found.file);
+    return known >= 0 ? known : files.push(found.file) - 1;
+  });
+  return { files, indices };
+}
+
+class RunningMachine {
+  private readonly memory: WebAssembly.Memory;
+  private readonly orders = new Int32Array(new SharedArrayBuffer(4 * OrderWord.Count));
+  private readonly go = new Int32Array(new SharedArrayBuffer(4));
+  private readonly interrupts: InterruptController;
+  private readonly statistics: SharedArrayBuffer;
+  private readonly tables: readonly ClusterTables[];
+  private readonly cores: {
+    readonly id: number;
+    readonly worker: Worker;
+    readonly stopped: Promise<void>;
+    done: boolean;
+  }[] = [];
+  private unhandledFaults = 0;
+  private notPinned: string | undefined;
+
+  constructor(
+    private readonly plan: SystemPlan,
+    private readonly bundles: readonly Bundle[],
+    private readonly system: SystemDescription,
+    private readonly options: RunOptions,
+  ) {
+    const pages = plan.memory / WASM_PAGE;
+    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    this.interrupts = new InterruptController(this.memory.buffer, 0, plan.cores);
+    this.statistics = new SharedArrayBuffer(statisticsBytes(system.protectionDomains.length));
+    this.tables = plan.clusters.map(({ domains }) => ({
+      built: new Int32Array(new SharedArrayBuffer(4)),
+      stopped: new Int32Array(new SharedArrayBuffer(4 * (domains.length + 1))),
+      tcbs: new Uint32Array(new SharedArrayBuffer(4 * (domains.length + 1))),
+      regions: new Uint32Array(new SharedArrayBuffer(4 * plan.regions.length)),
+    }));
+  }
+
+  async run(): Promise<RunReport> {
+    await this.boot();
+    this.options.onStart?.(this.plan);
+    const start = performance.now();
+    Atomics.store(this.go, 0, 1);
+    Atomics.notify(this.go, 0);
+    const timer = this.startTimer();
+    const ended = await this.untilEnd(start);
+    clearInterval(timer);
+    const seconds = (performance.now() - start) / 1000;
+    const hungCores = await this.stop();
+    return this.report(ended, seconds, hungCores);
+  }
+
+  /** Starts a thread for each core; resolves when all domains are ready to start. */
+  private async boot(): Promise<void> {
+    const count = this.plan.clusters.reduce((sum, { cores }) => sum + cores.length, 0);
+    Atomics.store(this.orders, OrderWord.Awake, count);
+    const kernels = new Map<KernelImage, WebAssembly.Module>();
+    await Promise.all(
+      this.plan.clusters.flatMap((cluster, index) =>
+        cluster.cores.map((id, clusterCore) => {
+          const kernel = kernels.get(cluster.image) ?? compileKernel(cluster.image);
+          kernels.set(cluster.image, kernel);
+          return this.startCore({
+            plan: this.plan,
+            cluster: index,
+            clusterCore,
+            cpu: this.options.topology.cores[id]!.cpu,
+            memory: this.memory,
+            kernel,
+            orders: this.orders,
+            go: this.go,
+            tables: this.tables[index]!,
+            bundles: this.bundles,
+            statistics: this.statistics,
+            console: this.options.console,
+          });
+        }),
+      ),
+    );
+  }
+
+  private startCore(orders: CoreOrders): Promise<void> {
+    const worker = new Worker(new URL('./boot/core-worker.js', import.meta.url), { workerData: orders });
+    const id = this.plan.clusters[orders.cluster]!.cores[orders.clusterCore]!;
+    return new Promise((ready, failed) => {
+      const stopped = new Promise<void>((resolve) => {
+        worker.on('message', (message: CoreMessage) => {
+          switch (message.kind) {
+            case 'ready':
+              if (message.pinned !== true) this.notPinned = message.pinned;
+              ready();
+              break;
+            case 'program-error':
+              failed(new RunError(message.message));
+              break;
+            case 'fault':
+              this.unhandledFaults++;
+              break;
+            case 'stopped':
+              core.done = true;
+              resolve();
+              break;
+          }
+        });
+        worker.on('error', (error) => {
+          failed(error);
+          this.crash ??= error;
+          resolve();
+        });
+      });
+      const core = { id, worker, stopped, done: false };
+      this.cores.push(core);
+    });
+  }
+
+  private crash: Error | undefined;
+
+  /** The timer rings on the core of whoever handles its interrupt. */
+  private startTimer(): NodeJS.Timeout | undefined {
+    const cores = this.plan.clusters
+      .filter(({ domains }) => domains.some(({ irqs }) => irqs.some(({ line }) => line === TIMER_LINE)))
+      .map(({ cores }) => cores[0]!);
+    if (cores.length === 0) return undefined;
+    return setInterval(
+      () => cores.forEach((core) => this.interrupts.ring(core, TIMER_LINE)),
+      TIMER_MILLISECONDS,
+    );
+  }
+
+  private untilEnd(start: number): Promise<RunReport['ended']> {
+    const { seconds = Infinity, signal } = this.options;
+    const ticks = this.system.protectionDomains.some(({ irqs }) =>
+      irqs.some((irq) => irq.kind === 'conventional' && DEVICE_LINES.has(irq.irq)),
+    );
+    return new Promise((resolve, reject) => {
+      const poll = setInterval(() => {
+        let ended: RunReport['ended'] | undefined;
+        if (signal?.aborted) ended = 'interrupted';
+        else if (performance.now() - start >= seconds * 1000) ended = 'time';
+        else if (!ticks && isIdle(this.orders, this.interrupts)) ended = 'idle';
+        else if (this.crash === undefined) return;
+        clearInterval(poll);
+        if (ended === undefined) reject(this.crash!);
+        else resolve(ended);
+      }, POLL_MILLISECONDS);
+    });
+  }
+
+  /** Returns the cores that did not stop by themselves. */
+  private async stop(): Promise<number[]> {
+    Atomics.store(this.orders, OrderWord.Halt, 1);
+    for (const { id } of this.cores) this.interrupts.ring(id, ORDERS_LINE);
+    const late = new Promise<void>((resolve) => setTimeout(resolve, STOP_MILLISECONDS).unref());
+    await Promise.race([Promise.all(this.cores.map(({ stopped }) => stopped)), late]);
+    return this.cores.filter(({ done }) => !done).map(({ id }) => id);
+  }
+
+  async end(): Promise<void> {
+    await Promise.all(this.cores.map(({ worker }) => worker.terminate()));
+  }
+
+  private report(ended: RunReport['ended'], seconds: number, hungCores: number[]): RunReport {
+    const domains: DomainReport[] = [];
+    this.plan.clusters.forEach((cluster, at) => {
+      for (const { index, core, configuration } of cluster.domains) {
+        const counts = statisticsRow(this.statistics, index);
+        domains[index] = {
+          name: configuration.name,
+          core,
+          cluster: cluster.id,
+          state: this.stateOf(this.tables[at]!, configuration.handle),
+          entries: {
+            init: counts[Count.Init]!,
+            notified: counts[Count.Notified]!,
+            protected: counts[Count.Protected]!,
+            fault: counts[Count.Fault]!,
+          },
+          calls: counts[Count.Calls]!,
+          notifications: counts[Count.Notifications]!,
+          faults: counts[Count.Faults]!,
+          restarts: counts[Count.Restarts]!,
+        };
+      }
+    });
+    return {
+      machine: this.options.topology.source,
+      cores: this.plan.cores,
+      clusters: this.plan.clusters.map(({ id, cores, image, size }) => ({
+        id,
+        cores,
+        kernel: image,
+        memory: size,
+      })),
+      domains,
+      ended,
+      seconds,
+      unhandledFaults: this.unhandledFaults,
+      hungCores,
+      ...(this.notPinned === undefined ? {} : { notPinned: this.notPinned }),
+    };
+  }
+
+  private stateOf(tables: ClusterTables, handle: number): DomainState {
+    const tcb = tables.tcbs[handle]!;
+    const state = new Uint32Array(this.memory.buffer, tcb)[RegisterState.Word]! & 0xff;
+    if (state === RegisterState.Inactive) return 'stopped';
+    if (tables.stopped[handle] !== 0) return 'faulted';
+    if (state === RegisterState.Running) return 'running';
+    return state === RegisterState.Receiving ? 'waiting' : 'calling';
+  }
+}

@@ -1,0 +1,327 @@
+/** Messages through endpoints (manual chapter 4): system calls, badges, reply objects, queues, faults. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { FaultType, Invocation, LookupFailure, ObjectType, Rights } from '../../kernel/api/constants.js';
+import { CSPACE_BITS, IMAGES, Machine, guardFor, type Thread } from './machine.js';
+
+const EP = 5;
+const REPLY = 4;
+
+interface World {
+  readonly m: Machine;
+  readonly ep: number;
+  readonly reply: number;
+  readonly server: Thread;
+  readonly client: Thread;
+}
+
+for (const image of IMAGES) {
+  /** A server of priority 200 that waits at an endpoint, and a client of priority 100 that runs. */
+  const world = (options: { passive?: boolean; rights?: Rights; badge?: bigint } = {}): World => {
+    const m = new Machine({ image });
+    const ep = m.create(ObjectType.Endpoint);
+    const reply = m.create(ObjectType.Reply);
+    const server = m.thread({ priority: 200 }).give(EP, ep).give(REPLY, reply);
+    const client = m
+      .thread({ priority: 100 })
+      .give(EP, ep, options.rights ?? Rights.All, options.badge ?? 77n);
+    m.sleep();
+    assert.equal(m.current(), server);
+    assert.equal(server.recv(EP, REPLY), client);
+    if (options.passive) m.invoke(server.schedContext, Invocation.SchedContextUnbind);
+    return { m, ep, reply, server, client };
+  };
+  const longMessage = Array.from({ length: 120 }, (_, index) => BigInt(index) << 40n);
+
+  describe(`IPC (${image})`, () => {
+    for (const words of [[], [1n], [1n, 2n, 3n, 4n], [1n, 2n, 3n, 4n, 5n], longMessage]) {
+      for (const passive of [false, true]) {
+        it(`a call and its reply carry ${words.length} words${passive ? ' to a passive server' : ''}`, () => {
+          const { server, client } = world({ passive });
+          assert.equal(client.call(EP, words, 9), server);
+          assert.deepEqual(server.message, { badge: 77n, label: 9, words, extraCaps: 0, unwrapped: 0 });
+          const answer = words.map((word) => word + 1n);
+          assert.equal(server.replyRecv(EP, REPLY, answer, 3), client);
+          assert.deepEqual(client.message, {
+            badge: 0n,
+            label: 3,
+            words: answer,
+            extraCaps: 0,
+            unwrapped: 0,
+          });
+          assert.equal(client.call(EP, words), server, 'and again');
+        });
+      }
+    }
+
+    it('fastpath and slow path give the same result', () => {
+      const run = (deep: boolean): unknown => {
+        const { m, server, client } = world();
+        if (deep) {
+          // No fastpath follows an address through two CNodes.
+          const outer = m.create(ObjectType.CapTable, 1);
+          m.invoke(outer, Invocation.CNodeCopy, [1, 1, client.cspace, 64, Rights.All], [2]);
+          m.invoke(client.cptr, Invocation.TCBSetSpace, [guardFor(CSPACE_BITS) - 1], [0, outer]);
+        }
+        assert.equal(client.call((deep ? 64 : 0) + EP, [1, 2, 3], 6), server);
+        const request = server.message;
+        assert.equal(server.replyRecv(EP, REPLY, [4], 5), client);
+        return [request, client.message, client.redo];
+      };
+      assert.deepEqual(run(true), run(false));
+    });
+
+    it('a message of more words than the receiver has registers arrives cut', () => {
+      const m = new Machine({ image });
+      const ep = m.create(ObjectType.Endpoint);
+      const server = m
+        .thread({ priority: 200, buffer: false })
+        .give(EP, ep)
+        .give(REPLY, m.create(ObjectType.Reply));
+      const client = m.thread().give(EP, ep);
+      m.sleep();
+      server.recv(EP, REPLY);
+      client.call(EP, [1, 2, 3, 4, 5, 6]);
+      assert.deepEqual(server.message.words, [1n, 2n, 3n, 4n]);
+    });
+
+    it('a sender blocks until someone receives, and then both run', () => {
+      const { m, server, client, ep } = world();
+      const second = m.thread({ priority: 90 }).give(EP, ep, Rights.All, 5n);
+      client.call(EP, [1]);
+      m.invoke(client.cptr, Invocation.TCBSuspend);
+      m.invoke(server.cptr, Invocation.TCBSetPriority, [50], [1]);
+      assert.equal(m.current(), second);
+      assert.equal(second.send(EP, [42]), server);
+      assert.equal(server.recv(EP, REPLY), second, 'the sender goes on, more urgent than the server');
+      assert.deepEqual([server.badge, server.message.words], [5n, [42n]]);
+    });
+
+    it('a non-blocking send to nobody and a non-blocking receive of nothing do nothing', () => {
+      const { m, server, client } = world();
+      assert.equal(client.nbSend(EP, [8]), server);
+      assert.deepEqual(server.message.words, [8n]);
+      m.invoke(server.cptr, Invocation.TCBSetPriority, [10], [1]);
+      assert.equal(m.current(), client);
+      assert.equal(client.nbSend(EP, [9]), client);
+      m.invoke(client.cptr, Invocation.TCBSuspend);
+      assert.equal(server.nbRecv(EP, REPLY), server);
+      assert.equal(server.badge, 0n);
+    });
+
+    it('senders are served by priority, equals in order of arrival', () => {
+      const m = new Machine({ image });
+      const ep = m.create(ObjectType.Endpoint);
+      const senders = [50, 60, 50, 70, 60].map((priority, index) =>
+        m.thread({ priority }).give(EP, ep, Rights.All, BigInt(index + 1)),
+      );
+      const server = m.thread({ priority: 20 }).give(EP, ep).give(REPLY, m.create(ObjectType.Reply));
+      m.sleep();
+      // Made ready last, first in line among equals; so this is the order of arrival.
+      for (const index of [3, 4, 1, 2, 0]) {
+        assert.equal(m.current(), senders[index]);
+        senders[index]!.call(EP, []);
+      }
+      // One is raised while it waits.
+      m.invoke(senders[0]!.cptr, Invocation.TCBSetPriority, [65], [1]);
+      const order: bigint[] = [];
+      for (let i = 0; i < 5; i++) {
+        server.recv(EP, REPLY);
+        order.push(server.badge);
+      }
+      assert.deepEqual(order, [4n, 1n, 5n, 2n, 3n]);
+    });
+
+    it('a reply object that is offered again while its caller waits gives the caller up', () => {
+      const { m, server, client } = world();
+      client.call(EP, [1]);
+      assert.equal(server.recv(EP, REPLY), undefined, 'nobody is left');
+      m.invoke(client.cptr, Invocation.TCBResume);
+      assert.equal(m.current(), client);
+      assert.equal(client.redo, true, 'the call is to be made again');
+    });
+
+    it('a caller whose reply object is deleted is left inactive, and calls again when resumed', () => {
+      const { m, reply, server, client } = world();
+      client.call(EP, [1]);
+      m.delete(reply);
+      m.invoke(server.cspace, Invocation.CNodeDelete, [REPLY, CSPACE_BITS]);
+      m.invoke(server.cptr, Invocation.TCBSuspend);
+      assert.equal(m.current(), undefined);
+      m.invoke(client.cptr, Invocation.TCBResume);
+      assert.equal(m.current(), client);
+      assert.equal(client.redo, true);
+    });
+
+    it('a receiver whose reply object is deleted receives no longer', () => {
+      const { m, reply, server, client } = world();
+      m.revoke(reply);
+      m.delete(reply);
+      m.invoke(server.cptr, Invocation.TCBSuspend);
+      assert.equal(client.nbSend(EP, [1]), client);
+    });
+
+    it('a call through a capability without grant or grant-reply leaves the caller inactive', () => {
+      const { m, server, client } = world({ rights: Rights.Write });
+      client.call(EP, [5]);
+      assert.deepEqual(server.message.words, [5n]);
+      assert.equal(server.recv(EP, REPLY), undefined);
+      m.invoke(client.cptr, Invocation.TCBResume);
+      assert.equal(client.redo, true, 'resumed, it calls again');
+    });
+
+    it('a capability without the write right cannot send, one without the read right cannot receive', () => {
+      const { m, client, ep } = world({ rights: Rights.Read });
+      assert.equal(client.call(EP, []), client);
+      assert.equal(client.message.label, 2, 'invalid capability');
+      const writer = m
+        .thread({ priority: 90 })
+        .give(EP, ep, Rights.Write)
+        .give(REPLY, m.create(ObjectType.Reply));
+      m.invoke(client.cptr, Invocation.TCBSuspend);
+      assert.equal(m.current(), writer);
+      assert.equal(writer.recv(EP, REPLY), undefined, 'a fault without a handler');
+    });
+
+    it('deleting an endpoint has those that wait make their calls again', () => {
+      const { m, server, client, ep } = world();
+      m.revoke(ep);
+      assert.equal(m.current(), client, 'while the endpoint is there, who waits goes on waiting');
+      m.delete(ep);
+      assert.equal(m.current(), server);
+      assert.equal(server.redo, true);
+      assert.equal(server.recv(EP, REPLY), client, 'and finds no capability: a fault without a handler');
+      assert.equal(client.call(EP, []), client);
+      assert.equal(client.message.label, 2, 'invalid capability');
+    });
+
+    it('cancels the sends of one badge alone', () => {
+      const m = new Machine({ image });
+      const ep = m.create(ObjectType.Endpoint);
+      const badged = m.derive(ep, Rights.All, 3n);
+      const [a, b] = [2n, 3n].map((badge) =>
+        m.thread({ priority: 50 - Number(badge) }).give(EP, ep, Rights.All, badge),
+      );
+      m.sleep();
+      a!.call(EP);
+      b!.call(EP);
+      m.invoke(2, Invocation.CNodeCancelBadgedSends, [badged, 64]);
+      assert.equal(m.current(), b);
+      assert.equal(b!.redo, true);
+    });
+
+    it('extra capabilities travel with the grant right, and to the same endpoint unwrapped', () => {
+      const { m, server, client, ep } = world();
+      const ntfn = m.create(ObjectType.Notification);
+      client.give(10, ntfn).give(11, ep, Rights.All, 1234n);
+      m.mint(server.cspace, 12, server.cspace, Rights.All, guardFor(CSPACE_BITS));
+      // Asked for through the server's own CNode capability, whose guard is no part of the depth.
+      m.invoke(server.cspace, Invocation.CNodeDelete, [12, CSPACE_BITS]);
+      server.give(12, server.cspace);
+      server.receiveInto(20, 12);
+      client.call(EP, [1], 0, [11, 10]);
+      assert.deepEqual(server.message, { badge: 77n, label: 0, words: [1n], extraCaps: 2, unwrapped: 1 });
+      assert.equal(server.unwrappedBadge(0), 1234n);
+      assert.equal(server.isEmpty(20), false);
+      server.replyRecv(EP, REPLY);
+      client.call(EP, [1], 0, [10]);
+      assert.equal(server.message.extraCaps, 0, 'the receive slot is taken');
+    });
+
+    it('without the grant right no capability travels', () => {
+      const { server, client, m } = world({ rights: Rights.Write | Rights.GrantReply });
+      client.give(10, m.create(ObjectType.Notification));
+      server.give(12, server.cspace);
+      server.receiveInto(20, 12);
+      client.call(EP, [1], 0, [10]);
+      assert.equal(server.message.extraCaps, 0);
+      assert.equal(server.isEmpty(20), true);
+    });
+
+    it('a ReplyRecv whose first phase names a TCB or a CNode does nothing to it', () => {
+      const { m, server, client } = world();
+      server.give(8, server.cptr);
+      client.call(EP, [1]);
+      server.replyRecv(EP, 8, [], Invocation.TCBSuspend);
+      m.invoke(client.cptr, Invocation.TCBSuspend);
+      m.invoke(server.cptr, Invocation.TCBResume);
+      assert.equal(m.current(), server);
+    });
+
+    it('a thread in no memory it owns: a revoked buffer frame leaves the four registers', () => {
+      const { m, server, client } = world();
+      m.revoke(server.frame);
+      assert.equal(server.ipcBuffer, 0);
+      client.call(EP, [1, 2, 3, 4, 5]);
+      assert.deepEqual(server.message.words, [1n, 2n, 3n, 4n]);
+    });
+  });
+
+  describe(`faults (${image})`, () => {
+    const faultWorld = (): World => {
+      const w = world();
+      w.m.wake();
+      const handler = w.m.derive(w.ep, Rights.All, 99n);
+      w.m.invoke(
+        w.client.cptr,
+        Invocation.TCBSetSpace,
+        [guardFor(CSPACE_BITS)],
+        [handler, w.m.derive(w.client.cspace)],
+      );
+      w.m.sleep();
+      return w;
+    };
+
+    it('a user exception reaches the handler, and a reply with label 0 lets the thread go on', () => {
+      const { server, client } = faultWorld();
+      assert.equal(client.fault(7, 8), server);
+      assert.deepEqual(server.message, {
+        badge: 99n,
+        label: FaultType.UserException,
+        words: [0n, 0n, 7n, 8n],
+        extraCaps: 0,
+        unwrapped: 0,
+      });
+      assert.equal(server.replyRecv(EP, REPLY), client);
+      client.fault(1, 2);
+      assert.equal(server.replyRecv(EP, REPLY, [], 1), undefined, 'any other label leaves it inactive');
+    });
+
+    it('a missing capability is a fault that says where', () => {
+      const { server, client } = faultWorld();
+      client.call(200, []);
+      assert.deepEqual(server.message.words, [
+        0n,
+        200n,
+        0n,
+        BigInt(LookupFailure.GuardMismatch),
+        64n,
+        0n,
+        58n,
+      ]);
+      assert.equal(server.message.label, FaultType.CapFault);
+      assert.equal(server.replyRecv(EP, REPLY, [], 5), client, 'whatever the label');
+      assert.equal(client.redo, true);
+      client.clearRedo();
+      client.recv(30, 31);
+      assert.deepEqual(server.message.words, [0n, 30n, 1n, BigInt(LookupFailure.MissingCapability), 0n]);
+    });
+
+    it('without a handler the thread stops', () => {
+      const { m, client } = world();
+      assert.equal(client.fault(1, 1), undefined);
+      m.invoke(client.cptr, Invocation.TCBResume);
+      assert.equal(m.current(), client);
+    });
+
+    it('a fault waits for a handler that is busy', () => {
+      const { m, server, client, ep } = faultWorld();
+      const other = m.thread({ priority: 150 }).give(EP, ep, Rights.All, 1n);
+      other.call(EP, []);
+      m.invoke(server.cptr, Invocation.TCBSetPriority, [10], [1]);
+      assert.equal(client.fault(3, 4), server);
+      assert.equal(server.replyRecv(EP, REPLY), other);
+      assert.equal(server.badge, 99n);
+    });
+  });
+}

@@ -1,0 +1,233 @@
+/** Threads, priorities and scheduling contexts (manual chapter 6). */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { InitialSlot, Invocation, ObjectType, SeL4Error } from '../../kernel/api/constants.js';
+import { IMAGES, Machine, refuses, type Thread } from './machine.js';
+
+const N = 6;
+const EP = 5;
+const REPLY = 4;
+
+for (const image of IMAGES) {
+  describe(`scheduling (${image})`, () => {
+    it('runs the highest of 256 priorities', () => {
+      const m = new Machine({ image, size: 8 << 20, rootBits: 12 });
+      const ntfn = m.create(ObjectType.Notification);
+      const threads: Thread[] = [];
+      for (let i = 0; i < 255; i++) {
+        const priority = (i * 101) % 255;
+        threads[priority] = m.thread({ priority, buffer: false }).give(N, ntfn);
+      }
+      m.sleep();
+      for (let priority = 254; priority >= 0; priority--) {
+        assert.equal(m.current(), threads[priority], `priority ${priority}`);
+        threads[priority]!.wait(N);
+      }
+      assert.equal(m.current(), undefined);
+    });
+
+    it('equals take turns when they yield, and a lone thread goes on', () => {
+      const m = new Machine({ image });
+      const [a, b, c] = [1, 2, 3].map(() => m.thread({ priority: 7 }));
+      m.sleep();
+      const order = [m.current()!];
+      for (let i = 0; i < 6; i++) order.push(order.at(-1)!.yieldCore()!);
+      assert.deepEqual(new Set(order.slice(0, 3)), new Set([a, b, c]));
+      assert.deepEqual(order.slice(0, 3), order.slice(3, 6));
+      assert.equal(order[6], order[0]);
+      for (const thread of [b!, c!]) m.invoke(thread.cptr, Invocation.TCBSuspend);
+      assert.equal(m.current(), a);
+      assert.equal(a!.yieldCore(), a);
+    });
+
+    it('a woken thread of equal priority waits for its turn', () => {
+      const m = new Machine({ image });
+      const ntfn = m.create(ObjectType.Notification);
+      const [a, b] = [1, 2].map(() => m.thread({ priority: 7 }).give(N, ntfn, undefined, 1n));
+      m.sleep();
+      const first = m.current() === a ? a! : b!;
+      const second = first === a ? b! : a;
+      assert.equal(first.wait(N), second);
+      assert.equal(second!.signal(N), second);
+      assert.equal(second!.yieldCore(), first);
+    });
+
+    it('suspends, resumes, and changes priority', () => {
+      const m = new Machine({ image });
+      const high = m.thread({ priority: 20 });
+      const low = m.thread({ priority: 10, mcp: 15 });
+      m.sleep();
+      m.invoke(high.cptr, Invocation.TCBSuspend);
+      assert.equal(m.current(), low);
+      m.invoke(high.cptr, Invocation.TCBResume);
+      assert.equal(m.current(), high);
+      m.invoke(low.cptr, Invocation.TCBSetPriority, [30], [InitialSlot.ThreadTCB]);
+      assert.equal(m.current(), low);
+      refuses(
+        () => m.invoke(high.cptr, Invocation.TCBSetPriority, [16], [low.cptr]),
+        SeL4Error.RangeError,
+        [0, 15],
+      );
+      refuses(
+        () => m.invoke(high.cptr, Invocation.TCBSetMCPriority, [16], [low.cptr]),
+        SeL4Error.RangeError,
+        [0, 15],
+      );
+      refuses(
+        () => m.invoke(high.cptr, Invocation.TCBSetPriority, [1], [2]),
+        SeL4Error.InvalidCapability,
+        [1],
+      );
+      refuses(() => m.invoke(high.cptr, Invocation.TCBSetPriority, [1]), SeL4Error.TruncatedMessage);
+    });
+
+    it('a thread that suspends itself is answered when it is resumed', () => {
+      const m = new Machine({ image });
+      const thread = m.thread();
+      thread.give(N, thread.cptr);
+      m.sleep();
+      assert.equal(thread.call(N, [], Invocation.TCBSuspend), undefined);
+      m.invoke(thread.cptr, Invocation.TCBResume);
+      assert.equal(m.current(), thread);
+      assert.deepEqual(thread.message.label, SeL4Error.NoError);
+    });
+
+    it('a thread that deletes itself is gone', () => {
+      const m = new Machine({ image });
+      const thread = m.thread();
+      const other = m.thread({ priority: 1 });
+      thread.give(N, thread.cspace).give(7, thread.cptr);
+      m.delete(thread.cptr);
+      m.sleep();
+      assert.equal(thread.call(N, [7, 6], Invocation.CNodeDelete), other);
+    });
+
+    it('a scheduling context runs one thread, once SchedControl has configured it', () => {
+      const m = new Machine({ image });
+      const thread = m.thread({ priority: 9, passive: true });
+      const raw = m.create(ObjectType.SchedContext, 7);
+      m.sleep();
+      assert.equal(m.current(), undefined, 'passive');
+      m.invoke(raw, Invocation.SchedContextBind, [], [thread.cptr]);
+      assert.equal(m.current(), undefined, 'no time yet');
+      refuses(
+        () => m.invoke(raw, Invocation.SchedContextBind, [], [thread.cptr]),
+        SeL4Error.IllegalOperation,
+      );
+      const configure = (words: (number | bigint)[]) =>
+        m.invoke(InitialSlot.FirstSchedControl, Invocation.SchedControlConfigureFlags, words, [raw]);
+      refuses(() => configure([10, 5, 0, 0, 0]), SeL4Error.RangeError, [1, 5]);
+      refuses(() => configure([5, 10, 1000, 0, 0]), SeL4Error.RangeError);
+      refuses(() => configure([5, 10, 2n ** 64n - 1n, 0, 0]), SeL4Error.RangeError);
+      configure([5, 10, 0, 0, 0]);
+      assert.equal(m.current(), thread);
+      m.invoke(raw, Invocation.SchedContextUnbindObject, [], [thread.cptr]);
+      assert.equal(m.current(), undefined);
+      refuses(
+        () => m.invoke(raw, Invocation.SchedContextUnbindObject, [], [thread.cptr]),
+        SeL4Error.IllegalOperation,
+      );
+      refuses(
+        () => m.invoke(InitialSlot.SchedContext, Invocation.SchedContextUnbind),
+        SeL4Error.IllegalOperation,
+      );
+      m.invoke(raw, Invocation.SchedContextBind, [], [thread.cptr]);
+      m.delete(raw);
+      assert.equal(m.current(), undefined);
+    });
+
+    it('a ready thread whose context is configured anew stays in one queue', () => {
+      const m = new Machine({ image });
+      const [a, b] = [1, 2].map(() => m.thread({ priority: 7 }));
+      m.sleep();
+      for (const thread of [a!, b!, a!])
+        m.invoke(
+          InitialSlot.FirstSchedControl,
+          Invocation.SchedControlConfigureFlags,
+          [10, 10, 0, 0, 0],
+          [thread.schedContext],
+        );
+      const first = m.current()!;
+      const second = first.yieldCore()!;
+      assert.notEqual(first, second);
+      assert.equal(second.yieldCore(), first);
+    });
+
+    it('lends the context along a chain of calls to passive servers, and back', () => {
+      const m = new Machine({ image });
+      const [outer, inner] = [m.create(ObjectType.Endpoint), m.create(ObjectType.Endpoint)];
+      const back = m.thread({ priority: 200 }).give(EP, inner).give(REPLY, m.create(ObjectType.Reply));
+      const middle = m
+        .thread({ priority: 150 })
+        .give(EP, outer)
+        .give(REPLY, m.create(ObjectType.Reply))
+        .give(7, inner);
+      const client = m.thread({ priority: 100 }).give(EP, outer);
+      m.sleep();
+      back.recv(EP, REPLY);
+      middle.recv(EP, REPLY);
+      for (const server of [back, middle]) m.invoke(server.schedContext, Invocation.SchedContextUnbind);
+      for (let round = 0; round < 3; round++) {
+        assert.equal(client.call(EP, [1]), middle);
+        assert.equal(middle.call(7, [2]), back);
+        assert.equal(back.replyRecv(EP, REPLY, [3]), middle);
+        assert.equal(middle.replyRecv(EP, REPLY, [4]), client);
+      }
+      // The client goes away in mid-call: its context stays with the servers, and the chain still unwinds.
+      client.call(EP);
+      middle.call(7);
+      m.invoke(client.cptr, Invocation.TCBSuspend);
+      assert.equal(m.current(), back);
+      assert.equal(back.replyRecv(EP, REPLY), middle);
+      assert.equal(middle.replyRecv(EP, REPLY), undefined, 'nobody to reply to, and no time of its own');
+    });
+
+    it('a lent context comes back when the server goes away', () => {
+      const m = new Machine({ image });
+      const ep = m.create(ObjectType.Endpoint);
+      const reply = m.create(ObjectType.Reply);
+      const server = m.thread({ priority: 200 }).give(EP, ep).give(REPLY, reply);
+      const client = m.thread({ priority: 100 }).give(EP, ep);
+      m.sleep();
+      server.recv(EP, REPLY);
+      m.invoke(server.schedContext, Invocation.SchedContextUnbind);
+      client.call(EP);
+      m.delete(server.cptr);
+      m.delete(server.cspace);
+      m.delete(reply);
+      assert.equal(m.current(), undefined);
+      m.invoke(client.cptr, Invocation.TCBResume);
+      assert.equal(m.current(), client);
+    });
+
+    it('nothing starts on top of a buried handler unless it is more urgent', () => {
+      const m = new Machine({ image });
+      const ntfn = m.create(ObjectType.Notification);
+      const buried = m.thread({ priority: 50 }).give(N, ntfn, undefined, 1n);
+      const equal = m.thread({ priority: 50 });
+      const urgent = m.thread({ priority: 60 }).give(N, ntfn, undefined, 1n);
+      m.sleep();
+      assert.equal(m.threadOf(m.kernels[0]!.setFloor(buried.tcb)), urgent);
+      assert.equal(urgent.wait(N), buried, 'the buried one itself may go on');
+      buried.wait(N);
+      assert.equal(m.current(), undefined, 'but not its equal');
+      assert.equal(m.threadOf(m.kernels[0]!.setFloor(0)), equal);
+    });
+
+    it('a buried thread that is deleted leaves no trace in the scheduler', () => {
+      const m = new Machine({ image });
+      const ut = m.create(ObjectType.Untyped, 12);
+      const tcb = m.create(ObjectType.TCB, 0, ut);
+      const address = m.objectAt(tcb);
+      const other = m.thread({ priority: 5 });
+      m.kernels[0]!.setFloor(address);
+      m.delete(tcb);
+      const frame = m.create(ObjectType.SmallPage, 0, ut);
+      assert.equal(m.objectAt(frame), address);
+      // What the memory holds now is its new owner's business.
+      for (let i = 0; i < 512; i++) m.setU64(address + 8 * i, 0xffff_ffff_ffff_ffffn);
+      m.sleep();
+      assert.equal(m.current(), other);
+    });
+  });
+}
