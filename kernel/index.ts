@@ -82,7 +82,7 @@ export function recv(cptr: u32, reply: u32): u32 {
 export function nbSendRecv(dest: u32, cptr: u32, reply: u32): u32 {
   if (enter()) {
     const thread = here().current;
-    handleInvocation(thread, dest, false, false, false, false);
+    handleInvocation(thread, dest, false, false, false, true);
     handleRecv(thread, cptr, true, true, reply);
   }
   return leave();

@@ -28,6 +28,7 @@ interface RunOptions extends DescriptionOptions {
   readonly clusters: string;
   readonly for?: number;
   readonly json?: boolean;
+  readonly timestamps?: boolean;
 }
 
 const arch = (): Option =>
@@ -58,6 +59,7 @@ program
   .addOption(clusters())
   .addOption(searchPath())
   .addOption(new Option('--for <time>', 'stop after this time, as in 2s or 500ms').argParser(parseSeconds))
+  .option('--timestamps', 'show when each line of debug output was said, in seconds')
   .option('--json', "one JSON object on standard output, and the domains' output on standard error")
   .action(run);
 
@@ -101,6 +103,7 @@ async function run(file: string, options: RunOptions): Promise<void> {
     clusters: options.clusters,
     searchPath,
     console: json ? 2 : 1,
+    timestamps: options.timestamps ?? false,
     signal: interrupt.signal,
     ...(options.for === undefined ? {} : { seconds: options.for }),
   });

@@ -30,6 +30,8 @@ export interface RunOptions {
   readonly seconds?: number;
   /** File descriptor for the domains' debug output. */
   readonly console: number;
+  /** Whether each line of it shows when it was said. */
+  readonly timestamps?: boolean;
   /** Stops the system. */
   readonly signal?: AbortSignal;
   /** Told when the domains start. */
@@ -190,6 +192,7 @@ class RunningMachine {
             bundles: this.bundles,
             statistics: this.statistics,
             console: this.options.console,
+            timestamps: this.options.timestamps ?? false,
           });
         }),
       ),

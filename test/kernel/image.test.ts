@@ -11,8 +11,8 @@ const EP = 5;
 const REPLY = 4;
 const N = 6;
 
-const { Threads, BulkMemory, MutableGlobals, SignExt, NontrappingFPToInt } = binaryen.Features;
-const FEATURES = Threads | BulkMemory | MutableGlobals | SignExt | NontrappingFPToInt;
+const { Atomics, BulkMemory, BulkMemoryOpt, MutableGlobals, SignExt, NontrappingFPToInt } = binaryen.Features;
+const FEATURES = Atomics | BulkMemory | BulkMemoryOpt | MutableGlobals | SignExt | NontrappingFPToInt;
 
 const bytesOf = (image: KernelImage): Uint8Array =>
   readFileSync(new URL(`../../kernel/${image}.wasm`, import.meta.url));
@@ -85,10 +85,10 @@ for (const image of IMAGES) {
     it('loads and stores in its own partition alone', () => {
       const size = 4 << 20;
       const bases = [1 << 20, 6 << 20];
-      const pages = (bases[1]! + size + (1 << 20)) >> 16;
+      const pages = (bases[1] + size + (1 << 20)) >> 16;
       const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
       const module = new WebAssembly.Module(instrument(image));
-      const device = { base: bases[1]! + size, size: 1 << 20 };
+      const device = { base: bases[1] + size, size: 1 << 20 };
       for (const base of bases) {
         let accesses = 0;
         const check = (address: number, length: number): void => {
@@ -102,7 +102,7 @@ for (const image of IMAGES) {
             env: { memory, abort: () => {}, ...watch(check) },
             machine: { base, core, ...machine },
             watch: { range: check },
-          }).exports as unknown as Kernel;
+          }).exports as Kernel;
         workload({ image, base, size, memory, device, instantiate: kernel });
         assert.ok(accesses > 1000, `${accesses} accesses were seen`);
       }

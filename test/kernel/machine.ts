@@ -91,14 +91,14 @@ export class Machine {
       );
     }
     const device = options.device ?? { base: 0, size: 0 };
-    const address = this.kernels[0]!.boot(size, cores, device.base, device.size, options.rootBits ?? 10);
+    const address = this.kernels[0].boot(size, cores, device.base, device.size, options.rootBits ?? 10);
     assert.notEqual(address, 0, 'the kernel boots');
     this.info = readBootInfo(this.memory.buffer, address);
     this.nextSlot = this.info.emptyStart;
     this.root = new Thread(this, InitialSlot.ThreadTCB, this.info.initialTCB, 1);
     this.threads.set(1, this.root);
     this.view.setUint32(this.info.initialTCB + Register.Program, 1, true);
-    this.invoker = new Invoker(this.kernels[0]!, this.memory.buffer, this.info.initialTCB);
+    this.invoker = new Invoker(this.kernels[0], this.memory.buffer, this.info.initialTCB);
     this.untyped = this.info.untypeds
       .filter(({ device }) => !device)
       .reduce((a, b) => (b.sizeBits > a.sizeBits ? b : a)).cptr;
@@ -131,11 +131,11 @@ export class Machine {
 
   /** The initial thread waits, so that others can run. */
   sleep(): void {
-    this.kernels[0]!.wait(this.park);
+    this.kernels[0].wait(this.park);
   }
 
   wake(): void {
-    this.kernels[0]!.interrupt(WAKE_LINE);
+    this.kernels[0].interrupt(WAKE_LINE);
     assert.equal(this.current(), this.root, 'the initial thread runs before all others');
   }
 
@@ -203,7 +203,7 @@ export class Machine {
 
   /** Who runs on a core; undefined when it is idle. */
   current(core = 0): Thread | undefined {
-    const tcb = this.kernels[core]!.currentTCB();
+    const tcb = this.kernels[core].currentTCB();
     return [...this.threads.values()].find((thread) => thread.tcb === tcb);
   }
 
@@ -229,7 +229,7 @@ export class Machine {
   }
 
   u64(address: number): bigint {
-    return this.words[address / 8]!;
+    return this.words[address / 8];
   }
 
   setU64(address: number, value: bigint): void {

@@ -138,14 +138,14 @@ for (const image of IMAGES) {
       const driver = m.thread({ priority: 10 }).give(N, ntfn);
       m.sleep();
       assert.equal(driver.wait(N), undefined);
-      assert.equal(m.threadOf(m.kernels[0]!.interrupt(5)), driver);
+      assert.equal(m.threadOf(m.kernels[0].interrupt(5)), driver);
       assert.equal(driver.badge, 8n);
       assert.deepEqual(m.masks.at(-1), [5, true]);
       m.invoke(handler, Invocation.IRQAckIRQ);
       assert.deepEqual(m.masks.at(-1), [5, false]);
       m.invoke(handler, Invocation.IRQClearIRQHandler);
       driver.wait(N);
-      assert.equal(m.kernels[0]!.interrupt(5), 0, 'nobody is told');
+      assert.equal(m.kernels[0].interrupt(5), 0, 'nobody is told');
     });
 
     it('an interrupt-sending capability rings another core, with nothing to choose', () => {

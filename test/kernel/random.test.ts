@@ -18,7 +18,7 @@ const SLOTS = 64;
 
 function checkQueues(m: Machine): void {
   const core = m.base + CORES;
-  const current = m.kernels[0]!.currentTCB();
+  const current = m.kernels[0].currentTCB();
   assert.equal(m.u8(current + TCB.queued), 0, 'the current thread is in no queue');
   for (let priority = 0; priority < 256; priority++) {
     const ready = (m.u64(core + READY_BITS + 8 * (priority >> 6)) >> BigInt(priority & 63)) & 1n;
@@ -105,7 +105,7 @@ for (const image of IMAGES) {
           m.sleep();
           for (const step of steps) {
             const thread = m.current();
-            if (!thread || thread === m.root) m.kernels[0]!.interrupt(63);
+            if (!thread || thread === m.root) m.kernels[0].interrupt(63);
             act(m, thread ?? m.root, step, threads);
             checkQueues(m);
             checkDerivation(m, limit);
@@ -128,7 +128,7 @@ interface Step {
 /** One system call of whoever runs; the initial thread resumes the others and sleeps again. */
 function act(m: Machine, thread: Thread, step: Step, threads: readonly Thread[]): void {
   if (thread === m.root) {
-    const other = threads[step.target % threads.length]!;
+    const other = threads[step.target % threads.length];
     if (m.u8(m.slotAddress(other.cptr)) !== 0) {
       try {
         m.invoke(other.cptr, Invocation.TCBResume);

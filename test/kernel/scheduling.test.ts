@@ -21,7 +21,7 @@ for (const image of IMAGES) {
       m.sleep();
       for (let priority = 254; priority >= 0; priority--) {
         assert.equal(m.current(), threads[priority], `priority ${priority}`);
-        threads[priority]!.wait(N);
+        threads[priority].wait(N);
       }
       assert.equal(m.current(), undefined);
     });
@@ -35,9 +35,9 @@ for (const image of IMAGES) {
       assert.deepEqual(new Set(order.slice(0, 3)), new Set([a, b, c]));
       assert.deepEqual(order.slice(0, 3), order.slice(3, 6));
       assert.equal(order[6], order[0]);
-      for (const thread of [b!, c!]) m.invoke(thread.cptr, Invocation.TCBSuspend);
+      for (const thread of [b, c]) m.invoke(thread.cptr, Invocation.TCBSuspend);
       assert.equal(m.current(), a);
-      assert.equal(a!.yieldCore(), a);
+      assert.equal(a.yieldCore(), a);
     });
 
     it('a woken thread of equal priority waits for its turn', () => {
@@ -45,11 +45,11 @@ for (const image of IMAGES) {
       const ntfn = m.create(ObjectType.Notification);
       const [a, b] = [1, 2].map(() => m.thread({ priority: 7 }).give(N, ntfn, undefined, 1n));
       m.sleep();
-      const first = m.current() === a ? a! : b!;
-      const second = first === a ? b! : a;
+      const first = m.current() === a ? a : b;
+      const second = first === a ? b : a;
       assert.equal(first.wait(N), second);
-      assert.equal(second!.signal(N), second);
-      assert.equal(second!.yieldCore(), first);
+      assert.equal(second.signal(N), second);
+      assert.equal(second.yieldCore(), first);
     });
 
     it('suspends, resumes, and changes priority', () => {
@@ -140,7 +140,7 @@ for (const image of IMAGES) {
       const m = new Machine({ image });
       const [a, b] = [1, 2].map(() => m.thread({ priority: 7 }));
       m.sleep();
-      for (const thread of [a!, b!, a!])
+      for (const thread of [a, b, a])
         m.invoke(
           InitialSlot.FirstSchedControl,
           Invocation.SchedControlConfigureFlags,
@@ -207,11 +207,11 @@ for (const image of IMAGES) {
       const equal = m.thread({ priority: 50 });
       const urgent = m.thread({ priority: 60 }).give(N, ntfn, undefined, 1n);
       m.sleep();
-      assert.equal(m.threadOf(m.kernels[0]!.setFloor(buried.tcb)), urgent);
+      assert.equal(m.threadOf(m.kernels[0].setFloor(buried.tcb)), urgent);
       assert.equal(urgent.wait(N), buried, 'the buried one itself may go on');
       buried.wait(N);
       assert.equal(m.current(), undefined, 'but not its equal');
-      assert.equal(m.threadOf(m.kernels[0]!.setFloor(0)), equal);
+      assert.equal(m.threadOf(m.kernels[0].setFloor(0)), equal);
     });
 
     it('a buried thread that is deleted leaves no trace in the scheduler', () => {
@@ -220,7 +220,7 @@ for (const image of IMAGES) {
       const tcb = m.create(ObjectType.TCB, 0, ut);
       const address = m.objectAt(tcb);
       const other = m.thread({ priority: 5 });
-      m.kernels[0]!.setFloor(address);
+      m.kernels[0].setFloor(address);
       m.delete(tcb);
       const frame = m.create(ObjectType.SmallPage, 0, ut);
       assert.equal(m.objectAt(frame), address);

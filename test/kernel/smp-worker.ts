@@ -51,7 +51,7 @@ for (let round = 1; round <= rounds; round++) {
   words[at(client, Register.MsgInfo)] = 1n;
   words[at(client, Register.MR0)] = BigInt(round);
   expect(kernel.call(EP), serverProgram, 'call');
-  sum += words[at(server, Register.MR0)]!;
+  sum += words[at(server, Register.MR0)];
   words[at(server, Register.MsgInfo)] = 0n;
   expect(kernel.replyRecv(EP, REPLY), clientProgram, 'reply');
   replies++;
@@ -60,7 +60,7 @@ for (let round = 1; round <= rounds; round++) {
   let current = kernel.wait(N);
   while (current === 0) current = kernel.interrupt(0);
   expect(current, clientProgram, 'wait');
-  signals += words[at(client, Register.Badge)]!;
+  signals += words[at(client, Register.Badge)];
   if (core === 1) expect(kernel.signal(PEER), clientProgram, 'signal');
 }
 parentPort!.postMessage({ replies, sum, signals });

@@ -27,7 +27,7 @@ describe('two cores, one image', () => {
     /** The other core takes the interrupt that it was sent. */
     const takeIPI = () => {
       assert.equal(m.ipis.pop(), 1, 'core 1 was asked to reschedule');
-      m.kernels[1]!.interrupt(RESCHEDULE);
+      m.kernels[1].interrupt(RESCHEDULE);
     };
     takeIPI();
     assert.equal(m.current(0), near);
@@ -54,7 +54,7 @@ describe('two cores, one image', () => {
     assert.deepEqual(far.message.words, [5n]);
     assert.equal(far.replyRecv(EP, REPLY, [6]), undefined);
     assert.equal(m.ipis.pop(), 0);
-    m.kernels[0]!.interrupt(RESCHEDULE);
+    m.kernels[0].interrupt(RESCHEDULE);
     assert.equal(m.current(0), near);
     assert.deepEqual(near.message.words, [6n]);
   });
@@ -63,7 +63,7 @@ describe('two cores, one image', () => {
     const { m, far, takeIPI } = world();
     m.invoke(far.cptr, Invocation.TCBSuspend);
     assert.equal(m.ipis.pop(), 1);
-    assert.equal(m.kernels[1]!.wait(N), 0, 'its call is not done');
+    assert.equal(m.kernels[1].wait(N), 0, 'its call is not done');
     assert.equal(far.redo, true);
     far.clearRedo();
     m.invoke(far.cptr, Invocation.TCBResume);
@@ -76,7 +76,7 @@ describe('two cores, one image', () => {
     const { m, far, takeIPI } = world();
     m.invoke(far.schedContext, Invocation.SchedContextUnbind);
     assert.equal(m.ipis.pop(), 1);
-    assert.equal(m.kernels[1]!.wait(N), 0);
+    assert.equal(m.kernels[1].wait(N), 0);
     assert.equal(far.redo, true);
     m.invoke(far.schedContext, Invocation.SchedContextBind, [], [far.cptr]);
     takeIPI();
@@ -109,7 +109,7 @@ describe('two cores, one image', () => {
       [9, 9, 0, 0, 0],
       [far.schedContext],
     );
-    m.kernels[1]!.interrupt(RESCHEDULE);
+    m.kernels[1].interrupt(RESCHEDULE);
     assert.equal(m.current(1), undefined);
     assert.equal(far.redo, true);
     m.invoke(near.cptr, Invocation.TCBSuspend);
@@ -119,7 +119,7 @@ describe('two cores, one image', () => {
   it('deletes a thread that runs on another core', () => {
     const { m, far } = world();
     m.delete(far.cptr);
-    assert.equal(m.kernels[1]!.yieldCore(), 0);
+    assert.equal(m.kernels[1].yieldCore(), 0);
   });
 
   it('two cores at once lose no call and no signal', async () => {
@@ -132,8 +132,8 @@ describe('two cores, one image', () => {
       const client = m
         .thread({ priority: 100, core })
         .give(EP, ep)
-        .give(N, doors[core]!, Rights.Read)
-        .give(PEER, doors[1 - core]!, Rights.Write, BigInt(core + 1));
+        .give(N, doors[core], Rights.Read)
+        .give(PEER, doors[1 - core], Rights.Write, BigInt(core + 1));
       return { server, client };
     });
     // Core 0 stays with the initial thread until its worker puts it to sleep.

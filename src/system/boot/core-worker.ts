@@ -95,7 +95,7 @@ function makeDomains(): void {
         writable,
       })),
       statisticsRow(orders.statistics, domain.index),
-      new Console(orders.console),
+      new Console(orders.console, orders.timestamps),
     );
     engine.prepare();
     core.threads[handle] = engine;

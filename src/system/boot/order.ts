@@ -33,6 +33,8 @@ export interface CoreOrders {
   readonly statistics: SharedArrayBuffer;
   /** File descriptor of the debug console. */
   readonly console: number;
+  /** Whether its lines show when they were said. */
+  readonly timestamps: boolean;
 }
 
 /** Posted by a core's thread. */

@@ -17,17 +17,26 @@ export function writeAll(fd: number, text: string): void {
   }
 }
 
+function timestamp(): string {
+  return `[${(Number(process.hrtime.bigint()) / 1e9).toFixed(9)}] `;
+}
+
 /** One domain's side of the console. */
 export class Console {
   private line = '';
 
-  constructor(private readonly fd: number) {}
+  /** With `timestamps` each line starts with the seconds since the computer's clock began, as `[12.345678901] `. */
+  constructor(
+    private readonly fd: number,
+    private readonly timestamps: boolean,
+  ) {}
 
   write(text: string): void {
     this.line += text;
     const end = this.line.lastIndexOf('\n') + 1;
     if (end > 0) {
-      writeAll(this.fd, this.line.slice(0, end));
+      const lines = this.line.slice(0, end);
+      writeAll(this.fd, this.timestamps ? lines.replace(/^(?=.|\n)/gm, timestamp()) : lines);
       this.line = this.line.slice(end);
     } else if (this.line.length > LONGEST_LINE) {
       this.flush();

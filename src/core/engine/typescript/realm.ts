@@ -8,6 +8,7 @@
  * made from another copies it.) Both are closed here for shared memory, and stay as they were for a program's own
  * memory. `byteOffset` stays: an address is no authority.
  */
+import { restoreFreeze } from './freeze.js';
 import 'ses';
 
 /**
@@ -19,6 +20,7 @@ import 'ses';
  * messages and clocks are as before.
  */
 export function hardenRealm(): void {
+  restoreFreeze();
   closeSharedMemory();
   // A promise that no asynchronous function made.
   Reflect.deleteProperty(Array, 'fromAsync');
