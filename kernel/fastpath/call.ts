@@ -5,20 +5,21 @@
  * the reply object: eight lines. What it does is what `handleInvocation` and `schedule` would do, no less, no more.
  */
 import { CapType, isNull, none, slotAt } from '../model/cap';
-import { Endpoint, EndpointState, Reply, ThreadState } from '../model/objects';
+import { Endpoint, EndpointState, Reply, TCB, ThreadState } from '../model/objects';
 import { SMP, here, thisCore } from '../model/state';
 import { Limit, Rights } from '../api/constants';
+import { copyRegisters } from './registers';
 import { queueRemove } from '../object/endpoint';
 import { isActive } from '../scheduler/schedule';
 
 /** No extra capabilities, and a length of at most `FastMessageRegisters`. */
-const SLOW_MASK: u64 = 0xfff & ~7;
+const SLOW_MASK: u32 = 0xfff & ~7;
 
 export function fastCall(cptr: u32): bool {
   const core = here();
   const caller = core.current;
-  const info = caller.msgInfo;
-  if (info & SLOW_MASK || (info & 7) > <u64>Limit.FastMessageRegisters) return false;
+  const info = load<u32>(changetype<usize>(caller) + offsetof<TCB>('msgInfo'));
+  if (info & SLOW_MASK || (info & 7) > <u32>Limit.FastMessageRegisters) return false;
 
   const root = caller.ctable;
   if (
@@ -49,11 +50,7 @@ export function fastCall(cptr: u32): bool {
   // ---- Point of no return ----
   queueRemove(endpoint, server);
   server.badge = cap.badge;
-  server.msgInfo = info;
-  server.mr0 = caller.mr0;
-  server.mr1 = caller.mr1;
-  server.mr2 = caller.mr2;
-  server.mr3 = caller.mr3;
+  copyRegisters(caller, server);
   reply.caller = caller;
   caller.reply = reply;
   server.reply = none<Reply>();

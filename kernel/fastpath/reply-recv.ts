@@ -3,20 +3,21 @@
  * nobody is waiting to send. The same eight lines as the fastpath of Call.
  */
 import { CapType, isNull, none, slotAt } from '../model/cap';
-import { Endpoint, EndpointState, NotificationState, Reply, ThreadState } from '../model/objects';
+import { Endpoint, EndpointState, NotificationState, Reply, TCB, ThreadState } from '../model/objects';
 import { SMP, here, thisCore } from '../model/state';
 import { FaultType, Limit, Rights } from '../api/constants';
+import { copyRegisters } from './registers';
 import { queueAppend } from '../object/endpoint';
 import { highestReady } from '../scheduler/queue';
 import { isActive } from '../scheduler/schedule';
 
-const SLOW_MASK: u64 = 0xfff & ~7;
+const SLOW_MASK: u32 = 0xfff & ~7;
 
 export function fastReplyRecv(cptr: u32, replyCptr: u32): bool {
   const core = here();
   const server = core.current;
-  const info = server.msgInfo;
-  if (info & SLOW_MASK || (info & 7) > <u64>Limit.FastMessageRegisters) return false;
+  const info = load<u32>(changetype<usize>(server) + offsetof<TCB>('msgInfo'));
+  if (info & SLOW_MASK || (info & 7) > <u32>Limit.FastMessageRegisters) return false;
 
   const root = server.ctable;
   if (root.badge != 0 || <u32>root.guardSize + root.bits != 64 || root.type != CapType.CNode) return false;
@@ -43,11 +44,7 @@ export function fastReplyRecv(cptr: u32, replyCptr: u32): bool {
 
   // ---- Point of no return ----
   caller.badge = 0;
-  caller.msgInfo = info;
-  caller.mr0 = server.mr0;
-  caller.mr1 = server.mr1;
-  caller.mr2 = server.mr2;
-  caller.mr3 = server.mr3;
+  copyRegisters(server, caller);
   caller.reply = none<Reply>();
   caller.state = <u8>ThreadState.Running;
   reply.caller = server;

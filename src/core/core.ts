@@ -110,6 +110,13 @@ export class Core {
    * `cut()` tells whether the handler must be unwound instead; then it returns at once.
    */
   runOthers(thread: EngineThread, next: number, cut: () => boolean): void {
+    // The usual case: a more urgent thread, such as a server that was called, runs and gives way again.
+    const first = this.threads[next];
+    if (first !== undefined && first.priority > thread.priority && !first.onStack) {
+      next = first.run();
+      if (next === thread.handle && !thread.held) return;
+      if (thread.held) next = this.release(thread);
+    }
     const outer = this.floor;
     while (next !== thread.handle) {
       if (cut()) break;

@@ -51,5 +51,6 @@ export function instantiateKernel(
     env: { memory, abort: () => {} },
     machine: { base, core, ...machine },
   });
-  return instance.exports as unknown as Kernel;
+  // An ordinary object: its functions are constants to the compiler, which those of an exports object are not.
+  return { ...(instance.exports as unknown as Kernel) };
 }

@@ -430,11 +430,15 @@ export class TypeScriptDomain implements EngineThread {
       },
       mrSetNumber: (index, value) => {
         const at = this.register(index);
-        if (!Number.isSafeInteger(value) || value < 0) {
+        if (value === value >>> 0) {
+          words[at] = value;
+          words[at + 1] = 0;
+        } else if (Number.isSafeInteger(value) && value >= 0) {
+          words[at] = value % 0x100000000;
+          words[at + 1] = value / 0x100000000;
+        } else {
           throw new RangeError(`${String(value)} is no integer from 0 to 2^53 - 1`);
         }
-        words[at] = value;
-        words[at + 1] = value >= 0x100000000 ? Math.floor(value / 0x100000000) : 0;
       },
       pdRestart: (child) => {
         this.beginRequest();
