@@ -34,20 +34,19 @@ function enter(): bool {
 @inline
 function leave(): u32 {
   schedule();
-  return leaveFast();
+  return leaveFast(here().current.program);
 }
 
 @inline
-function leaveFast(): u32 {
-  const core = here();
-  const program = core.current.program;
-  if (SMP) release(core);
+function leaveFast(program: u32): u32 {
+  if (SMP) release(here());
   return program;
 }
 
 export function call(cptr: u32): u32 {
   if (enter()) {
-    if (fastCall(cptr)) return leaveFast();
+    const next = fastCall(cptr);
+    if (next != 0) return leaveFast(next);
     handleInvocation(here().current, cptr, true, true, true, false);
   }
   return leave();
@@ -55,7 +54,8 @@ export function call(cptr: u32): u32 {
 
 export function replyRecv(cptr: u32, reply: u32): u32 {
   if (enter()) {
-    if (fastReplyRecv(cptr, reply)) return leaveFast();
+    const next = fastReplyRecv(cptr, reply);
+    if (next != 0) return leaveFast(next);
     const thread = here().current;
     handleInvocation(thread, reply, false, false, true, true);
     handleRecv(thread, cptr, true, true, reply);

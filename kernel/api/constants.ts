@@ -145,8 +145,8 @@ export enum Register {
 
 /** What the engine may read of a thread besides its register file. */
 export enum RegisterState {
-  /** Index, in 32-bit words from the TCB, of the word whose low byte is the thread's state. */
-  Word = 24,
+  /** Offset of the byte that holds the thread's state. */
+  Byte = 96,
   /** The state of a thread that is stopped: suspended, or waiting for what will never come. */
   Inactive = 0,
   Running = 1,

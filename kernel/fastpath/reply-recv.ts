@@ -1,46 +1,41 @@
 /**
  * The fastpath of ReplyRecv: a reply of at most four words to a caller on this core, and a wait at an endpoint where
- * nobody is waiting to send. The same eight lines as the fastpath of Call.
+ * nobody is waiting to send. It touches what the fastpath of Call does, and the server's notification.
  */
-import { CapType, isNull, none, slotAt } from '../model/cap';
+import { isNull, none } from '../model/cap';
 import { Endpoint, EndpointState, NotificationState, Reply, TCB, ThreadState } from '../model/objects';
 import { SMP, here, thisCore } from '../model/state';
-import { FaultType, Limit, Rights } from '../api/constants';
-import { copyRegisters } from './registers';
+import { FaultType } from '../api/constants';
 import { queueAppend } from '../object/endpoint';
 import { highestReady } from '../scheduler/queue';
 import { isActive } from '../scheduler/schedule';
+import { isReceivable, isReply, isShort, lookupFast } from './lookup';
+import { copyRegisters } from './registers';
 
-const SLOW_MASK: u32 = 0xfff & ~7;
-
-export function fastReplyRecv(cptr: u32, replyCptr: u32): bool {
+/** The handle of the caller's program, which runs now; or 0, and nothing has changed. */
+@inline
+export function fastReplyRecv(cptr: u32, replyCptr: u32): u32 {
   const core = here();
   const server = core.current;
-  const info = load<u32>(changetype<usize>(server) + offsetof<TCB>('msgInfo'));
-  if (info & SLOW_MASK || (info & 7) > <u32>Limit.FastMessageRegisters) return false;
-
-  const root = server.ctable;
-  if (root.badge != 0 || <u32>root.guardSize + root.bits != 64 || root.type != CapType.CNode) return false;
-  if (cptr >> root.bits || replyCptr >> root.bits) return false;
-  const cap = slotAt(root.object, cptr);
-  if (cap.type != CapType.Endpoint || !(cap.rights & (<u8>Rights.Read))) return false;
+  if (!isShort(server)) return 0;
+  const cap = lookupFast(server, cptr);
+  if (isNull(cap) || !isReceivable(cap)) return 0;
   const endpoint = changetype<Endpoint>(cap.object);
-  if (endpoint.state == EndpointState.Send) return false;
+  if (endpoint.state == EndpointState.Send) return 0;
   const notification = server.boundNotification;
-  if (!isNull(notification) && (notification.state == NotificationState.Active || !isNull(notification.sc)))
-    return false;
+  if (!isNull(notification) && (notification.state == NotificationState.Active || !isNull(notification.sc))) return 0;
 
-  const replyCap = slotAt(root.object, replyCptr);
-  if (replyCap.type != CapType.Reply) return false;
+  const replyCap = lookupFast(server, replyCptr);
+  if (isNull(replyCap) || !isReply(replyCap)) return 0;
   const reply = changetype<Reply>(replyCap.object);
   const caller = reply.caller;
-  if (isNull(caller) || caller.state != ThreadState.BlockedOnReply || caller.fault != FaultType.NullFault)
-    return false;
+  if (isNull(caller) || caller.state != ThreadState.BlockedOnReply || caller.fault != FaultType.NullFault) return 0;
   // Where a scheduling context came along with the call it must go back: the slow path does that.
-  if (!isNull(reply.sc) || !isNull(reply.next) || !isNull(reply.prev) || !isActive(caller.sc)) return false;
-  if (SMP && caller.core != thisCore()) return false;
+  if (!isNull(reply.sc) || !isNull(reply.next) || !isNull(reply.prev) || !isActive(caller.sc)) return 0;
+  if (SMP && caller.core != thisCore()) return 0;
   // The caller runs next: nothing ready may come before it.
-  if (<i32>caller.priority < highestReady(core) || !isNull(core.floor)) return false;
+  if ((core.ready0 | core.ready1 | core.ready2 | core.ready3) != 0 && <i32>caller.priority < highestReady(core)) return 0;
+  if (!isNull(core.floor)) return 0;
 
   // ---- Point of no return ----
   caller.badge = 0;
@@ -52,7 +47,14 @@ export function fastReplyRecv(cptr: u32, replyCptr: u32): bool {
   server.blockedOn = changetype<usize>(endpoint);
   server.state = <u8>ThreadState.BlockedOnReceive;
   endpoint.state = EndpointState.Receive;
-  queueAppend(endpoint, server);
+  if (isNull(endpoint.tail)) {
+    server.endpointPrev = none<TCB>();
+    server.endpointNext = none<TCB>();
+    endpoint.head = server;
+    endpoint.tail = server;
+  } else {
+    queueAppend(endpoint, server);
+  }
   core.current = caller;
-  return true;
+  return caller.program;
 }

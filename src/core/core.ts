@@ -61,8 +61,9 @@ export class Core {
   /** `stopped[0]` is not 0 while a domain of this cluster is faulted or stopped: the floor is lifted (see above). */
   readonly stopped: Int32Array;
   readonly kernel: Kernel;
-  /** 32-bit words of physical memory. */
+  /** Physical memory, as 32-bit words and as bytes. */
   readonly words: Uint32Array;
+  readonly bytes: Uint8Array;
   private readonly pending: number;
   private readonly lines: Int32Array;
   private readonly orders: Int32Array;
@@ -82,6 +83,7 @@ export class Core {
   ) {
     this.kernel = kernel;
     this.words = new Uint32Array(memory);
+    this.bytes = new Uint8Array(memory);
     this.lines = interrupts.words;
     this.pending = interrupts.pendingIndex(id);
     this.orders = orders.words;
@@ -110,13 +112,7 @@ export class Core {
    * `cut()` tells whether the handler must be unwound instead; then it returns at once.
    */
   runOthers(thread: EngineThread, next: number, cut: () => boolean): void {
-    // The usual case: a more urgent thread, such as a server that was called, runs and gives way again.
-    const first = this.threads[next];
-    if (first !== undefined && first.priority > thread.priority && !first.onStack) {
-      next = first.run();
-      if (next === thread.handle && !thread.held) return;
-      if (thread.held) next = this.release(thread);
-    }
+    if (thread.held) next = this.release(thread);
     const outer = this.floor;
     while (next !== thread.handle) {
       if (cut()) break;

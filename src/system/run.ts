@@ -322,7 +322,7 @@ class RunningMachine {
 
   private stateOf(tables: ClusterTables, handle: number): DomainState {
     const tcb = tables.tcbs[handle]!;
-    const state = new Uint32Array(this.memory.buffer, tcb)[RegisterState.Word]! & 0xff;
+    const state = new Uint8Array(this.memory.buffer)[tcb + RegisterState.Byte];
     if (state === RegisterState.Inactive) return 'stopped';
     if (tables.stopped[handle] !== 0) return 'faulted';
     if (state === RegisterState.Running) return 'running';

@@ -3,12 +3,12 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Invocation, Register } from '../../../kernel/api/constants.js';
 import { Core, Halted, ORDERS_LINE, markStopped } from '../../core/core.js';
 import { Console, writeAll } from '../../core/engine/typescript/console.js';
-import { TypeScriptDomain } from '../../core/engine/typescript/domain.js';
+import { typescriptEngine } from '../../core/engine/typescript/domain.js';
 import { ProgramError } from '../../core/engine/typescript/program-error.js';
 import { hardenRealm } from '../../core/engine/typescript/realm.js';
 import { Invoker, readBootInfo } from '../../core/invocation.js';
 import { instantiateKernel } from '../../core/kernel.js';
-import { statisticsRow } from '../../core/statistics.js';
+import { COUNTS } from '../../core/statistics.js';
 import type { EngineThread } from '../../core/thread.js';
 import { Monitor } from '../../coordination/monitor.js';
 import { SignalFlags } from '../../coordination/signals.js';
@@ -52,6 +52,7 @@ const kernel = instantiateKernel(orders.kernel, memory, cluster.base, orders.clu
   sendIPI: (other) => interrupts.ring(cluster.cores[other]!, 0),
 });
 const core = new Core(id, kernel, memory.buffer, interrupts, { words: orders.orders }, tables.stopped);
+const TypeScriptDomain = typescriptEngine(core, new Float64Array(orders.statistics));
 interrupts.mask(id, 0, false);
 interrupts.mask(id, ORDERS_LINE, false);
 
@@ -84,7 +85,6 @@ function makeDomains(): void {
       ({ symbol, region }) => [symbol, BigInt(tables.regions[region]!)] as const,
     );
     const engine = new TypeScriptDomain(
-      core,
       { ...domain.configuration, vars: [...domain.configuration.vars, ...vars] },
       orders.bundles[domain.bundle]!,
       tables.tcbs[handle]!,
@@ -94,7 +94,7 @@ function makeDomains(): void {
         length: plan.regions[region]!.size,
         writable,
       })),
-      statisticsRow(orders.statistics, domain.index),
+      domain.index * COUNTS,
       new Console(orders.console, orders.timestamps),
     );
     engine.prepare();

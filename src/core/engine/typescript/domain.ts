@@ -65,413 +65,463 @@ const cut = new Cut('the protection domain was stopped');
 
 type Entries = ReturnType<typeof checkProgram>;
 
-export class TypeScriptDomain implements EngineThread {
-  readonly handle: number;
-  readonly priority: number;
-  onStack = false;
-  held = false;
-  /** Index of the register file in the core's words. */
-  private readonly registers: number;
-  private readonly buffer: number;
-  private readonly pd: ProtectionDomain;
-  private entries: Entries | undefined;
-  /** What the program's factory threw before the domain was started; its first start faults with it. */
-  private failure: unknown;
-  private unwinding = false;
-  /** Set while the program may make requests: while one of its handlers is on the stack. */
-  private entered = false;
-  /** Slot of the capability to invoke when the running handler ends, or 0. */
-  private deferred = 0;
-  private passivePending: boolean;
+export type TypeScriptDomain = InstanceType<ReturnType<typeof typescriptEngine>>;
 
-  /** `tcb`: physical address of the domain's TCB, whose register file this engine is the processor of. */
-  constructor(
-    private readonly core: Core,
-    private readonly configuration: DomainConfiguration,
-    private readonly bundle: Bundle,
-    readonly tcb: number,
-    private readonly regions: readonly MappedRegion[],
-    private readonly counts: Float64Array,
-    private readonly console: Console,
-  ) {
-    this.handle = configuration.handle;
-    this.priority = configuration.priority;
-    this.passivePending = configuration.passive;
-    this.registers = tcb / 4;
-    this.buffer = core.words[this.registers + Register.IPCBuffer / 4]! / 4;
-    this.pd = this.makeProtectionDomain();
-  }
+/**
+ * The engine of one core: the class of the domains that it runs.
+ *
+ * To be called once in a thread. What every request needs (memory, the kernel's entry points) is then a constant to
+ * the compiler, since each method is one closure over it; as fields of an object the same would be loaded and checked
+ * again after every kernel entry, at twice the cost of a call.
+ *
+ * @param statistics the counters of all domains, a row each.
+ */
+export function typescriptEngine(core: Core, statistics: Float64Array) {
+  const { words, bytes, threads, memory, interrupts, stopped } = core;
+  const { call, signal, recv, replyRecv, nbSend, nbSendRecv, fault } = core.kernel;
 
-  /**
-   * Makes the first instance of the program, before the domain starts.
-   * @throws ProgramError when it has no usable entry points. What the program itself throws is kept for its start.
-   */
-  prepare(): void {
-    try {
-      this.entries = this.instantiate();
-    } catch (thrown) {
-      if (thrown instanceof ProgramError) throw thrown;
-      this.failure = thrown;
+  return class TypeScriptDomain implements EngineThread {
+    readonly handle: number;
+    readonly priority: number;
+    onStack = false;
+    held = false;
+    /** Index of the register file in the core's words. */
+    readonly registers: number;
+    readonly buffer: number;
+    readonly pd: ProtectionDomain;
+    entries: Entries | undefined;
+    /** What the program's factory threw before the domain was started; its first start faults with it. */
+    failure: unknown;
+    unwinding = false;
+    /** Set while the program may make requests: while one of its handlers is on the stack. */
+    entered = false;
+    /** Slot of the capability to invoke when the running handler ends, or 0. */
+    deferred = 0;
+    passivePending: boolean;
+    /** By channel: 1 where the domain may call. */
+    readonly callable: Uint8Array;
+
+    /** `tcb`: physical address of the domain's TCB, whose register file this engine is the processor of. */
+    constructor(
+      readonly configuration: DomainConfiguration,
+      readonly bundle: Bundle,
+      readonly tcb: number,
+      readonly regions: readonly MappedRegion[],
+      /** Index of the domain's row in the statistics. */
+      readonly row: number,
+      readonly console: Console,
+    ) {
+      this.handle = configuration.handle;
+      this.priority = configuration.priority;
+      this.passivePending = configuration.passive;
+      this.registers = tcb / 4;
+      this.buffer = words[this.registers + Register.IPCBuffer / 4]! / 4;
+      this.callable = tableOf(configuration.call);
+      this.pd = this.makeProtectionDomain();
     }
-  }
 
-  run(): number {
-    const { handle } = this;
-    this.onStack = true;
-    let next = handle;
-    do {
+    /**
+     * Makes the first instance of the program, before the domain starts.
+     * @throws ProgramError when it has no usable entry points. What the program itself throws is kept for its start.
+     */
+    prepare(): void {
       try {
-        next = this.step();
+        this.entries = this.instantiate();
       } catch (thrown) {
-        next = this.failed(thrown);
-      }
-    } while (next === handle);
-    this.onStack = false;
-    return next;
-  }
-
-  /** Ends an unfinished line on the console. */
-  flush(): void {
-    this.console.flush();
-  }
-
-  /** Handles one event, waits for the next, and returns who is current then. */
-  private step(): number {
-    const { core, registers } = this;
-    const { words, kernel } = core;
-    if (words[registers + Register.PC / 4] === ProgramCounter.Entry) {
-      this.start();
-    } else if (words[registers + Register.Redo / 4] === 0) {
-      const high = words[registers + 1]!;
-      if (high >>> 31 !== 0) {
-        this.counts[Count.Protected]!++;
-        this.entered = true;
-        const reply = this.entries!.protected!(words[registers]! & 63, this.readTag());
-        this.leaveHandler();
-        this.writeTag(reply);
-        if (this.deferred !== 0) this.runDeferred();
-        return core.poll(kernel.replyRecv(Slot.Input, Slot.Reply));
-      }
-      if (high >>> 30 !== 0) {
-        if (this.handleFault(words[registers]! & 63))
-          return core.poll(kernel.replyRecv(Slot.Input, Slot.Reply));
-      } else {
-        this.handleNotification(words[registers]!, high);
+        if (thrown instanceof ProgramError) throw thrown;
+        this.failure = thrown;
       }
     }
-    words[registers + Register.Redo / 4] = 0;
-    if (this.deferred === 0) return core.poll(kernel.recv(Slot.Input, Slot.Reply));
-    return core.poll(kernel.nbSendRecv(this.takeDeferred(), Slot.Input, Slot.Reply));
-  }
 
-  private start(): void {
-    const { words } = this.core;
-    words[this.registers + Register.PC / 4] = ProgramCounter.Running;
-    this.deferred = 0;
-    if (this.counts[Count.Init]! > 0) {
-      this.counts[Count.Restarts]!++;
-      this.entries = undefined;
-    }
-    this.counts[Count.Init]!++;
-    this.entered = true;
-    if (this.failure !== undefined) {
-      const failure = this.failure;
-      this.failure = undefined;
-      throw failure;
-    }
-    this.entries ??= this.instantiate();
-    this.entries.init();
-    this.leaveHandler();
-    if (this.passivePending) {
-      // The monitor takes the scheduling context away, and must find the domain waiting.
-      if (this.deferred !== 0) this.runDeferred();
-      this.passivePending = false;
-      this.deferred = Slot.Monitor;
-    }
-  }
-
-  private instantiate(): Entries {
-    const factory = evaluateProgram(this.bundle);
-    return checkProgram(factory(this.pd) as Program);
-  }
-
-  private handleNotification(low: number, high: number): void {
-    for (let bits = low; bits !== 0; bits &= bits - 1) this.notified(31 - Math.clz32(bits & -bits));
-    for (let bits = high; bits !== 0; bits &= bits - 1) this.notified(63 - Math.clz32(bits & -bits));
-  }
-
-  private notified(channel: number): void {
-    this.counts[Count.Notified]!++;
-    const entry = this.entries!.notified;
-    if (entry === undefined) return;
-    this.entered = true;
-    entry(channel);
-    this.leaveHandler();
-  }
-
-  /** Returns whether the handler wants the fault answered; its reply is in the registers then. */
-  private handleFault(child: number): boolean {
-    this.counts[Count.Fault]!++;
-    const entry = this.entries!.fault;
-    if (entry === undefined) return false;
-    this.entered = true;
-    const reply = entry(child, this.readTag());
-    this.leaveHandler();
-    if (reply === undefined) return false;
-    this.writeTag(reply);
-    return true;
-  }
-
-  private leaveHandler(): void {
-    this.entered = false;
-    if (this.unwinding) throw cut;
-  }
-
-  /** The handler did not end as it should: its domain was cut, or faults. Returns who is current then. */
-  private failed(thrown: unknown): number {
-    this.entered = false;
-    this.deferred = 0;
-    if (thrown instanceof Halted || this.core.halted) throw new Halted();
-    if (this.unwinding) {
-      this.unwinding = false;
-      // Should the domain be resumed, it goes on with its next event.
-      if (!this.restarted()) this.core.words[this.registers + Register.Redo / 4] = 1;
-      return this.held ? this.core.release(this) : this.core.current();
-    }
-    this.counts[Count.Faults]!++;
-    this.console.flush();
-    this.console.write(`${this.name} faulted: ${describeThrown(thrown)}\n`);
-    markStopped(this.core.stopped, this.handle, true);
-    return this.core.poll(this.core.kernel.fault(Exception.Thrown, 0));
-  }
-
-  private get name(): string {
-    return this.configuration.name;
-  }
-
-  private restarted(): boolean {
-    return this.core.words[this.registers + Register.PC / 4] === ProgramCounter.Entry;
-  }
-
-  /** Whether the handler on the stack has no future: the domain starts afresh, or is stopped. */
-  private readonly isCut = (): boolean =>
-    this.restarted() ||
-    (this.core.words[this.registers + RegisterState.Word]! & 0xff) === RegisterState.Inactive;
-
-  /** Goes on after a system call: at once if this thread still is current, else when it is again. */
-  private trap(next: number): void {
-    next = this.core.poll(next);
-    if (next !== this.handle) this.core.runOthers(this, next, this.isCut);
-    if (this.isCut()) {
-      this.unwinding = true;
-      throw cut;
-    }
-  }
-
-  private beginRequest(): void {
-    if (this.unwinding) throw cut;
-    if (!this.entered)
-      throw new TypeError('a protection domain can make requests only while a handler of it runs');
-  }
-
-  /** Makes the deferred request now: the reply that the handler returned stays in the registers. */
-  private runDeferred(): void {
-    const { words, kernel } = this.core;
-    const low = words[this.registers + TAG_WORD]!;
-    const high = words[this.registers + TAG_WORD + 1]!;
-    this.trap(kernel.nbSend(this.takeDeferred()));
-    words[this.registers + TAG_WORD] = low;
-    words[this.registers + TAG_WORD + 1] = high;
-  }
-
-  /** The deferred request's slot; its message is in the register file, ready to be sent. */
-  private takeDeferred(): number {
-    const slot = this.deferred;
-    this.deferred = 0;
-    const { words } = this.core;
-    words[this.registers + TAG_WORD] = slot >= Slot.FirstIrq ? Invocation.IRQAckIRQ << 12 : 0;
-    words[this.registers + TAG_WORD + 1] = 0;
-    if (slot >= Slot.FirstNotification && slot < Slot.FirstIrq) this.raise(slot - Slot.FirstNotification);
-    return slot;
-  }
-
-  /** What a notification needs before its capability is invoked: it is counted, and its flags are raised. */
-  private raise(channel: number): void {
-    this.counts[Count.Notifications]!++;
-    const { flags } = this.configuration;
-    if (flags.length === 0) return;
-    for (const flag of flags) {
-      if (flag.channel === channel) Atomics.or(this.core.interrupts.words, flag.word, flag.mask);
-    }
-  }
-
-  /** An invocation of an object of the kernel, which answers at once. */
-  private invoke(slot: number, label: Invocation, length: number): void {
-    const { words, kernel } = this.core;
-    words[this.registers + TAG_WORD] = (label << 12) | length;
-    words[this.registers + TAG_WORD + 1] = 0;
-    this.trap(kernel.call(slot));
-  }
-
-  private readTag(): number {
-    const { words } = this.core;
-    const low = words[this.registers + TAG_WORD]!;
-    const high = words[this.registers + TAG_WORD + 1]!;
-    const small = ((low >>> 12) << COUNT_BITS) | (low & COUNT_MASK);
-    return high === 0 ? small : high * LOW_LABEL * (COUNT_MASK + 1) + small;
-  }
-
-  private writeTag(msginfo: unknown): void {
-    const { words } = this.core;
-    const index = this.registers + TAG_WORD;
-    const small = (msginfo as number) | 0;
-    if (small === msginfo && small >= 0 && (small & COUNT_MASK) <= MOST_REGISTERS) {
-      const label = small >>> COUNT_BITS;
-      words[index] = (label << 12) | (small & COUNT_MASK);
-      words[index + 1] = label >>> 20;
-    } else {
-      const label = labelOf(msginfo);
-      words[index] = ((label % LOW_LABEL) << 12) | ((msginfo as number) % (COUNT_MASK + 1));
-      words[index + 1] = Math.floor(label / LOW_LABEL);
-    }
-  }
-
-  /** Index of a message register's low half in the core's words. */
-  private register(index: number): number {
-    if (index !== index >>> 0 || index >= MOST_REGISTERS) {
-      throw new RangeError(`there is no message register ${index}: they are 0 to ${MOST_REGISTERS - 1}`);
-    }
-    return index < 4 ? this.registers + MR_WORD + 2 * index : this.buffer + 2 * (index + 1);
-  }
-
-  /** The object that the program gets: closures, so that nothing but these functions leads to the engine. */
-  private makeProtectionDomain(): ProtectionDomain {
-    const { configuration, core, counts } = this;
-    const { words, kernel } = core;
-    const { name } = configuration;
-    const notifiable = tableOf(configuration.notify);
-    const callable = tableOf(configuration.call);
-    const irqs = tableOf(configuration.irqs);
-    const children = new Map(configuration.children.map(({ id, handle }) => [id, handle]));
-    const childOf = (child: number): number => children.get(child) ?? refuse('child', child);
-    const refuse = (what: string, id: unknown): never => {
-      throw new RangeError(`${name} has no ${what} ${String(id)}`);
-    };
-    const defer = (slot: number): void => {
-      this.beginRequest();
-      if (this.deferred !== 0) throw new RangeError('one deferred action at most may be outstanding');
-      this.deferred = slot;
-    };
-    const vars = Object.create(null) as Record<string, bigint>;
-    for (const [symbol, value] of configuration.vars) vars[symbol] = value;
-
-    const pd: ProtectionDomain = {
-      name,
-      vars,
-      region: (symbol: string, as: RegionArrayConstructor<RegionArray> = Uint8Array) => {
-        const mapped = this.regions.find((region) => region.symbol === symbol);
-        if (mapped === undefined) throw new RangeError(`${name} has no region '${String(symbol)}'`);
-        return regionView(core.memory, mapped.address, mapped.length, as, mapped.writable) as never;
-      },
-      notify: (channel) => {
-        this.beginRequest();
-        if (notifiable[channel] !== 1) refuse('channel to notify', channel);
-        this.raise(channel);
-        this.trap(kernel.signal(Slot.FirstNotification + channel));
-      },
-      ppcall: (channel, msginfo) => {
-        this.beginRequest();
-        if (callable[channel] !== 1) refuse('channel to call', channel);
-        this.writeTag(msginfo);
-        counts[Count.Calls]!++;
-        const slot = Slot.FirstEndpoint + channel;
-        this.trap(kernel.call(slot));
-        while (words[this.registers + Register.Redo / 4] !== 0) {
-          words[this.registers + Register.Redo / 4] = 0;
-          this.trap(kernel.call(slot));
+    run(): number {
+      const { handle } = this;
+      this.onStack = true;
+      let next = handle;
+      do {
+        try {
+          next = this.step();
+        } catch (thrown) {
+          next = this.failed(thrown);
         }
-        return this.readTag();
-      },
-      deferredNotify: (channel) => {
-        if (notifiable[channel] !== 1) refuse('channel to notify', channel);
-        defer(Slot.FirstNotification + channel);
-      },
-      irqAck: (channel) => {
-        this.beginRequest();
-        if (irqs[channel] !== 1) refuse('interrupt', channel);
-        this.invoke(Slot.FirstIrq + channel, Invocation.IRQAckIRQ, 0);
-      },
-      deferredIrqAck: (channel) => {
-        if (irqs[channel] !== 1) refuse('interrupt', channel);
-        defer(Slot.FirstIrq + channel);
-      },
-      msginfoNew,
-      msginfoGetLabel: labelOf,
-      msginfoGetCount: (msginfo) => {
-        labelOf(msginfo);
-        return msginfo % (COUNT_MASK + 1);
-      },
-      mrGet: (index) => {
-        const at = this.register(index);
-        return (BigInt(words[at + 1]!) << 32n) | BigInt(words[at]!);
-      },
-      mrSet: (index, value) => {
-        const at = this.register(index);
-        const word = BigInt.asUintN(64, value);
-        words[at] = Number(word & 0xffffffffn);
-        words[at + 1] = Number(word >> 32n);
-      },
-      mrGetNumber: (index) => {
-        const at = this.register(index);
-        const high = words[at + 1]!;
-        if (high > 0x1fffff)
-          throw new RangeError(`message register ${index} holds a word of more than 53 bits`);
-        return high * 0x100000000 + words[at]!;
-      },
-      mrSetNumber: (index, value) => {
-        const at = this.register(index);
-        if (value === value >>> 0) {
-          words[at] = value;
-          words[at + 1] = 0;
-        } else if (Number.isSafeInteger(value) && value >= 0) {
-          words[at] = value % 0x100000000;
-          words[at + 1] = value / 0x100000000;
+      } while (next === handle);
+      this.onStack = false;
+      return next;
+    }
+
+    /** Ends an unfinished line on the console. */
+    flush(): void {
+      this.console.flush();
+    }
+
+    /** Handles one event, waits for the next, and returns who is current then. */
+    step(): number {
+      const { registers } = this;
+      if (words[registers + Register.PC / 4] === ProgramCounter.Entry) {
+        this.start();
+      } else if (words[registers + Register.Redo / 4] === 0) {
+        const high = words[registers + 1]!;
+        if (high >>> 31 !== 0) {
+          statistics[this.row + Count.Protected]!++;
+          this.entered = true;
+          const reply = this.entries!.protected!(words[registers]! & 63, this.readTag());
+          this.leaveHandler();
+          this.writeTag(reply);
+          if (this.deferred !== 0) this.runDeferred();
+          return core.poll(replyRecv(Slot.Input, Slot.Reply));
+        }
+        if (high >>> 30 !== 0) {
+          if (this.handleFault(words[registers]! & 63)) return core.poll(replyRecv(Slot.Input, Slot.Reply));
         } else {
-          throw new RangeError(`${String(value)} is no integer from 0 to 2^53 - 1`);
+          this.handleNotification(words[registers]!, high);
         }
-      },
-      pdRestart: (child) => {
-        this.beginRequest();
-        const handle = childOf(child);
-        this.setWord(0, 1);
-        this.setWord(1, 1);
-        this.setWord(2, ProgramCounter.Entry);
-        markStopped(core.stopped, handle, false);
-        this.invoke(Slot.FirstTCB + child, Invocation.TCBWriteRegisters, 3);
-      },
-      pdStop: (child) => {
-        this.beginRequest();
-        const handle = childOf(child);
-        markStopped(core.stopped, handle, true);
-        this.invoke(Slot.FirstTCB + child, Invocation.TCBSuspend, 0);
-      },
-      pdResume: (child) => {
-        this.beginRequest();
-        const handle = childOf(child);
-        markStopped(core.stopped, handle, false);
-        this.invoke(Slot.FirstTCB + child, Invocation.TCBResume, 0);
-      },
-      dbgPuts: (text) => this.console.write(String(text)),
-      dbgPutc: (character) => this.console.write(String.fromCodePoint(character)),
-    };
-    return harden(pd);
-  }
+      }
+      words[registers + Register.Redo / 4] = 0;
+      if (this.deferred === 0) return core.poll(recv(Slot.Input, Slot.Reply));
+      return core.poll(nbSendRecv(this.takeDeferred(), Slot.Input, Slot.Reply));
+    }
 
-  private setWord(index: number, value: number): void {
-    const at = this.register(index);
-    this.core.words[at] = value;
-    this.core.words[at + 1] = 0;
-  }
+    start(): void {
+      words[this.registers + Register.PC / 4] = ProgramCounter.Running;
+      this.deferred = 0;
+      if (statistics[this.row + Count.Init]! > 0) {
+        statistics[this.row + Count.Restarts]!++;
+        this.entries = undefined;
+      }
+      statistics[this.row + Count.Init]!++;
+      this.entered = true;
+      if (this.failure !== undefined) {
+        const failure = this.failure;
+        this.failure = undefined;
+        throw failure;
+      }
+      this.entries ??= this.instantiate();
+      this.entries.init();
+      this.leaveHandler();
+      if (this.passivePending) {
+        // The monitor takes the scheduling context away, and must find the domain waiting.
+        if (this.deferred !== 0) this.runDeferred();
+        this.passivePending = false;
+        this.deferred = Slot.Monitor;
+      }
+    }
+
+    instantiate(): Entries {
+      const factory = evaluateProgram(this.bundle);
+      const entries = checkProgram(factory(this.pd) as Program);
+      if (entries.protected !== undefined) return entries;
+      return {
+        ...entries,
+        protected: () => {
+          throw new TypeError(`${this.name} was called, but its program has no entry point 'protected'`);
+        },
+      };
+    }
+
+    handleNotification(low: number, high: number): void {
+      for (let bits = low; bits !== 0; bits &= bits - 1) this.notified(31 - Math.clz32(bits & -bits));
+      for (let bits = high; bits !== 0; bits &= bits - 1) this.notified(63 - Math.clz32(bits & -bits));
+    }
+
+    notified(channel: number): void {
+      statistics[this.row + Count.Notified]!++;
+      const entry = this.entries!.notified;
+      if (entry === undefined) return;
+      this.entered = true;
+      entry(channel);
+      this.leaveHandler();
+    }
+
+    /** Returns whether the handler wants the fault answered; its reply is in the registers then. */
+    handleFault(child: number): boolean {
+      statistics[this.row + Count.Fault]!++;
+      const entry = this.entries!.fault;
+      if (entry === undefined) return false;
+      this.entered = true;
+      const reply = entry(child, this.readTag());
+      this.leaveHandler();
+      if (reply === undefined) return false;
+      this.writeTag(reply);
+      return true;
+    }
+
+    leaveHandler(): void {
+      if (!this.entered) throw cut;
+      this.entered = false;
+    }
+
+    /** The handler did not end as it should: its domain was cut, or faults. Returns who is current then. */
+    failed(thrown: unknown): number {
+      this.entered = false;
+      this.deferred = 0;
+      if (thrown instanceof Halted || core.halted) throw new Halted();
+      if (this.unwinding) {
+        this.unwinding = false;
+        // Should the domain be resumed, it goes on with its next event.
+        if (!this.restarted()) words[this.registers + Register.Redo / 4] = 1;
+        return this.held ? core.release(this) : core.current();
+      }
+      statistics[this.row + Count.Faults]!++;
+      this.console.flush();
+      this.console.write(`${this.name} faulted: ${describeThrown(thrown)}\n`);
+      markStopped(stopped, this.handle, true);
+      return core.poll(fault(Exception.Thrown, 0));
+    }
+
+    get name(): string {
+      return this.configuration.name;
+    }
+
+    restarted(): boolean {
+      return words[this.registers + Register.PC / 4] === ProgramCounter.Entry;
+    }
+
+    /** Whether the handler on the stack has no future: the domain starts afresh, or is stopped. */
+    readonly isCut = (): boolean =>
+      this.restarted() || bytes[this.tcb + RegisterState.Byte] === RegisterState.Inactive;
+
+    /** Goes on after a system call: at once if this thread still is current, else when it is again. */
+    trap(next: number): void {
+      this.goOn(core.poll(next));
+    }
+
+    goOn(next: number): void {
+      if (next !== this.handle) {
+        // The usual case: a more urgent thread, such as a server that was called, runs and gives way again.
+        const other = threads[next];
+        if (other !== undefined && other.priority > this.priority && !other.onStack) next = other.run();
+        if (next !== this.handle || this.held) core.runOthers(this, next, this.isCut);
+      }
+      if (this.isCut()) {
+        this.unwinding = true;
+        this.entered = false;
+        throw cut;
+      }
+    }
+
+    refuseRequest(): never {
+      if (this.unwinding) throw cut;
+      throw new TypeError('a protection domain can make requests only while a handler of it runs');
+    }
+
+    beginRequest(): void {
+      if (!this.entered) this.refuseRequest();
+    }
+
+    ppcall(channel: number, msginfo: number): number {
+      if (!this.entered) this.refuseRequest();
+      if (this.callable[channel] !== 1) this.refuse('channel to call', channel);
+      this.writeTag(msginfo);
+      statistics[this.row + Count.Calls]!++;
+      const slot = Slot.FirstEndpoint + channel;
+      this.goOn(call(slot));
+      while (words[this.registers + Register.Redo / 4] !== 0) {
+        words[this.registers + Register.Redo / 4] = 0;
+        this.goOn(call(slot));
+      }
+      return this.readTag();
+    }
+
+    refuse(what: string, id: unknown): never {
+      throw new RangeError(`${this.name} has no ${what} ${String(id)}`);
+    }
+
+    /** Makes the deferred request now: the reply that the handler returned stays in the registers. */
+    runDeferred(): void {
+      const low = words[this.registers + TAG_WORD]!;
+      const high = words[this.registers + TAG_WORD + 1]!;
+      this.trap(nbSend(this.takeDeferred()));
+      words[this.registers + TAG_WORD] = low;
+      words[this.registers + TAG_WORD + 1] = high;
+    }
+
+    /** The deferred request's slot; its message is in the register file, ready to be sent. */
+    takeDeferred(): number {
+      const slot = this.deferred;
+      this.deferred = 0;
+      words[this.registers + TAG_WORD] = slot >= Slot.FirstIrq ? Invocation.IRQAckIRQ << 12 : 0;
+      words[this.registers + TAG_WORD + 1] = 0;
+      if (slot >= Slot.FirstNotification && slot < Slot.FirstIrq) this.raise(slot - Slot.FirstNotification);
+      return slot;
+    }
+
+    /** What a notification needs before its capability is invoked: it is counted, and its flags are raised. */
+    raise(channel: number): void {
+      statistics[this.row + Count.Notifications]!++;
+      const { flags } = this.configuration;
+      if (flags.length === 0) return;
+      for (const flag of flags) {
+        if (flag.channel === channel) Atomics.or(interrupts.words, flag.word, flag.mask);
+      }
+    }
+
+    /** An invocation of an object of the kernel, which answers at once. */
+    invoke(slot: number, label: Invocation, length: number): void {
+      words[this.registers + TAG_WORD] = (label << 12) | length;
+      words[this.registers + TAG_WORD + 1] = 0;
+      this.trap(call(slot));
+    }
+
+    readTag(): number {
+      const low = words[this.registers + TAG_WORD]!;
+      const high = words[this.registers + TAG_WORD + 1]!;
+      const small = ((low >>> 12) << COUNT_BITS) | (low & COUNT_MASK);
+      return high === 0 ? small : high * LOW_LABEL * (COUNT_MASK + 1) + small;
+    }
+
+    writeTag(msginfo: unknown): void {
+      const index = this.registers + TAG_WORD;
+      const small = (msginfo as number) | 0;
+      if (small === msginfo && small >= 0 && (small & COUNT_MASK) <= MOST_REGISTERS) {
+        const label = small >>> COUNT_BITS;
+        words[index] = (label << 12) | (small & COUNT_MASK);
+        words[index + 1] = label >>> 20;
+      } else {
+        const label = labelOf(msginfo);
+        words[index] = ((label % LOW_LABEL) << 12) | ((msginfo as number) % (COUNT_MASK + 1));
+        words[index + 1] = Math.floor(label / LOW_LABEL);
+      }
+    }
+
+    // The next two are small so that V8 inlines them into programs, and leave what is rare to others.
+
+    mrGetNumber(index: number): number {
+      if (index === (index & 3)) {
+        const at = this.registers + MR_WORD + 2 * index;
+        if (words[at + 1] === 0) return words[at]!;
+      }
+      return this.getWideNumber(index);
+    }
+
+    mrSetNumber(index: number, value: number): void {
+      if (index === (index & 3) && value === value >>> 0) {
+        const at = this.registers + MR_WORD + 2 * index;
+        words[at] = value;
+        words[at + 1] = 0;
+      } else {
+        this.setWideNumber(index, value);
+      }
+    }
+
+    getWideNumber(index: number): number {
+      const at = this.register(index);
+      const high = words[at + 1]!;
+      if (high > 0x1fffff) throw new RangeError(`message register ${index} holds a word of more than 53 bits`);
+      return high * 0x100000000 + words[at]!;
+    }
+
+    setWideNumber(index: number, value: number): void {
+      const at = this.register(index);
+      if (!Number.isSafeInteger(value) || value < 0) {
+        throw new RangeError(`${String(value)} is no integer from 0 to 2^53 - 1`);
+      }
+      words[at] = value % 0x100000000;
+      words[at + 1] = value / 0x100000000;
+    }
+
+    /** Index of a message register's low half in the core's words. */
+    register(index: number): number {
+      if (index !== index >>> 0 || index >= MOST_REGISTERS) {
+        throw new RangeError(`there is no message register ${index}: they are 0 to ${MOST_REGISTERS - 1}`);
+      }
+      return index < 4 ? this.registers + MR_WORD + 2 * index : this.buffer + 2 * (index + 1);
+    }
+
+    /** The object that the program gets: closures, so that nothing but these functions leads to the engine. */
+    makeProtectionDomain(): ProtectionDomain {
+      const { configuration } = this;
+      const { name } = configuration;
+      const notifiable = tableOf(configuration.notify);
+      const irqs = tableOf(configuration.irqs);
+      const children = new Map(configuration.children.map(({ id, handle }) => [id, handle]));
+      const childOf = (child: number): number => children.get(child) ?? refuse('child', child);
+      const refuse = (what: string, id: unknown): never => this.refuse(what, id);
+      const defer = (slot: number): void => {
+        this.beginRequest();
+        if (this.deferred !== 0) throw new RangeError('one deferred action at most may be outstanding');
+        this.deferred = slot;
+      };
+      const vars = Object.create(null) as Record<string, bigint>;
+      for (const [symbol, value] of configuration.vars) vars[symbol] = value;
+
+      const pd: ProtectionDomain = {
+        name,
+        vars,
+        region: (symbol: string, as: RegionArrayConstructor<RegionArray> = Uint8Array) => {
+          const mapped = this.regions.find((region) => region.symbol === symbol);
+          if (mapped === undefined) throw new RangeError(`${name} has no region '${String(symbol)}'`);
+          return regionView(memory, mapped.address, mapped.length, as, mapped.writable) as never;
+        },
+        notify: (channel) => {
+          this.beginRequest();
+          if (notifiable[channel] !== 1) refuse('channel to notify', channel);
+          this.raise(channel);
+          this.trap(signal(Slot.FirstNotification + channel));
+        },
+        ppcall: (channel, msginfo) => this.ppcall(channel, msginfo),
+        deferredNotify: (channel) => {
+          if (notifiable[channel] !== 1) refuse('channel to notify', channel);
+          defer(Slot.FirstNotification + channel);
+        },
+        irqAck: (channel) => {
+          this.beginRequest();
+          if (irqs[channel] !== 1) refuse('interrupt', channel);
+          this.invoke(Slot.FirstIrq + channel, Invocation.IRQAckIRQ, 0);
+        },
+        deferredIrqAck: (channel) => {
+          if (irqs[channel] !== 1) refuse('interrupt', channel);
+          defer(Slot.FirstIrq + channel);
+        },
+        msginfoNew,
+        msginfoGetLabel: labelOf,
+        msginfoGetCount: (msginfo) => {
+          labelOf(msginfo);
+          return msginfo % (COUNT_MASK + 1);
+        },
+        mrGet: (index) => {
+          const at = this.register(index);
+          return (BigInt(words[at + 1]!) << 32n) | BigInt(words[at]!);
+        },
+        mrSet: (index, value) => {
+          const at = this.register(index);
+          const word = BigInt.asUintN(64, value);
+          words[at] = Number(word & 0xffffffffn);
+          words[at + 1] = Number(word >> 32n);
+        },
+        mrGetNumber: (index) => this.mrGetNumber(index),
+        mrSetNumber: (index, value) => this.mrSetNumber(index, value),
+        pdRestart: (child) => {
+          this.beginRequest();
+          const handle = childOf(child);
+          this.setWord(0, 1);
+          this.setWord(1, 1);
+          this.setWord(2, ProgramCounter.Entry);
+          markStopped(stopped, handle, false);
+          this.invoke(Slot.FirstTCB + child, Invocation.TCBWriteRegisters, 3);
+        },
+        pdStop: (child) => {
+          this.beginRequest();
+          const handle = childOf(child);
+          markStopped(stopped, handle, true);
+          this.invoke(Slot.FirstTCB + child, Invocation.TCBSuspend, 0);
+        },
+        pdResume: (child) => {
+          this.beginRequest();
+          const handle = childOf(child);
+          markStopped(stopped, handle, false);
+          this.invoke(Slot.FirstTCB + child, Invocation.TCBResume, 0);
+        },
+        dbgPuts: (text) => this.console.write(String(text)),
+        dbgPutc: (character) => this.console.write(String.fromCodePoint(character)),
+      };
+      return harden(pd);
+    }
+
+    setWord(index: number, value: number): void {
+      const at = this.register(index);
+      words[at] = value;
+      words[at + 1] = 0;
+    }
+  };
 }
 
 function msginfoNew(label: number, count: number): number {

@@ -15,7 +15,8 @@ const TypedArray = Object.getPrototypeOf(Uint8Array) as { readonly prototype: ob
 const prototypes = new Set<unknown>([Object.prototype, Array.prototype, TypedArray.prototype]);
 for (const name of Object.getOwnPropertyNames(globalThis)) {
   const { value } = getOwnPropertyDescriptor(globalThis, name) as { value?: unknown };
-  if (typeof value === 'function' && Object.getPrototypeOf(value) === TypedArray) prototypes.add(value.prototype);
+  if (typeof value === 'function' && Object.getPrototypeOf(value) === TypedArray)
+    prototypes.add(value.prototype);
 }
 
 function freezeWithoutMark<T extends object>(object: T): T {
