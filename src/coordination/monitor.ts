@@ -45,12 +45,12 @@ export class Monitor {
   /** Handles what has come, and waits for more. */
   handle(): number {
     const { words } = this.core;
-    const high = words[this.registers + 1]!;
+    const high = words[this.registers + 1];
     if (high >>> 31 !== 0) {
       this.takeSignals();
     } else {
-      const handle = words[this.registers + Register.Badge / 4]!;
-      const label = words[this.registers + Register.MsgInfo / 4]! >>> 12;
+      const handle = words[this.registers + Register.Badge / 4];
+      const label = words[this.registers + Register.MsgInfo / 4] >>> 12;
       if (label === 0) this.passivate(handle);
       else this.reportFault(handle);
     }
@@ -66,7 +66,7 @@ export class Monitor {
   }
 
   private readonly signal = (flag: number): void => {
-    this.core.kernel.signal(this.capabilities.signals[flag]!);
+    this.core.kernel.signal(this.capabilities.signals[flag]);
   };
 
   private passivate(handle: number): void {

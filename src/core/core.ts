@@ -92,7 +92,7 @@ export class Core {
 
   /** The handle of the current thread, as the kernel has it. */
   current(): number {
-    return this.words[(this.kernel.currentTCB() + Register.Program) >> 2]!;
+    return this.words[(this.kernel.currentTCB() + Register.Program) >> 2];
   }
 
   /** Runs whatever the kernel chooses, until the core is halted. @throws Halted */
@@ -102,9 +102,7 @@ export class Core {
 
   /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */
   poll(next: number): number {
-    return (this.lines[this.pending]! & this.lines[this.pending + 1]!) === 0
-      ? next
-      : this.takeInterrupts(next);
+    return (this.lines[this.pending] & this.lines[this.pending + 1]) === 0 ? next : this.takeInterrupts(next);
   }
 
   /**

@@ -95,7 +95,7 @@ export class Invoker {
     caps.forEach((cap, index) => (this.buffer[BUFFER_CAPS + index] = BigInt(cap)));
     this.registers[Register.MsgInfo / 8] = (BigInt(label) << 12n) | BigInt((caps.length << 7) | words.length);
     this.kernel.call(cptr);
-    const info = this.registers[Register.MsgInfo / 8]!;
+    const info = this.registers[Register.MsgInfo / 8];
     const result = Array.from({ length: Number(info & 127n) }, (_, index) => this.getMR(index));
     const error = Number(info >> 12n);
     if (error !== 0) throw new InvocationError(error, label, result);
@@ -104,8 +104,8 @@ export class Invoker {
 
   getMR(index: number): bigint {
     return index < Limit.FastMessageRegisters
-      ? this.registers[Register.MR0 / 8 + index]!
-      : this.buffer[1 + index]!;
+      ? this.registers[Register.MR0 / 8 + index]
+      : this.buffer[1 + index];
   }
 
   setMR(index: number, value: bigint): void {

@@ -52,5 +52,5 @@ export function instantiateKernel(
     machine: { base, core, ...machine },
   });
   // An ordinary object: its functions are constants to the compiler, which those of an exports object are not.
-  return { ...(instance.exports as unknown as Kernel) };
+  return { ...(instance.exports as Kernel) };
 }

@@ -1,4 +1,5 @@
 /** Runs a system on this computer: from the description to the table of what happened. */
+import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { RegisterState } from '../../kernel/api/constants.js';
 import { OrderWord, ORDERS_LINE, isIdle } from '../core/core.js';
@@ -10,6 +11,14 @@ import { clustersOf, type Topology } from '../machine/topology/index.js';
 import type { ClusterTables, CoreMessage, CoreOrders } from './boot/order.js';
 import { DescriptionError, checkPrograms, type SystemDescription } from './description/index.js';
 import { DEVICE_LINES, planSystem, type SystemPlan } from './placement/plan.js';
+
+/**
+ * A call between domains is a chain of small functions, from one program's code through engine and kernel to the
+ * other's. V8 inlines all of it only where its budget, in bytes of bytecode, allows: its default makes a call a fifth
+ * slower. It counts for threads that are started afterwards.
+ */
+setFlagsFromString('--max-inlined-bytecode-size-cumulative=3000');
+setFlagsFromString('--max-inlined-bytecode-size=1500');
 
 const WASM_PAGE = 65536;
 const POLL_MILLISECONDS = 5;
@@ -108,7 +117,7 @@ function findPrograms(
 ): { files: string[]; indices: number[] } {
   const files: string[] = [];
   const indices = checkPrograms(system, [...searchPath]).map((found, index) => {
-    const pd = system.protectionDomains[index]!;
+    const pd = system.protectionDomains[index];
     if (found.kind === 'elf') {
       throw new DescriptionError(
         `program image '${pd.programImage.path}' cannot run: Atoll does not run ELF images yet; put a TypeScript program of the same name (.ts for .elf) on the search path and the image off it`,
@@ -183,12 +192,12 @@ class RunningMachine {
             plan: this.plan,
             cluster: index,
             clusterCore,
-            cpu: this.options.topology.cores[id]!.cpu,
+            cpu: this.options.topology.cores[id].cpu,
             memory: this.memory,
             kernel,
             orders: this.orders,
             go: this.go,
-            tables: this.tables[index]!,
+            tables: this.tables[index],
             bundles: this.bundles,
             statistics: this.statistics,
             console: this.options.console,
@@ -201,7 +210,7 @@ class RunningMachine {
 
   private startCore(orders: CoreOrders): Promise<void> {
     const worker = new Worker(new URL('./boot/core-worker.js', import.meta.url), { workerData: orders });
-    const id = this.plan.clusters[orders.cluster]!.cores[orders.clusterCore]!;
+    const id = this.plan.clusters[orders.cluster].cores[orders.clusterCore];
     return new Promise((ready, failed) => {
       const stopped = new Promise<void>((resolve) => {
         worker.on('message', (message: CoreMessage) => {
@@ -239,7 +248,7 @@ class RunningMachine {
   private startTimer(): NodeJS.Timeout | undefined {
     const cores = this.plan.clusters
       .filter(({ domains }) => domains.some(({ irqs }) => irqs.some(({ line }) => line === TIMER_LINE)))
-      .map(({ cores }) => cores[0]!);
+      .map(({ cores }) => cores[0]);
     if (cores.length === 0) return undefined;
     return setInterval(
       () => cores.forEach((core) => this.interrupts.ring(core, TIMER_LINE)),
@@ -288,17 +297,17 @@ class RunningMachine {
           name: configuration.name,
           core,
           cluster: cluster.id,
-          state: this.stateOf(this.tables[at]!, configuration.handle),
+          state: this.stateOf(this.tables[at], configuration.handle),
           entries: {
-            init: counts[Count.Init]!,
-            notified: counts[Count.Notified]!,
-            protected: counts[Count.Protected]!,
-            fault: counts[Count.Fault]!,
+            init: counts[Count.Init],
+            notified: counts[Count.Notified],
+            protected: counts[Count.Protected],
+            fault: counts[Count.Fault],
           },
-          calls: counts[Count.Calls]!,
-          notifications: counts[Count.Notifications]!,
-          faults: counts[Count.Faults]!,
-          restarts: counts[Count.Restarts]!,
+          calls: counts[Count.Calls],
+          notifications: counts[Count.Notifications],
+          faults: counts[Count.Faults],
+          restarts: counts[Count.Restarts],
         };
       }
     });
@@ -321,7 +330,7 @@ class RunningMachine {
   }
 
   private stateOf(tables: ClusterTables, handle: number): DomainState {
-    const tcb = tables.tcbs[handle]!;
+    const tcb = tables.tcbs[handle];
     const state = new Uint8Array(this.memory.buffer)[tcb + RegisterState.Byte];
     if (state === RegisterState.Inactive) return 'stopped';
     if (tables.stopped[handle] !== 0) return 'faulted';

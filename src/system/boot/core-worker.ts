@@ -19,9 +19,9 @@ import type { CoreMessage, CoreOrders } from './order.js';
 
 const orders = workerData as CoreOrders;
 const { plan, tables, memory } = orders;
-const cluster = plan.clusters[orders.cluster]!;
-const id = cluster.cores[orders.clusterCore]!;
-const firstCore = cluster.cores[0]!;
+const cluster = plan.clusters[orders.cluster];
+const id = cluster.cores[orders.clusterCore];
+const firstCore = cluster.cores[0];
 const tell = (message: CoreMessage): void => parentPort!.postMessage(message);
 
 /** The root task: it has built the cluster, and is its monitor from then on. */
@@ -49,7 +49,7 @@ const interrupts = new InterruptController(memory.buffer, 0, plan.cores);
 const kernel = instantiateKernel(orders.kernel, memory, cluster.base, orders.clusterCore, {
   maskInterrupt: (irq, masked) => interrupts.mask(firstCore, irq, masked !== 0),
   sendSGI: (target, irq) => interrupts.ring(target, irq),
-  sendIPI: (other) => interrupts.ring(cluster.cores[other]!, 0),
+  sendIPI: (other) => interrupts.ring(cluster.cores[other], 0),
 });
 const core = new Core(id, kernel, memory.buffer, interrupts, { words: orders.orders }, tables.stopped);
 const TypeScriptDomain = typescriptEngine(core, new Float64Array(orders.statistics));
@@ -82,16 +82,16 @@ function makeDomains(): void {
     if (domain.clusterCore !== orders.clusterCore) continue;
     const { handle } = domain.configuration;
     const vars = domain.regionAddressVars.map(
-      ({ symbol, region }) => [symbol, BigInt(tables.regions[region]!)] as const,
+      ({ symbol, region }) => [symbol, BigInt(tables.regions[region])] as const,
     );
     const engine = new TypeScriptDomain(
       { ...domain.configuration, vars: [...domain.configuration.vars, ...vars] },
-      orders.bundles[domain.bundle]!,
-      tables.tcbs[handle]!,
+      orders.bundles[domain.bundle],
+      tables.tcbs[handle],
       domain.maps.map(({ region, symbol, writable }) => ({
         symbol,
-        address: tables.regions[region]!,
-        length: plan.regions[region]!.size,
+        address: tables.regions[region],
+        length: plan.regions[region].size,
         writable,
       })),
       domain.index * COUNTS,
@@ -112,7 +112,7 @@ function rootTask({ invoker, built, tcb }: ReturnType<typeof bootCluster>): () =
     flags,
     (...caps) => makePassive(invoker, ...caps),
     (handle) => {
-      const { index, configuration } = cluster.domains[handle - 1]!;
+      const { index, configuration } = cluster.domains[handle - 1];
       markStopped(tables.stopped, handle, true);
       writeAll(
         2,

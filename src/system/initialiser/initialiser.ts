@@ -96,11 +96,7 @@ export function buildCluster(
     const handler =
       parent === undefined
         ? objects.mint(monitorEndpoint, Rights.All, BigInt(handle))
-        : objects.mint(
-            domains[parent.handle - 1]!.endpoint,
-            Rights.All,
-            FAULT_BADGE | BigInt(parent.childId),
-          );
+        : objects.mint(domains[parent.handle - 1].endpoint, Rights.All, FAULT_BADGE | BigInt(parent.childId));
     invoker.call(
       domain.tcb,
       Invocation.TCBSetSchedParams,
@@ -112,7 +108,7 @@ export function buildCluster(
     give(domain, Slot.Reply, domain.reply, Rights.All);
     if (domain.plan.passive) give(domain, Slot.Monitor, monitorEndpoint, Rights.Write, BigInt(handle));
     for (const child of configuration.children) {
-      give(domain, Slot.FirstTCB + child.id, domains[child.handle - 1]!.tcb, Rights.All);
+      give(domain, Slot.FirstTCB + child.id, domains[child.handle - 1].tcb, Rights.All);
     }
     for (const { line, channel } of domain.plan.irqs) {
       const irqHandler = objects.issue(Invocation.IRQIssueIRQHandler, InitialSlot.IRQControl, [line]);
@@ -123,8 +119,8 @@ export function buildCluster(
   });
 
   for (const { from, fromId, to, toId, notify, call } of plan.channels) {
-    const source = domains[from - 1]!;
-    const target = domains[to - 1]!;
+    const source = domains[from - 1];
+    const target = domains[to - 1];
     if (notify) {
       give(source, Slot.FirstNotification + fromId, target.notification, Rights.Write, 1n << BigInt(toId));
     }
@@ -144,7 +140,7 @@ export function buildCluster(
       ]);
       doorbells.set(targetCore, doorbell);
     }
-    give(domains[from - 1]!, Slot.FirstNotification + fromId, doorbell, Rights.All);
+    give(domains[from - 1], Slot.FirstNotification + fromId, doorbell, Rights.All);
   }
 
   const doorbellHandler = objects.issue(Invocation.IRQIssueIRQHandler, InitialSlot.IRQControl, [
@@ -167,7 +163,7 @@ export function buildCluster(
       reply: replies.slot + count,
       doorbellHandler,
       signals: plan.incoming.map(({ to, toId }) =>
-        objects.mint(domains[to - 1]!.notification, Rights.Write, 1n << BigInt(toId)),
+        objects.mint(domains[to - 1].notification, Rights.Write, 1n << BigInt(toId)),
       ),
       passive: new Map(
         domains

@@ -137,7 +137,7 @@ export function planSystem(
   const firstCores = new Map(
     used.map((cluster) => [
       cluster,
-      [...new Set(members.get(cluster)!.map((index) => system.protectionDomains[index]!.cpu))].sort(
+      [...new Set(members.get(cluster)!.map((index) => system.protectionDomains[index].cpu))].sort(
         (a, b) => a - b,
       ),
     ]),
@@ -151,15 +151,15 @@ export function planSystem(
   );
   const incoming = new Map(used.map((cluster) => [cluster, [] as { to: number; toId: number }[]]));
   const connect = (from: ChannelEnd, to: ChannelEnd, at: Position): void => {
-    const home = homes[from.pd]!;
-    const away = homes[to.pd]!;
-    const ends = { from: handles[from.pd]!, fromId: from.id, to: handles[to.pd]!, toId: to.id };
+    const home = homes[from.pd];
+    const away = homes[to.pd];
+    const ends = { from: handles[from.pd], fromId: from.id, to: handles[to.pd], toId: to.id };
     if (home === away) {
       channels.get(home)!.push({ ...ends, notify: from.notify, call: from.pp });
       return;
     }
     if (from.pp) {
-      const names = `'${system.protectionDomains[from.pd]!.name}' and '${system.protectionDomains[to.pd]!.name}'`;
+      const names = `'${system.protectionDomains[from.pd].name}' and '${system.protectionDomains[to.pd].name}'`;
       refuse(
         `protected calls between clusters cannot run yet: ${names} are on clusters ${home.id} and ${away.id}; put both on one cluster (cpu, or --clusters), or use notifications and a shared region`,
         at,
@@ -169,7 +169,7 @@ export function planSystem(
     const flag = incoming.get(away)!.push({ to: ends.to, toId: to.id }) - 1;
     outgoing
       .get(home)!
-      .push({ from: ends.from, fromId: from.id, targetCore: firstCores.get(away)![0]!, flag, to: away });
+      .push({ from: ends.from, fromId: from.id, targetCore: firstCores.get(away)![0], flag, to: away });
   };
   for (const { ends, at } of system.channels) {
     connect(ends[0], ends[1], at);
@@ -188,14 +188,12 @@ export function planSystem(
   const sharers = system.memoryRegions.map(
     (_, region) =>
       new Set(
-        homes.filter((_, index) =>
-          system.protectionDomains[index]!.maps.some((map) => map.region === region),
-        ),
+        homes.filter((_, index) => system.protectionDomains[index].maps.some((map) => map.region === region)),
       ),
   );
   const pages = (bytes: bigint): number => Number((bytes + BigInt(PAGE) - 1n) / BigInt(PAGE));
   const sharedPages = system.memoryRegions.reduce(
-    (sum, { size }, region) => sum + (sharers[region]!.size > 1 ? pages(size) : 0),
+    (sum, { size }, region) => sum + (sharers[region].size > 1 ? pages(size) : 0),
     0,
   );
   const sharedSize = sharedPages === 0 ? 0 : powerOfTwo(sharedPages * PAGE);
@@ -207,7 +205,7 @@ export function planSystem(
       size: Number(region.size),
       ...(region.prefill === undefined ? {} : { prefillFile: region.prefill.file }),
     };
-    if (sharers[index]!.size <= 1) return plan;
+    if (sharers[index].size <= 1) return plan;
     const sharedAddress = sharedNext;
     sharedNext += pages(region.size) * PAGE;
     return { ...plan, sharedAddress };
@@ -219,7 +217,7 @@ export function planSystem(
     const cores = firstCores.get(cluster)!;
     const ownPages = system.memoryRegions.reduce(
       (sum, { size }, region) =>
-        sum + (sharers[region]!.has(cluster) && sharers[region]!.size === 1 ? pages(size) : 0),
+        sum + (sharers[region].has(cluster) && sharers[region].size === 1 ? pages(size) : 0),
       0,
     );
     const slots =
@@ -251,10 +249,10 @@ export function planSystem(
           index,
           handles,
           cores,
-          bundles[index]!,
+          bundles[index],
           channels.get(cluster)!,
           outgoing.get(cluster)!.filter(({ from }) => from === handles[index]),
-          (flag, to) => flagsToRaise(firstCores.get(to)![0]!, farFlags.get(to)!, flag),
+          (flag, to) => flagsToRaise(firstCores.get(to)![0], farFlags.get(to)!, flag),
         ),
       ),
       channels: channels.get(cluster)!,
@@ -265,9 +263,9 @@ export function planSystem(
   });
   for (const [index, pd] of system.protectionDomains.entries()) {
     if (pd.parent !== undefined && homes[pd.parent] !== homes[index]) {
-      const parent = system.protectionDomains[pd.parent]!;
+      const parent = system.protectionDomains[pd.parent];
       refuse(
-        `a parent on another cluster cannot run yet: '${parent.name}' and its child '${pd.name}' are on clusters ${homes[pd.parent]!.id} and ${homes[index]!.id}; put both on one cluster (cpu, or --clusters)`,
+        `a parent on another cluster cannot run yet: '${parent.name}' and its child '${pd.name}' are on clusters ${homes[pd.parent].id} and ${homes[index].id}; put both on one cluster (cpu, or --clusters)`,
         pd.at,
       );
     }
@@ -295,7 +293,7 @@ function refuseWhatCannotRun(system: SystemDescription, refuse: Refuse): void {
   const { domainSchedule, ioAddressSpaces } = system;
   if (domainSchedule !== undefined) refuse('domain schedules cannot run yet', domainSchedule.at);
   if (ioAddressSpaces.length > 0)
-    refuse('I/O address spaces cannot run: this machine has no IOMMU', ioAddressSpaces[0]!.at);
+    refuse('I/O address spaces cannot run: this machine has no IOMMU', ioAddressSpaces[0].at);
   for (const region of system.memoryRegions) {
     if (region.physAddr !== undefined) {
       refuse(
@@ -342,8 +340,8 @@ function planDomain(
   outgoing: readonly (OutgoingChannel & { readonly flag: number; readonly to: Cluster })[],
   raise: (flag: number, to: Cluster) => { word: number; mask: number }[],
 ): DomainPlan {
-  const pd = system.protectionDomains[index]!;
-  const handle = handles[index]!;
+  const pd = system.protectionDomains[index];
+  const handle = handles[index];
   const own = channels.filter(({ from }) => from === handle);
   return {
     index,
@@ -353,7 +351,7 @@ function planDomain(
     period: pd.period,
     passive: pd.passive,
     bundle,
-    ...(pd.parent === undefined ? {} : { parent: { handle: handles[pd.parent]!, childId: pd.childId! } }),
+    ...(pd.parent === undefined ? {} : { parent: { handle: handles[pd.parent], childId: pd.childId! } }),
     maps: pd.maps.flatMap((map) =>
       map.setvarVaddr === undefined
         ? []
@@ -372,7 +370,7 @@ function planDomain(
       call: own.filter(({ call }) => call).map(({ fromId }) => fromId),
       irqs: pd.irqs.map(({ id }) => id),
       children: system.protectionDomains.flatMap((child, at) =>
-        child.parent === index ? [{ id: child.childId!, handle: handles[at]! }] : [],
+        child.parent === index ? [{ id: child.childId!, handle: handles[at] }] : [],
       ),
       flags: outgoing.flatMap(({ fromId, flag, to }) =>
         raise(flag, to).map((each) => ({ channel: fromId, ...each })),

@@ -49,8 +49,22 @@ export enum Exception {
   Thrown = 1,
 }
 
+// Constants of this module: the members of an enumeration are properties, to be loaded at each use.
 const MR_WORD = Register.MR0 / 4;
 const TAG_WORD = Register.MsgInfo / 4;
+const PC_WORD = Register.PC / 4;
+const REDO_WORD = Register.Redo / 4;
+const ENTRY = ProgramCounter.Entry;
+const INACTIVE = RegisterState.Inactive;
+const STATE_BYTE = RegisterState.Byte;
+const INPUT = Slot.Input;
+const REPLY = Slot.Reply;
+const FIRST_NOTIFICATION = Slot.FirstNotification;
+const FIRST_ENDPOINT = Slot.FirstEndpoint;
+const CALLS = Count.Calls;
+const PROTECTED = Count.Protected;
+const NOTIFIED = Count.Notified;
+const NOTIFICATIONS = Count.Notifications;
 const MOST_REGISTERS = 64;
 const COUNT_BITS = 7;
 const COUNT_MASK = 127;
@@ -115,7 +129,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       this.priority = configuration.priority;
       this.passivePending = configuration.passive;
       this.registers = tcb / 4;
-      this.buffer = words[this.registers + Register.IPCBuffer / 4]! / 4;
+      this.buffer = words[this.registers + Register.IPCBuffer / 4] / 4;
       this.callable = tableOf(configuration.call);
       this.pd = this.makeProtectionDomain();
     }
@@ -156,38 +170,38 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     /** Handles one event, waits for the next, and returns who is current then. */
     step(): number {
       const { registers } = this;
-      if (words[registers + Register.PC / 4] === ProgramCounter.Entry) {
+      if (words[registers + PC_WORD] === ENTRY) {
         this.start();
-      } else if (words[registers + Register.Redo / 4] === 0) {
-        const high = words[registers + 1]!;
+      } else if (words[registers + REDO_WORD] === 0) {
+        const high = words[registers + 1];
         if (high >>> 31 !== 0) {
-          statistics[this.row + Count.Protected]!++;
+          statistics[this.row + PROTECTED]++;
           this.entered = true;
-          const reply = this.entries!.protected!(words[registers]! & 63, this.readTag());
+          const reply = this.entries!.protected!(words[registers] & 63, this.readTag());
           this.leaveHandler();
           this.writeTag(reply);
           if (this.deferred !== 0) this.runDeferred();
-          return core.poll(replyRecv(Slot.Input, Slot.Reply));
+          return core.poll(replyRecv(INPUT, REPLY));
         }
         if (high >>> 30 !== 0) {
-          if (this.handleFault(words[registers]! & 63)) return core.poll(replyRecv(Slot.Input, Slot.Reply));
+          if (this.handleFault(words[registers] & 63)) return core.poll(replyRecv(INPUT, REPLY));
         } else {
-          this.handleNotification(words[registers]!, high);
+          this.handleNotification(words[registers], high);
         }
       }
-      words[registers + Register.Redo / 4] = 0;
-      if (this.deferred === 0) return core.poll(recv(Slot.Input, Slot.Reply));
-      return core.poll(nbSendRecv(this.takeDeferred(), Slot.Input, Slot.Reply));
+      words[registers + REDO_WORD] = 0;
+      if (this.deferred === 0) return core.poll(recv(INPUT, REPLY));
+      return core.poll(nbSendRecv(this.takeDeferred(), INPUT, REPLY));
     }
 
     start(): void {
-      words[this.registers + Register.PC / 4] = ProgramCounter.Running;
+      words[this.registers + PC_WORD] = ProgramCounter.Running;
       this.deferred = 0;
-      if (statistics[this.row + Count.Init]! > 0) {
-        statistics[this.row + Count.Restarts]!++;
+      if (statistics[this.row + Count.Init] > 0) {
+        statistics[this.row + Count.Restarts]++;
         this.entries = undefined;
       }
-      statistics[this.row + Count.Init]!++;
+      statistics[this.row + Count.Init]++;
       this.entered = true;
       if (this.failure !== undefined) {
         const failure = this.failure;
@@ -207,7 +221,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
 
     instantiate(): Entries {
       const factory = evaluateProgram(this.bundle);
-      const entries = checkProgram(factory(this.pd) as Program);
+      const entries = checkProgram(factory(this.pd));
       if (entries.protected !== undefined) return entries;
       return {
         ...entries,
@@ -223,7 +237,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     }
 
     notified(channel: number): void {
-      statistics[this.row + Count.Notified]!++;
+      statistics[this.row + NOTIFIED]++;
       const entry = this.entries!.notified;
       if (entry === undefined) return;
       this.entered = true;
@@ -233,7 +247,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
 
     /** Returns whether the handler wants the fault answered; its reply is in the registers then. */
     handleFault(child: number): boolean {
-      statistics[this.row + Count.Fault]!++;
+      statistics[this.row + Count.Fault]++;
       const entry = this.entries!.fault;
       if (entry === undefined) return false;
       this.entered = true;
@@ -257,10 +271,10 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       if (this.unwinding) {
         this.unwinding = false;
         // Should the domain be resumed, it goes on with its next event.
-        if (!this.restarted()) words[this.registers + Register.Redo / 4] = 1;
+        if (!this.restarted()) words[this.registers + REDO_WORD] = 1;
         return this.held ? core.release(this) : core.current();
       }
-      statistics[this.row + Count.Faults]!++;
+      statistics[this.row + Count.Faults]++;
       this.console.flush();
       this.console.write(`${this.name} faulted: ${describeThrown(thrown)}\n`);
       markStopped(stopped, this.handle, true);
@@ -272,12 +286,11 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     }
 
     restarted(): boolean {
-      return words[this.registers + Register.PC / 4] === ProgramCounter.Entry;
+      return words[this.registers + PC_WORD] === ENTRY;
     }
 
     /** Whether the handler on the stack has no future: the domain starts afresh, or is stopped. */
-    readonly isCut = (): boolean =>
-      this.restarted() || bytes[this.tcb + RegisterState.Byte] === RegisterState.Inactive;
+    readonly isCut = (): boolean => this.restarted() || bytes[this.tcb + STATE_BYTE] === INACTIVE;
 
     /** Goes on after a system call: at once if this thread still is current, else when it is again. */
     trap(next: number): void {
@@ -289,13 +302,19 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
         // The usual case: a more urgent thread, such as a server that was called, runs and gives way again.
         const other = threads[next];
         if (other !== undefined && other.priority > this.priority && !other.onStack) next = other.run();
-        if (next !== this.handle || this.held) core.runOthers(this, next, this.isCut);
+        if (next !== this.handle || this.held) {
+          core.runOthers(this, next, this.isCut);
+          if (this.isCut()) this.cutHandler();
+        }
       }
-      if (this.isCut()) {
-        this.unwinding = true;
-        this.entered = false;
-        throw cut;
-      }
+      // A current thread is not stopped, but may have been restarted.
+      if (words[this.registers + PC_WORD] === ENTRY) this.cutHandler();
+    }
+
+    cutHandler(): never {
+      this.unwinding = true;
+      this.entered = false;
+      throw cut;
     }
 
     refuseRequest(): never {
@@ -311,11 +330,11 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       if (!this.entered) this.refuseRequest();
       if (this.callable[channel] !== 1) this.refuse('channel to call', channel);
       this.writeTag(msginfo);
-      statistics[this.row + Count.Calls]!++;
-      const slot = Slot.FirstEndpoint + channel;
+      statistics[this.row + CALLS]++;
+      const slot = FIRST_ENDPOINT + channel;
       this.goOn(call(slot));
-      while (words[this.registers + Register.Redo / 4] !== 0) {
-        words[this.registers + Register.Redo / 4] = 0;
+      while (words[this.registers + REDO_WORD] !== 0) {
+        words[this.registers + REDO_WORD] = 0;
         this.goOn(call(slot));
       }
       return this.readTag();
@@ -327,8 +346,8 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
 
     /** Makes the deferred request now: the reply that the handler returned stays in the registers. */
     runDeferred(): void {
-      const low = words[this.registers + TAG_WORD]!;
-      const high = words[this.registers + TAG_WORD + 1]!;
+      const low = words[this.registers + TAG_WORD];
+      const high = words[this.registers + TAG_WORD + 1];
       this.trap(nbSend(this.takeDeferred()));
       words[this.registers + TAG_WORD] = low;
       words[this.registers + TAG_WORD + 1] = high;
@@ -340,13 +359,13 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       this.deferred = 0;
       words[this.registers + TAG_WORD] = slot >= Slot.FirstIrq ? Invocation.IRQAckIRQ << 12 : 0;
       words[this.registers + TAG_WORD + 1] = 0;
-      if (slot >= Slot.FirstNotification && slot < Slot.FirstIrq) this.raise(slot - Slot.FirstNotification);
+      if (slot >= FIRST_NOTIFICATION && slot < Slot.FirstIrq) this.raise(slot - FIRST_NOTIFICATION);
       return slot;
     }
 
     /** What a notification needs before its capability is invoked: it is counted, and its flags are raised. */
     raise(channel: number): void {
-      statistics[this.row + Count.Notifications]!++;
+      statistics[this.row + NOTIFICATIONS]++;
       const { flags } = this.configuration;
       if (flags.length === 0) return;
       for (const flag of flags) {
@@ -362,8 +381,8 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     }
 
     readTag(): number {
-      const low = words[this.registers + TAG_WORD]!;
-      const high = words[this.registers + TAG_WORD + 1]!;
+      const low = words[this.registers + TAG_WORD];
+      const high = words[this.registers + TAG_WORD + 1];
       const small = ((low >>> 12) << COUNT_BITS) | (low & COUNT_MASK);
       return high === 0 ? small : high * LOW_LABEL * (COUNT_MASK + 1) + small;
     }
@@ -387,7 +406,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     mrGetNumber(index: number): number {
       if (index === (index & 3)) {
         const at = this.registers + MR_WORD + 2 * index;
-        if (words[at + 1] === 0) return words[at]!;
+        if (words[at + 1] === 0) return words[at];
       }
       return this.getWideNumber(index);
     }
@@ -404,9 +423,10 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
 
     getWideNumber(index: number): number {
       const at = this.register(index);
-      const high = words[at + 1]!;
-      if (high > 0x1fffff) throw new RangeError(`message register ${index} holds a word of more than 53 bits`);
-      return high * 0x100000000 + words[at]!;
+      const high = words[at + 1];
+      if (high > 0x1fffff)
+        throw new RangeError(`message register ${index} holds a word of more than 53 bits`);
+      return high * 0x100000000 + words[at];
     }
 
     setWideNumber(index: number, value: number): void {
@@ -455,12 +475,12 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
           this.beginRequest();
           if (notifiable[channel] !== 1) refuse('channel to notify', channel);
           this.raise(channel);
-          this.trap(signal(Slot.FirstNotification + channel));
+          this.trap(signal(FIRST_NOTIFICATION + channel));
         },
         ppcall: (channel, msginfo) => this.ppcall(channel, msginfo),
         deferredNotify: (channel) => {
           if (notifiable[channel] !== 1) refuse('channel to notify', channel);
-          defer(Slot.FirstNotification + channel);
+          defer(FIRST_NOTIFICATION + channel);
         },
         irqAck: (channel) => {
           this.beginRequest();
@@ -479,7 +499,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
         },
         mrGet: (index) => {
           const at = this.register(index);
-          return (BigInt(words[at + 1]!) << 32n) | BigInt(words[at]!);
+          return (BigInt(words[at + 1]) << 32n) | BigInt(words[at]);
         },
         mrSet: (index, value) => {
           const at = this.register(index);
@@ -494,7 +514,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
           const handle = childOf(child);
           this.setWord(0, 1);
           this.setWord(1, 1);
-          this.setWord(2, ProgramCounter.Entry);
+          this.setWord(2, ENTRY);
           markStopped(stopped, handle, false);
           this.invoke(Slot.FirstTCB + child, Invocation.TCBWriteRegisters, 3);
         },

@@ -28,8 +28,8 @@ function freezeWithoutMark<T extends object>(object: T): T {
   return object;
 }
 
-Object.freeze = ((object: unknown) =>
-  prototypes.has(object) ? freezeWithoutMark(object as object) : freeze(object)) as typeof Object.freeze;
+Object.freeze = (object: unknown) =>
+  prototypes.has(object) ? freezeWithoutMark(object as object) : freeze(object);
 
 /** Gives `Object.freeze` back, once `ses` has been loaded. */
 export function restoreFreeze(): void {
