@@ -7,7 +7,7 @@
  * throws the same again.
  */
 import { Invocation, ProgramCounter, Register, RegisterState } from '../../../../kernel/api/constants.js';
-import type { Program, ProtectionDomain, RegionArray, RegionArrayConstructor } from '../../../program.js';
+import type { ProtectionDomain, RegionArray, RegionArrayConstructor } from '../../../program.js';
 import type { Core } from '../../core.js';
 import { Halted, markStopped } from '../../core.js';
 import { Count } from '../../statistics.js';
@@ -150,7 +150,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     run(): number {
       const { handle } = this;
       this.onStack = true;
-      let next = handle;
+      let next: number;
       do {
         try {
           next = this.step();
@@ -206,6 +206,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       if (this.failure !== undefined) {
         const failure = this.failure;
         this.failure = undefined;
+        // eslint-disable-next-line @typescript-eslint/only-throw-error -- whatever the program threw
         throw failure;
       }
       this.entries ??= this.instantiate();
