@@ -45,6 +45,11 @@ const machine = (): Option =>
 const clusters = (): Option =>
   new Option('--clusters <how>', 'auto, one, per-core, or cores as in "0,1;2,3"').default('auto');
 
+// A reader that goes away, as `| head` does, is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+
 const program = new Command('atoll')
   .description('A clustered multikernel: runs Microkit system descriptions on the cores of this computer.')
   .exitOverride()

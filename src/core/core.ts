@@ -154,7 +154,7 @@ export class Core {
     return this.kernel.setFloor(tcb);
   }
 
-  private takeInterrupts(next: number): number {
+  takeInterrupts(next: number): number {
     for (;;) {
       const line = this.interrupts.take(this.id);
       if (line < 0) return next;

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { bundlePrograms, originalPositions, type Bundle } from '../../src/core/engine/typescript/bundle.js';
+import { bundlePrograms, type Bundle } from '../../src/core/engine/typescript/bundle.js';
+import { originalPositions } from '../../src/core/engine/typescript/positions.js';
 import { ProgramError } from '../../src/core/engine/typescript/program-error.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'atoll-bundle-'));

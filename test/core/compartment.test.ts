@@ -15,6 +15,7 @@ hardenRealm();
 const bundle = (expression: string): Bundle => ({
   file: 'program.ts',
   code: `(()=>{return ${expression}})()\n//# sourceURL=program.ts`,
+  map: '{}',
 });
 const evaluate = (expression: string) =>
   evaluateProgram(bundle(expression)) as unknown as (pd: unknown) => unknown;
@@ -31,7 +32,7 @@ function thrownBy(statements: string): unknown {
 
 test('each evaluation is an instance of its own', () => {
   const counter = 'let count = 0; return () => ++count';
-  const code = { file: 'counter.ts', code: `(()=>{${counter}})()` };
+  const code = { file: 'counter.ts', code: `(()=>{${counter}})()`, map: '{}' };
   const [first, second] = [evaluateProgram(code), evaluateProgram(code)] as unknown as (() => number)[];
   assert.equal(first(), 1);
   assert.equal(first(), 2);

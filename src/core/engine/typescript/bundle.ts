@@ -8,6 +8,7 @@
 import { SourceMap, type SourceMapPayload } from 'node:module';
 import { relative, resolve } from 'node:path';
 import { build, stop, type BuildFailure, type Message, type Plugin } from 'esbuild';
+import { position, sourceUrl } from './positions.js';
 import { ProgramError } from './program-error.js';
 
 /** One program, ready to be evaluated. Plain data: it is posted to a core's worker thread. */
@@ -16,9 +17,9 @@ export interface Bundle {
   readonly file: string;
   /** An expression whose value is the module's default export. */
   readonly code: string;
+  /** The source map of what esbuild printed, as JSON; see `positions.ts`. */
+  readonly map: string;
 }
-
-const sourceMaps = new WeakMap<Bundle, SourceMap>();
 
 /**
  * Bundles each distinct file of `files` once, with one run of esbuild for all.
@@ -58,12 +59,10 @@ export async function bundlePrograms(files: Iterable<string>): Promise<Map<strin
     return new Map(
       programs.map((file, index) => {
         const output = outputs.get(`${index}.js`)!;
-        const map = new SourceMap(JSON.parse(outputs.get(`${index}.js.map`)!) as SourceMapPayload);
+        const map = outputs.get(`${index}.js.map`)!;
         if (COMMON_JS.test(output)) throw new ProgramError(`${relative('', file)}: ${NO_DEFAULT}`);
         refuseAsynchrony(output, map);
-        const bundle = { file, code: expression(file, output) };
-        sourceMaps.set(bundle, map);
-        return [file, bundle];
+        return [file, { file, code: expression(file, output), map }];
       }),
     );
   } catch (error) {
@@ -72,21 +71,6 @@ export async function bundlePrograms(files: Iterable<string>): Promise<Map<strin
   } finally {
     await stop();
   }
-}
-
-/**
- * Rewrites each `file:line:column` of the bundle's code in `text`, such as what `describeThrown` says, to the place
- * in the source that it came from. Knows only bundles that this thread made.
- */
-export function originalPositions(bundle: Bundle, text: string): string {
-  const map = sourceMaps.get(bundle);
-  if (!map) return text;
-  const lines = bundle.code.split('\n');
-  const name = sourceUrl(bundle.file).replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
-  return text.replace(new RegExp(`${name}:(\\d+):(\\d+)`, 'g'), (place, line: string, column: string) => {
-    const before = lines[Number(line) - 1]?.slice(0, Number(column) - 1) ?? '';
-    return position(map, Number(line) - 1 - PROLOGUE_LINES, before.replace(ESCAPES, '?').length) ?? place;
-  });
 }
 
 /** At run time the package `atoll` is nothing but the marker of a program's default export. */
@@ -121,7 +105,6 @@ function entries(programs: readonly string[]): Plugin {
 }
 
 const PROLOGUE = '(()=>{let program;const returnProgram=(value)=>{program=value};';
-const PROLOGUE_LINES = 1;
 
 function expression(file: string, output: string): string {
   return `${PROLOGUE}\n${escapeRejected(output)}return program})()\n//# sourceURL=${sourceUrl(file)}`;
@@ -139,14 +122,6 @@ function escapeRejected(output: string): string {
     .replace(/-->/g, '--\\u003e');
 }
 
-/** The escapes that `escapeRejected` puts where one character was. */
-const ESCAPES = /\\u(?:0069|003c|003e)/g;
-
-/** V8 takes no source URL with blanks. */
-function sourceUrl(file: string): string {
-  return file.replace(/\s/g, encodeURIComponent);
-}
-
 const LOADS_LATE = 'a program cannot load code while it runs: use an import declaration';
 const ASYNCHRONOUS =
   'a protection domain has no promises, so its program cannot use async or await: each handler runs to completion';
@@ -157,22 +132,19 @@ const REFUSED: readonly (readonly [RegExp, string])[] = [
   [/(?<!function )\b__require\(/, LOADS_LATE],
 ];
 
-function refuseAsynchrony(output: string, map: SourceMap): void {
+function refuseAsynchrony(output: string, map: string): void {
   for (const [call, text] of REFUSED) {
     const at = output.search(call);
     if (at < 0) continue;
     const before = output.slice(0, at);
     const line = before.split('\n').length - 1;
-    const place = position(map, line, at - (before.lastIndexOf('\n') + 1));
+    const place = position(
+      new SourceMap(JSON.parse(map) as SourceMapPayload),
+      line,
+      at - (before.lastIndexOf('\n') + 1),
+    );
     throw new ProgramError(place === undefined ? text : `${place}: ${text}`);
   }
-}
-
-/** @param line 0-based in esbuild's output, as `column`. @returns `file:line:column`, 1-based, in the source. */
-function position(map: SourceMap, line: number, column: number): string | undefined {
-  const entry = map.findEntry(line, column);
-  if (!('originalSource' in entry) || entry.originalSource === undefined) return undefined;
-  return `${entry.originalSource}:${entry.originalLine + 1}:${entry.originalColumn + 1}`;
 }
 
 function isBuildFailure(error: unknown): error is BuildFailure {

@@ -15,6 +15,7 @@ import type { EngineThread } from '../../thread.js';
 import type { Bundle } from './bundle.js';
 import { checkProgram, describeThrown, evaluateProgram } from './compartment.js';
 import type { Console } from './console.js';
+import { originalPositions } from './positions.js';
 import { ProgramError } from './program-error.js';
 import { regionView } from './region.js';
 import { CHANNELS, Slot } from './slots.js';
@@ -93,6 +94,14 @@ export type TypeScriptDomain = InstanceType<ReturnType<typeof typescriptEngine>>
 export function typescriptEngine(core: Core, statistics: Float64Array) {
   const { words, bytes, threads, memory, interrupts, stopped } = core;
   const { call, signal, recv, replyRecv, nbSend, nbSendRecv, fault } = core.kernel;
+
+  const lines = interrupts.words;
+  const pending = interrupts.pendingIndex(core.id);
+
+  /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */
+  function poll(next: number): number {
+    return (lines[pending]! & lines[pending + 1]!) === 0 ? next : core.takeInterrupts(next);
+  }
 
   return class TypeScriptDomain implements EngineThread {
     readonly handle: number;
@@ -181,17 +190,17 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
           this.leaveHandler();
           this.writeTag(reply);
           if (this.deferred !== 0) this.runDeferred();
-          return core.poll(replyRecv(INPUT, REPLY));
+          return poll(replyRecv(INPUT, REPLY));
         }
         if (high >>> 30 !== 0) {
-          if (this.handleFault(words[registers] & 63)) return core.poll(replyRecv(INPUT, REPLY));
+          if (this.handleFault(words[registers] & 63)) return poll(replyRecv(INPUT, REPLY));
         } else {
           this.handleNotification(words[registers], high);
         }
       }
       words[registers + REDO_WORD] = 0;
-      if (this.deferred === 0) return core.poll(recv(INPUT, REPLY));
-      return core.poll(nbSendRecv(this.takeDeferred(), INPUT, REPLY));
+      if (this.deferred === 0) return poll(recv(INPUT, REPLY));
+      return poll(nbSendRecv(this.takeDeferred(), INPUT, REPLY));
     }
 
     start(): void {
@@ -277,9 +286,10 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       }
       statistics[this.row + Count.Faults]++;
       this.console.flush();
-      this.console.write(`${this.name} faulted: ${describeThrown(thrown)}\n`);
+      const what = originalPositions(this.bundle, describeThrown(thrown));
+      this.console.write(`${this.name} faulted: ${what}\n`);
       markStopped(stopped, this.handle, true);
-      return core.poll(fault(Exception.Thrown, 0));
+      return poll(fault(Exception.Thrown, 0));
     }
 
     get name(): string {
@@ -295,7 +305,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
 
     /** Goes on after a system call: at once if this thread still is current, else when it is again. */
     trap(next: number): void {
-      this.goOn(core.poll(next));
+      this.goOn(poll(next));
     }
 
     goOn(next: number): void {
