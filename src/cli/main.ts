@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The command line: `atoll`, with sub-commands. Exit code 0; 1 when a fault reached the monitor; 2 for wrong input. */
+import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ProgramError } from '../core/engine/typescript/program-error.js';
@@ -52,6 +53,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 const program = new Command('atoll')
   .description('A clustered multikernel: runs Microkit system descriptions on the cores of this computer.')
+  .version(version())
   .exitOverride()
   .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'Error: ')) });
 
@@ -115,6 +117,11 @@ async function run(file: string, options: RunOptions): Promise<void> {
   process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt);
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeRun(report));
   if (report.unhandledFaults > 0) process.exitCode = UNHANDLED_FAULT;
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
 }
 
 function parseSeconds(text: string): number {

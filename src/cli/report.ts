@@ -9,11 +9,12 @@ const ENDED = {
 } as const;
 
 export function describeRun(report: RunReport): string {
-  const clusters = report.clusters.map(({ id, cores, kernel, memory }) => [
+  const clusters = report.clusters.map(({ id, cores, kernel, memory, busySeconds }) => [
     `${id}`,
     cores.join(', '),
     kernel,
     `${memory / 2 ** 20} MiB`,
+    busySeconds.map((seconds) => `${(seconds * 1000).toFixed(1)} ms`).join(', '),
   ]);
   const domains = report.domains.map(({ name, core, cluster, state, entries, ...counts }) => [
     name,
@@ -35,7 +36,7 @@ export function describeRun(report: RunReport): string {
     `Machine: ${report.machine}, ${report.cores} ${report.cores === 1 ? 'core' : 'cores'}`,
     `Ran ${report.seconds.toFixed(3)} s: ${ENDED[report.ended]}.`,
     '',
-    table(['cluster', 'cores', 'kernel', 'memory'], clusters),
+    table(['cluster', 'cores', 'kernel', 'memory', 'cores busy'], clusters),
     '',
     table(
       [

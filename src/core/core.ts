@@ -32,6 +32,8 @@ const PARK_MILLISECONDS = 1000;
 export interface Orders {
   /** Words of shared memory, as `OrderWord` numbers them. */
   readonly words: Int32Array;
+  /** By core of the machine: milliseconds that it had nothing to do. */
+  readonly idleTimes: Float64Array;
 }
 
 export enum OrderWord {
@@ -67,6 +69,7 @@ export class Core {
   private readonly pending: number;
   private readonly lines: Int32Array;
   private readonly orders: Int32Array;
+  private readonly idleTimes: Float64Array;
   private floor = 0;
   /** Set when the core has been told to stop: whatever still runs on it is unwound. */
   halted = false;
@@ -87,6 +90,7 @@ export class Core {
     this.lines = interrupts.words;
     this.pending = interrupts.pendingIndex(id);
     this.orders = orders.words;
+    this.idleTimes = orders.idleTimes;
     this.stopped = stopped;
   }
 
@@ -165,12 +169,21 @@ export class Core {
 
   /** Waits for an interrupt: spins briefly, then parks. Returns the handle of who is current then, perhaps 0. */
   idle(): number {
-    const end = performance.now() + SPIN_MICROSECONDS / 1000;
+    const start = performance.now();
+    try {
+      return this.takeInterrupts(this.awaitInterrupt(start));
+    } finally {
+      this.idleTimes[this.id]! += performance.now() - start;
+    }
+  }
+
+  /** Returns when an interrupt may be pending. */
+  private awaitInterrupt(start: number): 0 {
+    const end = start + SPIN_MICROSECONDS / 1000;
     do {
       for (let spin = 0; spin < SPINS_PER_CLOCK_READ; spin++) {
-        if ((Atomics.load(this.lines, this.pending) & Atomics.load(this.lines, this.pending + 1)) !== 0) {
-          return this.takeInterrupts(0);
-        }
+        if ((Atomics.load(this.lines, this.pending) & Atomics.load(this.lines, this.pending + 1)) !== 0)
+          return 0;
       }
       this.checkOrders();
     } while (performance.now() < end || Atomics.load(this.orders, OrderWord.KeepSpinning) !== 0);
@@ -179,7 +192,7 @@ export class Core {
     this.interrupts.park(this.id, PARK_MILLISECONDS);
     Atomics.add(this.orders, OrderWord.Awake, 1);
     Atomics.add(this.orders, OrderWord.Wakes, 1);
-    return this.takeInterrupts(0);
+    return 0;
   }
 
   /** @throws Halted when the machine is to stop. */
@@ -191,7 +204,8 @@ export class Core {
 }
 
 /**
- * Whether a machine is idle for good: every core is parked and nothing is pending. A core counts itself awake before it takes what is pending, so one of the two is always seen.
+ * Whether a machine is idle for good: every core is parked and nothing is pending. A core counts itself awake before
+ * it takes what is pending, so one of the two is always seen.
  */
 export function isIdle(orders: Int32Array, interrupts: InterruptController): boolean {
   const wakes = Atomics.load(orders, OrderWord.Wakes);

@@ -2,7 +2,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { RegisterState } from '../../kernel/api/constants.js';
-import { OrderWord, ORDERS_LINE, isIdle } from '../core/core.js';
+import { OrderWord, ORDERS_LINE, isIdle, type Orders } from '../core/core.js';
 import { bundlePrograms, type Bundle } from '../core/engine/typescript/bundle.js';
 import { compileKernel, type KernelImage } from '../core/kernel.js';
 import { Count, statisticsBytes, statisticsRow } from '../core/statistics.js';
@@ -73,13 +73,20 @@ export interface RunReport {
     readonly id: number;
     readonly cores: readonly number[];
     readonly kernel: KernelImage;
+    /** Bytes. */
     readonly memory: number;
+    /** Seconds that each of its cores had something to do. */
+    readonly busySeconds: readonly number[];
   }[];
   readonly domains: readonly DomainReport[];
   /** Why it ended. */
   readonly ended: 'idle' | 'time' | 'interrupted';
+  /** When the domains were started: seconds since Node was up. */
+  readonly startedAt: number;
   /** How long the domains ran. */
   readonly seconds: number;
+  /** The most memory that this process has held, in bytes. */
+  readonly peakMemory: number;
   /** Faults that reached a monitor. */
   readonly unhandledFaults: number;
   /** Cores whose program did not return when the system was stopped. */
@@ -132,7 +139,7 @@ function findPrograms(
 
 class RunningMachine {
   private readonly memory: WebAssembly.Memory;
-  private readonly orders = new Int32Array(new SharedArrayBuffer(4 * OrderWord.Count));
+  private readonly orders: Orders;
   private readonly go = new Int32Array(new SharedArrayBuffer(4));
   private readonly interrupts: InterruptController;
   private readonly statistics: SharedArrayBuffer;
@@ -155,6 +162,10 @@ class RunningMachine {
     const pages = plan.memory / WASM_PAGE;
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.interrupts = new InterruptController(this.memory.buffer, 0, plan.cores);
+    this.orders = {
+      words: new Int32Array(new SharedArrayBuffer(4 * OrderWord.Count)),
+      idleTimes: new Float64Array(new SharedArrayBuffer(8 * plan.cores)),
+    };
     this.statistics = new SharedArrayBuffer(statisticsBytes(system.protectionDomains.length));
     this.tables = plan.clusters.map(({ domains }) => ({
       built: new Int32Array(new SharedArrayBuffer(4)),
@@ -174,14 +185,15 @@ class RunningMachine {
     const ended = await this.untilEnd(start);
     clearInterval(timer);
     const seconds = (performance.now() - start) / 1000;
+    const startedAt = (start - performance.nodeTiming.bootstrapComplete) / 1000;
     const hungCores = await this.stop();
-    return this.report(ended, seconds, hungCores);
+    return this.report(ended, startedAt, seconds, hungCores);
   }
 
   /** Starts a thread for each core; resolves when all domains are ready to start. */
   private async boot(): Promise<void> {
     const count = this.plan.clusters.reduce((sum, { cores }) => sum + cores.length, 0);
-    Atomics.store(this.orders, OrderWord.Awake, count);
+    Atomics.store(this.orders.words, OrderWord.Awake, count);
     const kernels = new Map<KernelImage, WebAssembly.Module>();
     await Promise.all(
       this.plan.clusters.flatMap((cluster, index) =>
@@ -266,7 +278,7 @@ class RunningMachine {
         let ended: RunReport['ended'] | undefined;
         if (signal?.aborted) ended = 'interrupted';
         else if (performance.now() - start >= seconds * 1000) ended = 'time';
-        else if (!ticks && isIdle(this.orders, this.interrupts)) ended = 'idle';
+        else if (!ticks && isIdle(this.orders.words, this.interrupts)) ended = 'idle';
         else if (this.crash === undefined) return;
         clearInterval(poll);
         if (ended === undefined) reject(this.crash!);
@@ -277,7 +289,7 @@ class RunningMachine {
 
   /** Returns the cores that did not stop by themselves. */
   private async stop(): Promise<number[]> {
-    Atomics.store(this.orders, OrderWord.Halt, 1);
+    Atomics.store(this.orders.words, OrderWord.Halt, 1);
     for (const { id } of this.cores) this.interrupts.ring(id, ORDERS_LINE);
     const late = new Promise<void>((resolve) => setTimeout(resolve, STOP_MILLISECONDS).unref());
     await Promise.race([Promise.all(this.cores.map(({ stopped }) => stopped)), late]);
@@ -288,7 +300,12 @@ class RunningMachine {
     await Promise.all(this.cores.map(({ worker }) => worker.terminate()));
   }
 
-  private report(ended: RunReport['ended'], seconds: number, hungCores: number[]): RunReport {
+  private report(
+    ended: RunReport['ended'],
+    startedAt: number,
+    seconds: number,
+    hungCores: number[],
+  ): RunReport {
     const domains: DomainReport[] = [];
     this.plan.clusters.forEach((cluster, at) => {
       for (const { index, core, configuration } of cluster.domains) {
@@ -319,10 +336,13 @@ class RunningMachine {
         cores,
         kernel: image,
         memory: size,
+        busySeconds: cores.map((core) => Math.max(0, seconds - this.orders.idleTimes[core]! / 1000)),
       })),
       domains,
       ended,
+      startedAt,
       seconds,
+      peakMemory: process.resourceUsage().maxRSS * 1024,
       unhandledFaults: this.unhandledFaults,
       hungCores,
       ...(this.notPinned === undefined ? {} : { notPinned: this.notPinned }),

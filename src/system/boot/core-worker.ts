@@ -51,7 +51,7 @@ const kernel = instantiateKernel(orders.kernel, memory, cluster.base, orders.clu
   sendSGI: (target, irq) => interrupts.ring(target, irq),
   sendIPI: (other) => interrupts.ring(cluster.cores[other], 0),
 });
-const core = new Core(id, kernel, memory.buffer, interrupts, { words: orders.orders }, tables.stopped);
+const core = new Core(id, kernel, memory.buffer, interrupts, orders.orders, tables.stopped);
 const TypeScriptDomain = typescriptEngine(core, new Float64Array(orders.statistics));
 interrupts.mask(id, 0, false);
 interrupts.mask(id, ORDERS_LINE, false);

@@ -1,4 +1,5 @@
 /** What the main thread and the cores' threads of one machine tell each other. */
+import type { Orders } from '../../core/core.js';
 import type { Bundle } from '../../core/engine/typescript/bundle.js';
 import type { SystemPlan } from '../placement/plan.js';
 
@@ -24,8 +25,7 @@ export interface CoreOrders {
   readonly cpu: number;
   readonly memory: WebAssembly.Memory;
   readonly kernel: WebAssembly.Module;
-  /** `OrderWord`s (core/core.ts). */
-  readonly orders: Int32Array;
+  readonly orders: Orders;
   /** 0 until the domains may start. */
   readonly go: Int32Array;
   readonly tables: ClusterTables;
