@@ -23,7 +23,7 @@ for (const image of ['unicore', 'smp']) {
       '--maximumMemory',
       '65536',
     ],
-    ...['--enable', 'threads', '--noAssert', '-O3', '--converge', '--noExportMemory'],
+    ...['--enable', 'threads', '--enable', 'simd', '--noAssert', '-O3', '--converge', '--noExportMemory'],
   ]);
   if (error) {
     console.error(`${stderr}${error.message}`);

@@ -11,8 +11,10 @@ const EP = 5;
 const REPLY = 4;
 const N = 6;
 
-const { Atomics, BulkMemory, BulkMemoryOpt, MutableGlobals, SignExt, NontrappingFPToInt } = binaryen.Features;
-const FEATURES = Atomics | BulkMemory | BulkMemoryOpt | MutableGlobals | SignExt | NontrappingFPToInt;
+const { Atomics, BulkMemory, BulkMemoryOpt, MutableGlobals, SIMD128, SignExt, NontrappingFPToInt } =
+  binaryen.Features;
+const FEATURES =
+  Atomics | BulkMemory | BulkMemoryOpt | MutableGlobals | SIMD128 | SignExt | NontrappingFPToInt;
 
 const bytesOf = (image: KernelImage): Uint8Array =>
   readFileSync(new URL(`../../kernel/${image}.wasm`, import.meta.url));
