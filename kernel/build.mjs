@@ -1,4 +1,7 @@
-/** Builds the kernel's two images from one source: `unicore` for clusters of one core, `smp` for several. */
+/**
+ * Builds the kernel's two images from one source, `unicore` for clusters of one core and `smp` for several, and the
+ * host machine's interrupt controller.
+ */
 import asc from 'assemblyscript/asc';
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -8,21 +11,18 @@ const here = dirname(fileURLToPath(import.meta.url));
 const out = join(here, '../build/kernel');
 mkdirSync(out, { recursive: true });
 
-for (const image of ['unicore', 'smp']) {
+const builds = [
+  { source: 'index.ts', output: 'unicore.wasm', smp: 0 },
+  { source: 'index.ts', output: 'smp.wasm', smp: 1 },
+  { source: 'device/interrupt-controller.ts', output: 'interrupt-controller.wasm', smp: 0 },
+];
+
+for (const { source, output, smp } of builds) {
   const { error, stderr } = await asc.main([
-    join(here, 'index.ts'),
-    ...['--use', `ATOLL_SMP=${image === 'smp' ? 1 : 0}`],
-    ...['--outFile', join(out, `${image}.wasm`)],
-    ...[
-      '--runtime',
-      'stub',
-      '--importMemory',
-      '--sharedMemory',
-      '--initialMemory',
-      '1',
-      '--maximumMemory',
-      '65536',
-    ],
+    join(here, source),
+    ...['--use', `ATOLL_SMP=${smp}`],
+    ...['--outFile', join(out, output)],
+    ...['--runtime', 'stub', '--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
     ...['--enable', 'threads', '--enable', 'simd', '--noAssert', '-O3', '--converge', '--noExportMemory'],
   ]);
   if (error) {

@@ -6,7 +6,7 @@
  * What must hold at every return: the current thread is the highest that may run, it is in no queue, and the lock is
  * free.
  */
-import { SMP, here } from './model/state';
+import { CoreState, SMP, here } from './model/state';
 import { handleInvocation, handleRecv } from './api/syscall';
 import { userException } from './api/fault';
 import { handleInterrupt } from './object/interrupt';
@@ -148,6 +148,11 @@ export function hold(tcb: usize, held: u32): u32 {
   enter();
   setHeld(changetype<TCB>(tcb), held != 0);
   return leave();
+}
+
+/** Physical address of the word that holds `currentTCB()`. */
+export function currentAddress(): usize {
+  return changetype<usize>(here()) + offsetof<CoreState>('current');
 }
 
 /** Physical address of the TCB that is current on this core: for the engine, which serves as its processor. */

@@ -62,6 +62,7 @@ export function boot(size: usize, cores: u32, sharedBase: usize, sharedSize: usi
   context.refillMax = 2;
   context.tcb = thread;
   thread.sc = context;
+  thread.hasTime = 1;
   thread.priority = <u8>Limit.MaxPriority;
   thread.mcp = <u8>Limit.MaxPriority;
   thread.state = <u8>ThreadState.Running;

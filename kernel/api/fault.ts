@@ -38,7 +38,7 @@ function handleFault(thread: TCB, fault: FaultType): void {
     setThreadState(thread, ThreadState.Inactive);
     return;
   }
-  thread.fault = fault;
+  thread.fault = <u8>fault;
   const endpoint = changetype<Endpoint>(handler.object);
   sendIPC(true, false, handler.badge, handler.rights, !isNull(thread.sc), thread, endpoint);
 }

@@ -1,15 +1,13 @@
 /**
  * The fastpath of Call: a message of at most four words to a server that waits on this core.
  *
- * It touches one line of the core's state, two of each thread (see `TCB`), the endpoint capability, the endpoint, the
- * reply object and the server's scheduling context. What it does is what `handleInvocation` and `schedule` would do,
- * no less, no more.
+ * It touches one line of the core's state, two of each thread (see `TCB`), the endpoint capability, the endpoint and
+ * the reply object: eight lines. What it does is what `handleInvocation` and `schedule` would do, no less, no more.
  */
 import { isNull, none } from '../model/cap';
 import { Endpoint, EndpointState, Reply, TCB, ThreadState } from '../model/objects';
 import { SMP, here, thisCore } from '../model/state';
 import { queueRemove } from '../object/endpoint';
-import { isActive } from '../scheduler/schedule';
 import { isCallable, isShort, lookupFast } from './lookup';
 import { copyRegisters } from './registers';
 
@@ -26,7 +24,7 @@ export function fastCall(cptr: u32): u32 {
   if (endpoint.state != EndpointState.Receive) return 0;
   const server = endpoint.head;
   const reply = server.reply;
-  if (isNull(reply) || !isActive(server.sc)) return 0;
+  if (isNull(reply) || !server.hasTime) return 0;
   // The server runs next: nothing ready may come before it.
   if (server.priority < caller.priority) return 0;
   if (SMP && server.core != thisCore()) return 0;

@@ -8,7 +8,6 @@ import { SMP, here, thisCore } from '../model/state';
 import { FaultType } from '../api/constants';
 import { queueAppend } from '../object/endpoint';
 import { highestReady } from '../scheduler/queue';
-import { isActive } from '../scheduler/schedule';
 import { isReceivable, isReply, isShort, lookupFast } from './lookup';
 import { copyRegisters } from './registers';
 
@@ -31,7 +30,7 @@ export function fastReplyRecv(cptr: u32, replyCptr: u32): u32 {
   const caller = reply.caller;
   if (isNull(caller) || caller.state != ThreadState.BlockedOnReply || caller.fault != FaultType.NullFault) return 0;
   // Where a scheduling context came along with the call it must go back: the slow path does that.
-  if (!isNull(reply.sc) || !isNull(reply.next) || !isNull(reply.prev) || !isActive(caller.sc)) return 0;
+  if (!isNull(reply.sc) || !isNull(reply.next) || !isNull(reply.prev) || !caller.hasTime) return 0;
   if (SMP && caller.core != thisCore()) return 0;
   // The caller runs next: nothing ready may come before it.
   if ((core.ready0 | core.ready1 | core.ready2 | core.ready3) != 0 && <i32>caller.priority < highestReady(core)) return 0;

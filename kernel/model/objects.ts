@@ -51,7 +51,10 @@ export class TCB {
   endpointNext: TCB;
   endpointPrev: TCB;
   /** Not 0 while a fault of the thread awaits its reply: a `FaultType`. */
-  fault: u32;
+  fault: u8;
+  /** Whether the thread has time: exactly when `sc` is not null and configured. Here, a fastpath need not look there. */
+  hasTime: u8;
+  unused: u16;
   boundNotification: Notification;
 
   // Line 2: what only slow paths need.

@@ -157,7 +157,7 @@ export function cancelIPC(tcb: TCB): void {
       return;
   }
   tcb.redo = 1;
-  tcb.fault = FaultType.NullFault;
+  tcb.fault = <u8>FaultType.NullFault;
   setThreadState(tcb, ThreadState.Inactive);
 }
 
@@ -180,7 +180,7 @@ function cancelSendersOf(endpoint: Endpoint, badge: u64, onlyBadge: bool): void 
       queueRemove(endpoint, thread);
       if (!isNull(thread.reply)) replyUnlink(thread.reply, thread);
       if (faulted) {
-        thread.fault = FaultType.NullFault;
+        thread.fault = <u8>FaultType.NullFault;
         setThreadState(thread, ThreadState.Inactive);
       } else {
         thread.redo = 1;

@@ -77,10 +77,13 @@ function unstack(reply: Reply): void {
   reply.next = none<Reply>();
 }
 
+/**
+ * Whoever calls this sets the thread's next state. It is not made inactive on the way: its engine, on another core,
+ * reads the state at any time, and unwinds the handler of a thread that it finds inactive.
+ */
 export function replyUnlink(reply: Reply, tcb: TCB): void {
   reply.caller = none<TCB>();
   tcb.reply = none<Reply>();
-  setThreadState(tcb, ThreadState.Inactive);
 }
 
 /** Answers the caller, or the faulted thread, that waits for `reply`; does nothing if nobody waits. */
@@ -93,7 +96,7 @@ export function doReplyTransfer(sender: TCB, reply: Reply, grant: bool): void {
     setThreadState(receiver, ThreadState.Running);
   } else {
     const restart = handleFaultReply(receiver, sender);
-    receiver.fault = FaultType.NullFault;
+    receiver.fault = <u8>FaultType.NullFault;
     setThreadState(receiver, restart ? ThreadState.Running : ThreadState.Inactive);
   }
   possibleSwitchTo(receiver);
@@ -106,6 +109,7 @@ export function finaliseReply(reply: Reply): void {
   if (tcb.state == ThreadState.BlockedOnReply) {
     replyRemove(reply, tcb);
     tcb.redo = 1;
+    setThreadState(tcb, ThreadState.Inactive);
   } else {
     cancelIPC(tcb);
   }

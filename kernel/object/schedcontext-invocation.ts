@@ -105,6 +105,7 @@ export function invokeSchedControl(thread: TCB, label: u32, length: u32, slot: S
   sc.refillMax = <u32>(extraRefills + MIN_REFILLS);
   if (!isNull(tcb)) {
     tcb.core = <u8>sc.core;
+    tcb.hasTime = 1;
     possibleSwitchTo(tcb);
     if (isCurrent(tcb)) rescheduleRequired();
   }

@@ -1,13 +1,14 @@
 /** Scheduling contexts (manual section 6.1): bound to a thread or a notification, lent along calls. */
 import { Notification, Reply, SchedContext, TCB } from '../model/objects';
 import { isNull, none } from '../model/cap';
-import { isCurrent, possibleSwitchTo, removeFromScheduling, rescheduleRequired } from '../scheduler/schedule';
+import { isActive, isCurrent, possibleSwitchTo, removeFromScheduling, rescheduleRequired } from '../scheduler/schedule';
 
 /** Moves a scheduling context to a thread that has none, away from whoever has it. */
 export function donate(sc: SchedContext, to: TCB): void {
   if (!isNull(sc.tcb)) release(sc);
   sc.tcb = to;
   to.sc = sc;
+  to.hasTime = isActive(sc) ? 1 : 0;
 }
 
 /** Takes the context from its thread, which cannot run without. */
@@ -15,12 +16,14 @@ function release(sc: SchedContext): void {
   const from = sc.tcb;
   removeFromScheduling(from);
   from.sc = none<SchedContext>();
+  from.hasTime = 0;
   sc.tcb = none<TCB>();
   if (isCurrent(from)) rescheduleRequired();
 }
 
 export function bindThread(sc: SchedContext, tcb: TCB): void {
   tcb.sc = sc;
+  tcb.hasTime = isActive(sc) ? 1 : 0;
   tcb.core = <u8>sc.core;
   sc.tcb = tcb;
   possibleSwitchTo(tcb);

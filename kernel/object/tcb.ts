@@ -24,7 +24,7 @@ export function suspend(tcb: TCB): void {
 export function restart(tcb: TCB): void {
   if (tcb.state == ThreadState.Running || tcb.state == ThreadState.Idle) return;
   cancelIPC(tcb);
-  tcb.fault = FaultType.NullFault;
+  tcb.fault = <u8>FaultType.NullFault;
   setThreadState(tcb, ThreadState.Running);
   possibleSwitchTo(tcb);
 }

@@ -21,7 +21,7 @@ export function isActive(sc: SchedContext): bool {
 
 @inline
 export function isSchedulable(tcb: TCB): bool {
-  return isRunnable(tcb) && tcb.queued != HELD && isActive(tcb.sc);
+  return isRunnable(tcb) && tcb.queued != HELD && tcb.hasTime != 0;
 }
 
 @inline

@@ -97,6 +97,21 @@ program
     topologyCommand({ ...options, json: options.json === true, out: process.stdout }),
   );
 
+const bench = program.command('bench').description('measure this computer');
+bench
+  .command('ipc')
+  .description('what calls and notifications cost, beside what they are made of')
+  .option('--json', 'one JSON object, in nanoseconds')
+  .action(async ({ json = false }: { json?: boolean }) => (await import('./bench.js')).benchIpc({ json }));
+bench
+  .command('boot')
+  .description('how long systems of many domains take to boot')
+  .option('--json', 'one JSON object')
+  .addOption(new Option('--quick', 'one round').hideHelp())
+  .action(async ({ json = false, quick = false }: { json?: boolean; quick?: boolean }) =>
+    (await import('./bench.js')).benchBoot({ json, quick }),
+  );
+
 async function run(file: string, options: RunOptions): Promise<void> {
   const { arch, searchPath = [dirname(file)], json = false } = options;
   const system = loadSystem(file, { arch, searchPath });

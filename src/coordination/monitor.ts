@@ -1,29 +1,47 @@
 /**
- * A cluster's monitor: its root task once the cluster is built, at the highest priority. It takes signals from other
- * clusters, makes passive domains passive, and is the last to hear of a fault.
+ * A cluster's monitor: its root task once the cluster is built, at the highest priority. It starts the domains, takes
+ * signals from other clusters, and is the last to hear of a fault.
+ *
+ * A passive domain's scheduling context belongs to its notification, which lends it to the domain when it wakes it;
+ * the kernel takes it back when the domain waits again. To bring this about, the domain must wait, and nothing but the
+ * monitor may wake it: else it is caught running when its context goes, and stands still for ever. So the passive
+ * domains come first, one by one, before any program of the cluster runs and before signals of other clusters are
+ * taken: each waits at once, loses its context to its notification, and later starts by a signal, as all others start.
  */
 import { Invocation, Register } from '../../kernel/api/constants.js';
 import type { Core } from '../core/core.js';
+import type { Invoker } from '../core/invocation.js';
 import type { SignalFlags } from './signals.js';
 
 /** The bit in the badge by which the monitor's own notification shows: a doorbell has rung. */
 export const DOORBELL_BADGE = 1n << 63n;
+/** The same for: a domain waits to be made passive. */
+export const PASSIVE_BADGE = 1n << 62n;
 
-/** What the initialiser leaves to the monitor: slots of the root task's CNode, by the domains' handles. */
+/** What the initialiser leaves to the monitor: slots of the root task's CNode. */
 export interface MonitorCapabilities {
   readonly endpoint: number;
   readonly reply: number;
   readonly doorbellHandler: number;
   /** For each incoming channel's flag, the badged capability to the notification behind it. */
   readonly signals: readonly number[];
-  readonly passive: ReadonlyMap<
-    number,
-    { readonly tcb: number; readonly context: number; readonly notification: number }
-  >;
+  /** TCBs of the domains that are not passive. */
+  readonly active: readonly number[];
+  readonly passive: readonly {
+    readonly tcb: number;
+    readonly context: number;
+    readonly notification: number;
+  }[];
 }
+
+/** `PASSIVE_BADGE` in the upper half of a badge. */
+const PASSIVE = Number(PASSIVE_BADGE >> 32n);
 
 export class Monitor {
   private readonly registers: number;
+  /** How many of the passive domains have been made so; no domain starts before all have. */
+  private madePassive = 0;
+  private started = false;
 
   /** `reportFault(handle)`: a domain without a parent faulted; it stays stopped. */
   constructor(
@@ -31,14 +49,31 @@ export class Monitor {
     tcb: number,
     private readonly capabilities: MonitorCapabilities,
     private readonly flags: SignalFlags,
-    private readonly makePassive: (tcb: number, context: number, notification: number) => void,
+    private readonly invoker: Invoker,
     private readonly reportFault: (handle: number) => void,
   ) {
     this.registers = tcb / 4;
   }
 
-  /** Waits for the first event; returns who is current meanwhile. */
-  wait(): number {
+  /** Starts the domains, passive ones first, and waits; returns who is current meanwhile. */
+  start(): number {
+    const { active, passive } = this.capabilities;
+    if (this.madePassive < passive.length) {
+      this.resume(passive[this.madePassive].tcb);
+    } else {
+      for (const { notification } of passive) this.core.kernel.signal(notification);
+      for (const tcb of active) this.resume(tcb);
+      this.started = true;
+      this.takeSignals();
+    }
+    return this.wait();
+  }
+
+  private resume(tcb: number): void {
+    this.invoker.call(tcb, Invocation.TCBResume, []);
+  }
+
+  private wait(): number {
     return this.core.kernel.recv(this.capabilities.endpoint, this.capabilities.reply);
   }
 
@@ -46,15 +81,22 @@ export class Monitor {
   handle(): number {
     const { words } = this.core;
     const high = words[this.registers + 1];
-    if (high >>> 31 !== 0) {
+    if (high === 0) {
+      this.reportFault(words[this.registers + Register.Badge / 4]);
+    } else if (this.started) {
       this.takeSignals();
-    } else {
-      const handle = words[this.registers + Register.Badge / 4];
-      const label = words[this.registers + Register.MsgInfo / 4] >>> 12;
-      if (label === 0) this.passivate(handle);
-      else this.reportFault(handle);
+    } else if ((high & PASSIVE) !== 0) {
+      this.makePassive();
+      return this.start();
     }
     return this.wait();
+  }
+
+  /** The domain whose turn it is waits: its scheduling context goes to its notification. */
+  private makePassive(): void {
+    const { tcb, context, notification } = this.capabilities.passive[this.madePassive++];
+    this.invoker.call(context, Invocation.SchedContextUnbindObject, [], [tcb]);
+    this.invoker.call(context, Invocation.SchedContextBind, [], [notification]);
   }
 
   private takeSignals(): void {
@@ -68,9 +110,4 @@ export class Monitor {
   private readonly signal = (flag: number): void => {
     this.core.kernel.signal(this.capabilities.signals[flag]);
   };
-
-  private passivate(handle: number): void {
-    const domain = this.capabilities.passive.get(handle);
-    if (domain !== undefined) this.makePassive(domain.tcb, domain.context, domain.notification);
-  }
 }

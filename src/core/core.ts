@@ -51,10 +51,18 @@ export enum OrderWord {
 /** Thrown through a core's stack to end it: no program can catch it for good, since every trap throws it again. */
 export class Halted extends Error {}
 
-/** Notes in `stopped` whether the domain `handle` is faulted or stopped; `stopped[0]` is the number of those. */
-export function markStopped(stopped: Int32Array, handle: number, value: boolean): void {
-  const before = Atomics.exchange(stopped, handle, value ? 1 : 0);
-  Atomics.add(stopped, 0, (value ? 1 : 0) - before);
+/** Why a domain does not go on. */
+export enum Stop {
+  None = 0,
+  Fault = 1,
+  /** By its parent. */
+  Order = 2,
+}
+
+/** Notes in `stopped` why the domain `handle` does not go on; `stopped[0]` is the number of those that do not. */
+export function markStopped(stopped: Int32Array, handle: number, stop: Stop): void {
+  const before = Atomics.exchange(stopped, handle, stop);
+  Atomics.add(stopped, 0, Number(stop !== Stop.None) - Number(before !== Number(Stop.None)));
 }
 
 export class Core {

@@ -31,6 +31,7 @@ export interface Kernel {
   interrupt(irq: number): number;
   setFloor(tcb: number): number;
   hold(tcb: number, held: number): number;
+  currentAddress(): number;
   currentTCB(): number;
 }
 
@@ -48,7 +49,7 @@ export function instantiateKernel(
   machine: KernelMachine,
 ): Kernel {
   const instance = new WebAssembly.Instance(module, {
-    env: { memory, abort: () => {} },
+    env: { memory },
     machine: { base, core, ...machine },
   });
   // An ordinary object: its functions are constants to the compiler, which those of an exports object are not.

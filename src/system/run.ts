@@ -2,8 +2,8 @@
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { RegisterState } from '../../kernel/api/constants.js';
-import { OrderWord, ORDERS_LINE, isIdle, type Orders } from '../core/core.js';
-import { bundlePrograms, type Bundle } from '../core/engine/typescript/bundle.js';
+import { OrderWord, ORDERS_LINE, isIdle, type Orders, Stop } from '../core/core.js';
+import type { Bundle } from '../core/engine/typescript/bundle.js';
 import { compileKernel, type KernelImage } from '../core/kernel.js';
 import { Count, statisticsBytes, statisticsRow } from '../core/statistics.js';
 import { InterruptController } from '../machine/interrupts.js';
@@ -19,6 +19,11 @@ import { DEVICE_LINES, planSystem, type SystemPlan } from './placement/plan.js';
  */
 setFlagsFromString('--max-inlined-bytecode-size-cumulative=3000');
 setFlagsFromString('--max-inlined-bytecode-size=1500');
+/**
+ * A kernel entry cannot fail half-way for want of stack: V8 keeps far more in reserve than the kernel ever uses, and
+ * without these checks lets it be used. What calls the kernel makes sure of its own (core/headroom.ts).
+ */
+setFlagsFromString('--no-wasm-stack-checks');
 
 const WASM_PAGE = 65536;
 const POLL_MILLISECONDS = 5;
@@ -103,18 +108,20 @@ export async function runSystem(system: SystemDescription, options: RunOptions):
   const { files, indices } = findPrograms(system, options.searchPath);
   const clusters = clustersOf(topology, options.clusters);
   const plan = planSystem(system, topology, clusters, indices);
-  const bundles = await bundlePrograms(files);
-  const machine = new RunningMachine(
-    plan,
-    files.map((file) => bundles.get(file)!),
-    system,
-    options,
-  );
+  const machine = new RunningMachine(plan, system, options);
   try {
+    // The bundler is loaded, and bundles, while the cores' threads start.
+    await Promise.all([machine.boot(), bundle(files).then((bundles) => machine.load(bundles))]);
     return await machine.run();
   } finally {
     await machine.end();
   }
+}
+
+async function bundle(files: readonly string[]): Promise<Bundle[]> {
+  const { bundlePrograms } = await import('../core/engine/typescript/bundle.js');
+  const bundles = await bundlePrograms(files);
+  return files.map((file) => bundles.get(file)!);
 }
 
 /** The distinct program files, and for each domain the index of its own. */
@@ -155,7 +162,6 @@ class RunningMachine {
 
   constructor(
     private readonly plan: SystemPlan,
-    private readonly bundles: readonly Bundle[],
     private readonly system: SystemDescription,
     private readonly options: RunOptions,
   ) {
@@ -176,7 +182,6 @@ class RunningMachine {
   }
 
   async run(): Promise<RunReport> {
-    await this.boot();
     this.options.onStart?.(this.plan);
     const start = performance.now();
     Atomics.store(this.go, 0, 1);
@@ -190,8 +195,8 @@ class RunningMachine {
     return this.report(ended, startedAt, seconds, hungCores);
   }
 
-  /** Starts a thread for each core; resolves when all domains are ready to start. */
-  private async boot(): Promise<void> {
+  /** Starts a thread for each core; resolves when all domains are ready to start, which needs `load`. */
+  async boot(): Promise<void> {
     const count = this.plan.clusters.reduce((sum, { cores }) => sum + cores.length, 0);
     Atomics.store(this.orders.words, OrderWord.Awake, count);
     const kernels = new Map<KernelImage, WebAssembly.Module>();
@@ -210,7 +215,6 @@ class RunningMachine {
             orders: this.orders,
             go: this.go,
             tables: this.tables[index],
-            bundles: this.bundles,
             statistics: this.statistics,
             console: this.options.console,
             timestamps: this.options.timestamps ?? false,
@@ -218,6 +222,11 @@ class RunningMachine {
         }),
       ),
     );
+  }
+
+  /** Hands the programs to the cores, as the plan numbers them. To be called after `boot`, and once. */
+  load(bundles: readonly Bundle[]): void {
+    for (const { worker } of this.cores) worker.postMessage(bundles);
   }
 
   private startCore(orders: CoreOrders): Promise<void> {
@@ -352,8 +361,8 @@ class RunningMachine {
   private stateOf(tables: ClusterTables, handle: number): DomainState {
     const tcb = tables.tcbs[handle];
     const state = new Uint8Array(this.memory.buffer)[tcb + RegisterState.Byte];
+    if (tables.stopped[handle] === Number(Stop.Fault)) return 'faulted';
     if (state === RegisterState.Inactive) return 'stopped';
-    if (tables.stopped[handle] !== 0) return 'faulted';
     if (state === RegisterState.Running) return 'running';
     return state === RegisterState.Receiving ? 'waiting' : 'calling';
   }

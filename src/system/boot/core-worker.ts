@@ -1,7 +1,9 @@
 /** The thread of one core: boots the cluster's kernel or joins it, builds or awaits the system, and runs it. */
+import { once } from 'node:events';
 import { parentPort, workerData } from 'node:worker_threads';
-import { Invocation, Register } from '../../../kernel/api/constants.js';
-import { Core, Halted, ORDERS_LINE, markStopped } from '../../core/core.js';
+import { Register } from '../../../kernel/api/constants.js';
+import { Core, Halted, ORDERS_LINE, Stop, markStopped } from '../../core/core.js';
+import type { Bundle } from '../../core/engine/typescript/bundle.js';
 import { Console, writeAll } from '../../core/engine/typescript/console.js';
 import { typescriptEngine } from '../../core/engine/typescript/domain.js';
 import { ProgramError } from '../../core/engine/typescript/program-error.js';
@@ -13,8 +15,9 @@ import type { EngineThread } from '../../core/thread.js';
 import { Monitor } from '../../coordination/monitor.js';
 import { SignalFlags } from '../../coordination/signals.js';
 import { pinThread } from '../../machine/host/affinity.js';
+import { kernelInterrupts } from '../../machine/host/controller.js';
 import { InterruptController } from '../../machine/interrupts.js';
-import { buildCluster, makePassive, type BuiltCluster } from '../initialiser/initialiser.js';
+import { buildCluster, type BuiltCluster } from '../initialiser/initialiser.js';
 import type { CoreMessage, CoreOrders } from './order.js';
 
 const orders = workerData as CoreOrders;
@@ -44,13 +47,11 @@ class RootTask implements EngineThread {
   }
 }
 
+const programs = once(parentPort!, 'message') as Promise<[readonly Bundle[]]>;
 const pinned = pinThread(orders.cpu);
 const interrupts = new InterruptController(memory.buffer, 0, plan.cores);
-const kernel = instantiateKernel(orders.kernel, memory, cluster.base, orders.clusterCore, {
-  maskInterrupt: (irq, masked) => interrupts.mask(firstCore, irq, masked !== 0),
-  sendSGI: (target, irq) => interrupts.ring(target, irq),
-  sendIPI: (other) => interrupts.ring(cluster.cores[other], 0),
-});
+const machine = kernelInterrupts(memory, interrupts, cluster.cores, cluster.routes);
+const kernel = instantiateKernel(orders.kernel, memory, cluster.base, orders.clusterCore, machine);
 const core = new Core(id, kernel, memory.buffer, interrupts, orders.orders, tables.stopped);
 const TypeScriptDomain = typescriptEngine(core, new Float64Array(orders.statistics));
 interrupts.mask(id, 0, false);
@@ -77,7 +78,7 @@ function bootCluster(): { invoker: Invoker; built: BuiltCluster; tcb: number } {
 }
 
 /** Makes the domains that run on this core. @throws ProgramError */
-function makeDomains(): void {
+function makeDomains(bundles: readonly Bundle[]): void {
   for (const domain of cluster.domains) {
     if (domain.clusterCore !== orders.clusterCore) continue;
     const { handle } = domain.configuration;
@@ -86,7 +87,7 @@ function makeDomains(): void {
     );
     const engine = new TypeScriptDomain(
       { ...domain.configuration, vars: [...domain.configuration.vars, ...vars] },
-      orders.bundles[domain.bundle],
+      bundles[domain.bundle],
       tables.tcbs[handle],
       domain.maps.map(({ region, symbol, writable }) => ({
         symbol,
@@ -105,28 +106,18 @@ function makeDomains(): void {
 /** Returns what starts the domains and then waits as the monitor. */
 function rootTask({ invoker, built, tcb }: ReturnType<typeof bootCluster>): () => number {
   const flags = new SignalFlags(interrupts.words, firstCore, cluster.farFlags, cluster.incoming.length);
-  const monitor = new Monitor(
-    core,
-    tcb,
-    built.monitor,
-    flags,
-    (...caps) => makePassive(invoker, ...caps),
-    (handle) => {
-      const { index, configuration } = cluster.domains[handle - 1];
-      markStopped(tables.stopped, handle, true);
-      writeAll(
-        2,
-        `Fault: protection domain '${configuration.name}' has no parent to handle its fault: it is stopped\n`,
-      );
-      tell({ kind: 'fault', domain: index });
-    },
-  );
+  const monitor = new Monitor(core, tcb, built.monitor, flags, invoker, (handle) => {
+    const { index, configuration } = cluster.domains[handle - 1];
+    markStopped(tables.stopped, handle, Stop.Fault);
+    writeAll(
+      2,
+      `Fault: protection domain '${configuration.name}' has no parent to handle its fault: it is stopped\n`,
+    );
+    tell({ kind: 'fault', domain: index });
+  });
   const root = new RootTask(tcb, monitor);
   core.threads[root.handle] = root;
-  return () => {
-    for (const { slot } of built.tcbs) invoker.call(slot, Invocation.TCBResume, []);
-    return monitor.wait();
-  };
+  return () => monitor.start();
 }
 
 function awaitWord(word: Int32Array): void {
@@ -136,11 +127,12 @@ function awaitWord(word: Int32Array): void {
   }
 }
 
-function main(): void {
+async function main(): Promise<void> {
   hardenRealm();
   const booted = orders.clusterCore === 0 ? bootCluster() : undefined;
   awaitWord(tables.built);
-  makeDomains();
+  const [bundles] = await programs;
+  makeDomains(bundles);
   const start = booted === undefined ? () => 0 : rootTask(booted);
   tell({ kind: 'ready', pinned });
   awaitWord(orders.go);
@@ -148,7 +140,7 @@ function main(): void {
 }
 
 try {
-  main();
+  await main();
 } catch (error) {
   if (error instanceof ProgramError) tell({ kind: 'program-error', message: error.message });
   else if (!(error instanceof Halted)) throw error;

@@ -1,6 +1,5 @@
 /** What the main thread and the cores' threads of one machine tell each other. */
 import type { Orders } from '../../core/core.js';
-import type { Bundle } from '../../core/engine/typescript/bundle.js';
 import type { SystemPlan } from '../placement/plan.js';
 
 /** Memory that the cores of one cluster share, outside of the machine's physical memory: what its engines know. */
@@ -15,7 +14,7 @@ export interface ClusterTables {
   readonly regions: Uint32Array;
 }
 
-/** Given to a core's thread when it starts. */
+/** Given to a core's thread when it starts. The one message to it is the programs: `readonly Bundle[]`. */
 export interface CoreOrders {
   readonly plan: SystemPlan;
   /** Index of the cluster in the plan, and of the core in the cluster. */
@@ -29,7 +28,6 @@ export interface CoreOrders {
   /** 0 until the domains may start. */
   readonly go: Int32Array;
   readonly tables: ClusterTables;
-  readonly bundles: readonly Bundle[];
   readonly statistics: SharedArrayBuffer;
   /** File descriptor of the debug console. */
   readonly console: number;

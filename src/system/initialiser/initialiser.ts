@@ -13,7 +13,7 @@ import {
 } from '../../../kernel/api/constants.js';
 import { CALL_BADGE, CNODE_RADIX, FAULT_BADGE, Slot } from '../../core/engine/typescript/slots.js';
 import type { BootInformation, Invoker } from '../../core/invocation.js';
-import { DOORBELL_BADGE, type MonitorCapabilities } from '../../coordination/monitor.js';
+import { DOORBELL_BADGE, PASSIVE_BADGE, type MonitorCapabilities } from '../../coordination/monitor.js';
 import { DOORBELL_LINE } from '../../coordination/signals.js';
 import type { ClusterPlan, DomainPlan, SystemPlan } from '../placement/plan.js';
 import { ObjectAllocator, ROOT_CNODE } from './objects.js';
@@ -60,6 +60,7 @@ export function buildCluster(
   const replies = objects.make(ObjectType.Reply, count + 1);
   const pages = objects.make(ObjectType.SmallPage, Math.ceil(count / BUFFERS_PER_PAGE));
   const monitorEndpoint = endpoints.slot + count;
+  const monitorNotification = notifications.slot + count;
   const domains = plan.domains.map((domain, index): Domain => ({
     plan: domain,
     tcb: tcbs.slot + index,
@@ -106,7 +107,7 @@ export function buildCluster(
     invoker.call(domain.tcb, Invocation.TCBBindNotification, [], [domain.notification]);
     give(domain, Slot.Input, domain.endpoint, Rights.Read);
     give(domain, Slot.Reply, domain.reply, Rights.All);
-    if (domain.plan.passive) give(domain, Slot.Monitor, monitorEndpoint, Rights.Write, BigInt(handle));
+    if (domain.plan.passive) give(domain, Slot.Monitor, monitorNotification, Rights.Write, PASSIVE_BADGE);
     for (const child of configuration.children) {
       give(domain, Slot.FirstTCB + child.id, domains[child.handle - 1].tcb, Rights.All);
     }
@@ -146,7 +147,6 @@ export function buildCluster(
   const doorbellHandler = objects.issue(Invocation.IRQIssueIRQHandler, InitialSlot.IRQControl, [
     DOORBELL_LINE,
   ]);
-  const monitorNotification = notifications.slot + count;
   invoker.call(InitialSlot.ThreadTCB, Invocation.TCBBindNotification, [], [monitorNotification]);
   const rung = objects.mint(monitorNotification, Rights.Write, DOORBELL_BADGE);
   invoker.call(doorbellHandler, Invocation.IRQSetIRQHandler, [], [rung]);
@@ -165,14 +165,8 @@ export function buildCluster(
       signals: plan.incoming.map(({ to, toId }) =>
         objects.mint(domains[to - 1].notification, Rights.Write, 1n << BigInt(toId)),
       ),
-      passive: new Map(
-        domains
-          .filter(({ plan: { passive } }) => passive)
-          .map(({ plan: { configuration }, tcb, context, notification }) => [
-            configuration.handle,
-            { tcb, context, notification },
-          ]),
-      ),
+      active: domains.filter(({ plan: { passive } }) => !passive).map(({ tcb }) => tcb),
+      passive: domains.filter(({ plan: { passive } }) => passive),
     },
   };
 }
@@ -202,10 +196,4 @@ function allocateRegions(
       new Uint8Array(memory, address, region.size).set(readFileSync(region.prefillFile));
   });
   return regions;
-}
-
-/** Takes the scheduling context of a domain that has initialised away, and leaves it to the domain's notification. */
-export function makePassive(invoker: Invoker, tcb: number, context: number, notification: number): void {
-  invoker.call(context, Invocation.SchedContextUnbindObject, [], [tcb]);
-  invoker.call(context, Invocation.SchedContextBind, [], [notification]);
 }

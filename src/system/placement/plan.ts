@@ -4,7 +4,7 @@
  *
  * Physical memory, from address 0:
  *
- *   | doorbell lines, one a core | further signal flags | shared regions | partition of cluster 0 | cluster 1 | …
+ *   | doorbell lines, one a core | further signal flags, routes | shared regions | partition of cluster 0 | cluster 1 | …
  *
  * A partition's base is a multiple of its size, a power of two, so that its untyped memory comes in few pieces.
  */
@@ -86,6 +86,8 @@ export interface ClusterPlan {
   readonly incoming: readonly { readonly to: number; readonly toId: number }[];
   /** Index, in the interrupt controller's words, of its further signal flags. */
   readonly farFlags: number;
+  /** Physical address of a word for each of its cores, in which the interrupt controller keeps their numbers. */
+  readonly routes: number;
 }
 
 export interface SystemPlan {
@@ -178,10 +180,13 @@ export function planSystem(
 
   const farBase = topology.cores.length * LINE_BYTES;
   const farFlags = new Map<Cluster, number>();
+  const routes = new Map<Cluster, number>();
   let next = farBase / 4;
   for (const cluster of used) {
     farFlags.set(cluster, next);
     next += farWords(incoming.get(cluster)!.length);
+    routes.set(cluster, next * 4);
+    next += firstCores.get(cluster)!.length;
   }
 
   // Regions that domains of several clusters map lie outside of all partitions.
@@ -259,6 +264,7 @@ export function planSystem(
       outgoing: outgoing.get(cluster)!.map(({ from, fromId, targetCore }) => ({ from, fromId, targetCore })),
       incoming: incoming.get(cluster)!,
       farFlags: farFlags.get(cluster)!,
+      routes: routes.get(cluster)!,
     };
   });
   for (const [index, pd] of system.protectionDomains.entries()) {

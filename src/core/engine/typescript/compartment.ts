@@ -51,10 +51,10 @@ export function evaluateProgram(bundle: Bundle): ProgramFactory {
     // Names that look like calls of eval are all right: there is none.
     factory = compartment.evaluate(bundle.code, { __rejectSomeDirectEvalExpressions__: false });
   } catch (thrown) {
-    throw new ProgramError(`${bundle.file}: loading the program failed: ${describeThrown(thrown)}`);
+    throw new ProgramError(`loading the program failed: ${describeThrown(thrown)}`);
   }
   if (typeof factory !== 'function') {
-    throw new ProgramError(`${bundle.file}: missing entry point: the default export is not a function`);
+    throw new ProgramError('missing entry point: the default export is not a function');
   }
   return factory as ProgramFactory;
 }

@@ -9,8 +9,9 @@
 import { Invocation, ProgramCounter, Register, RegisterState } from '../../../../kernel/api/constants.js';
 import type { ProtectionDomain, RegionArray, RegionArrayConstructor } from '../../../program.js';
 import type { Core } from '../../core.js';
-import { Halted, markStopped } from '../../core.js';
+import { Halted, Stop, markStopped } from '../../core.js';
 import { Count } from '../../statistics.js';
+import { withHeadroom } from '../../headroom.js';
 import type { EngineThread } from '../../thread.js';
 import type { Bundle } from './bundle.js';
 import { checkProgram, describeThrown, evaluateProgram } from './compartment.js';
@@ -18,7 +19,7 @@ import type { Console } from './console.js';
 import { originalPositions } from './positions.js';
 import { ProgramError } from './program-error.js';
 import { regionView } from './region.js';
-import { CHANNELS, Slot } from './slots.js';
+import { CALL_BADGE, CHANNELS, FAULT_BADGE, Slot } from './slots.js';
 
 /** What the system description gives a domain, as far as its engine needs to know. Plain data. */
 export interface DomainConfiguration {
@@ -60,6 +61,9 @@ const INACTIVE = RegisterState.Inactive;
 const STATE_BYTE = RegisterState.Byte;
 const INPUT = Slot.Input;
 const REPLY = Slot.Reply;
+/** The top bits of a badge. */
+const CALL = Number(CALL_BADGE >> 62n);
+const FAULT = Number(FAULT_BADGE >> 62n);
 const FIRST_NOTIFICATION = Slot.FirstNotification;
 const FIRST_ENDPOINT = Slot.FirstEndpoint;
 const CALLS = Count.Calls;
@@ -93,7 +97,11 @@ export type TypeScriptDomain = InstanceType<ReturnType<typeof typescriptEngine>>
  */
 export function typescriptEngine(core: Core, statistics: Float64Array) {
   const { words, bytes, threads, memory, interrupts, stopped } = core;
-  const { call, signal, recv, replyRecv, nbSend, nbSendRecv, fault } = core.kernel;
+  const { recv, replyRecv, nbSend, nbSendRecv, fault } = core.kernel;
+  const call = withHeadroom(core.kernel.call);
+  const signal = withHeadroom(core.kernel.signal);
+  /** Index of the word that holds the current thread's TCB. */
+  const CURRENT = core.kernel.currentAddress() / 4;
 
   const lines = interrupts.words;
   const pending = interrupts.pendingIndex(core.id);
@@ -113,11 +121,14 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     readonly buffer: number;
     readonly pd: ProtectionDomain;
     entries: Entries | undefined;
-    /** What the program's factory threw before the domain was started; its first start faults with it. */
+    /** What the domain is to fault with when it next runs, such as what its program's factory threw at boot. */
     failure: unknown;
     unwinding = false;
-    /** Set while the program may make requests: while one of its handlers is on the stack. */
-    entered = false;
+    /**
+     * The TCB while a handler of the domain may make requests, else 0. A request is refused unless the kernel's current
+     * thread is this one: whatever went wrong, the engine never makes a system call for a domain as another.
+     */
+    guard = 0;
     /** Slot of the capability to invoke when the running handler ends, or 0. */
     deferred = 0;
     passivePending: boolean;
@@ -151,7 +162,11 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       try {
         this.entries = this.instantiate();
       } catch (thrown) {
-        if (thrown instanceof ProgramError) throw thrown;
+        if (thrown instanceof ProgramError) {
+          const [what, place] = originalPositions(this.bundle, thrown.message).split('\n');
+          const where = place === undefined ? '' : `, ${place.trim()}`;
+          throw new ProgramError(`${this.bundle.file}: ${what}${where}`);
+        }
         this.failure = thrown;
       }
     }
@@ -159,16 +174,19 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     run(): number {
       const { handle } = this;
       this.onStack = true;
-      let next: number;
-      do {
-        try {
-          next = this.step();
-        } catch (thrown) {
-          next = this.failed(thrown);
-        }
-      } while (next === handle);
-      this.onStack = false;
-      return next;
+      try {
+        let next: number;
+        do {
+          try {
+            next = this.step();
+          } catch (thrown) {
+            next = this.failed(thrown);
+          }
+        } while (next === handle);
+        return next;
+      } finally {
+        this.onStack = false;
+      }
     }
 
     /** Ends an unfinished line on the console. */
@@ -183,20 +201,22 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
         this.start();
       } else if (words[registers + REDO_WORD] === 0) {
         const high = words[registers + 1];
-        if (high >>> 31 !== 0) {
+        if (high >>> 30 === CALL) {
           statistics[this.row + PROTECTED]++;
-          this.entered = true;
+          this.guard = this.tcb;
           const reply = this.entries!.protected!(words[registers] & 63, this.readTag());
           this.leaveHandler();
           this.writeTag(reply);
           if (this.deferred !== 0) this.runDeferred();
           return poll(replyRecv(INPUT, REPLY));
         }
-        if (high >>> 30 !== 0) {
+        if (high >>> 30 === FAULT) {
           if (this.handleFault(words[registers] & 63)) return poll(replyRecv(INPUT, REPLY));
         } else {
           this.handleNotification(words[registers], high);
         }
+      } else if (this.failure !== undefined) {
+        this.throwFailure();
       }
       words[registers + REDO_WORD] = 0;
       if (this.deferred === 0) return poll(recv(INPUT, REPLY));
@@ -204,29 +224,33 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     }
 
     start(): void {
+      if (this.passivePending) {
+        // Before all else the domain waits, so that the monitor can take its scheduling context away and leave it to
+        // the domain's notification, which lends it for each event, and for the start to come first of all.
+        this.passivePending = false;
+        this.deferred = Slot.Monitor;
+        return;
+      }
       words[this.registers + PC_WORD] = ProgramCounter.Running;
       this.deferred = 0;
       if (statistics[this.row + Count.Init] > 0) {
         statistics[this.row + Count.Restarts]++;
         this.entries = undefined;
+        this.failure = undefined;
       }
       statistics[this.row + Count.Init]++;
-      this.entered = true;
-      if (this.failure !== undefined) {
-        const failure = this.failure;
-        this.failure = undefined;
-        // eslint-disable-next-line @typescript-eslint/only-throw-error -- whatever the program threw
-        throw failure;
-      }
+      if (this.failure !== undefined) this.throwFailure();
       this.entries ??= this.instantiate();
+      this.guard = this.tcb;
       this.entries.init();
       this.leaveHandler();
-      if (this.passivePending) {
-        // The monitor takes the scheduling context away, and must find the domain waiting.
-        if (this.deferred !== 0) this.runDeferred();
-        this.passivePending = false;
-        this.deferred = Slot.Monitor;
-      }
+    }
+
+    throwFailure(): never {
+      const { failure } = this;
+      this.failure = undefined;
+      // eslint-disable-next-line @typescript-eslint/only-throw-error -- whatever the program threw
+      throw failure;
     }
 
     instantiate(): Entries {
@@ -250,7 +274,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       statistics[this.row + NOTIFIED]++;
       const entry = this.entries!.notified;
       if (entry === undefined) return;
-      this.entered = true;
+      this.guard = this.tcb;
       entry(channel);
       this.leaveHandler();
     }
@@ -260,22 +284,27 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       statistics[this.row + Count.Fault]++;
       const entry = this.entries!.fault;
       if (entry === undefined) return false;
-      this.entered = true;
+      this.guard = this.tcb;
       const reply = entry(child, this.readTag());
       this.leaveHandler();
       if (reply === undefined) return false;
       this.writeTag(reply);
+      // As the kernel has it: a reply with another label leaves the child stopped.
+      if (labelOf(reply) === 0) {
+        const { handle } = this.configuration.children.find(({ id }) => id === child)!;
+        markStopped(stopped, handle, Stop.None);
+      }
       return true;
     }
 
     leaveHandler(): void {
-      if (!this.entered) throw cut;
-      this.entered = false;
+      if (words[CURRENT] !== this.guard) throw cut;
+      this.guard = 0;
     }
 
     /** The handler did not end as it should: its domain was cut, or faults. Returns who is current then. */
     failed(thrown: unknown): number {
-      this.entered = false;
+      this.guard = 0;
       this.deferred = 0;
       if (thrown instanceof Halted || core.halted) throw new Halted();
       if (this.unwinding) {
@@ -284,11 +313,17 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
         if (!this.restarted()) words[this.registers + REDO_WORD] = 1;
         return this.held ? core.release(this) : core.current();
       }
+      if (words[CURRENT] !== this.tcb) {
+        // The engine ran out of stack between a system call and its end. The domain faults when it is current again.
+        this.failure = thrown;
+        words[this.registers + REDO_WORD] = 1;
+        return this.held ? core.release(this) : core.current();
+      }
       statistics[this.row + Count.Faults]++;
       this.console.flush();
       const what = originalPositions(this.bundle, describeThrown(thrown));
       this.console.write(`${this.name} faulted: ${what}\n`);
-      markStopped(stopped, this.handle, true);
+      markStopped(stopped, this.handle, Stop.Fault);
       return poll(fault(Exception.Thrown, 0));
     }
 
@@ -324,7 +359,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
 
     cutHandler(): never {
       this.unwinding = true;
-      this.entered = false;
+      this.guard = 0;
       throw cut;
     }
 
@@ -334,11 +369,11 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     }
 
     beginRequest(): void {
-      if (!this.entered) this.refuseRequest();
+      if (words[CURRENT] !== this.guard) this.refuseRequest();
     }
 
     ppcall(channel: number, msginfo: number): number {
-      if (!this.entered) this.refuseRequest();
+      if (words[CURRENT] !== this.guard) this.refuseRequest();
       if (this.callable[channel] !== 1) this.refuse('channel to call', channel);
       this.writeTag(msginfo);
       statistics[this.row + CALLS]++;
@@ -526,19 +561,19 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
           this.setWord(0, 1);
           this.setWord(1, 1);
           this.setWord(2, ENTRY);
-          markStopped(stopped, handle, false);
+          markStopped(stopped, handle, Stop.None);
           this.invoke(Slot.FirstTCB + child, Invocation.TCBWriteRegisters, 3);
         },
         pdStop: (child) => {
           this.beginRequest();
           const handle = childOf(child);
-          markStopped(stopped, handle, true);
+          markStopped(stopped, handle, Stop.Order);
           this.invoke(Slot.FirstTCB + child, Invocation.TCBSuspend, 0);
         },
         pdResume: (child) => {
           this.beginRequest();
           const handle = childOf(child);
-          markStopped(stopped, handle, false);
+          markStopped(stopped, handle, Stop.None);
           this.invoke(Slot.FirstTCB + child, Invocation.TCBResume, 0);
         },
         dbgPuts: (text) => this.console.write(String(text)),

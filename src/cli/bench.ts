@@ -1,0 +1,116 @@
+/** `atoll bench`: figures, and in words what they mean. */
+import { bootBenchmark, type BootReport } from '../../bench/boot/index.js';
+import { ipcBenchmark, type IpcReport, type Target } from '../../bench/ipc/index.js';
+import { table } from './table.js';
+
+export async function benchIpc({ json }: { readonly json: boolean }): Promise<void> {
+  const report = await ipcBenchmark();
+  process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeIpc(report));
+}
+
+/** `quick`: a single round. */
+export async function benchBoot({
+  json,
+  quick,
+}: {
+  readonly json: boolean;
+  readonly quick: boolean;
+}): Promise<void> {
+  const report = await bootBenchmark(quick);
+  process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeBoot(report));
+}
+
+function describeIpc(report: IpcReport): string {
+  const { tsc_mhz: mhz, ratios, targets } = report;
+  const row = (title: string, ns: number | null): string[] => [
+    title,
+    ns === null ? '' : number(ns),
+    ns === null || mhz === null ? '' : number((ns * mhz) / 1000, 0),
+  ];
+  const figures = table(
+    ['there and back', 'ns', 'cycles'],
+    [
+      row('protected call between two domains of one core', report.ppcall_same_core_ns),
+      row('  of which the kernel: call and reply without the programs', report.kernel_call_ns),
+      row('  of which bare: two calls of an empty WebAssembly function', report.wasm_crossing_pair_ns),
+      row('postMessage between two worker threads', report.post_message_rtt_ns),
+      row('notification between two clusters', report.notify_cross_cluster_rtt_ns),
+      row('  of which bare: one cache line between two cores', report.line_rtt_ns),
+      row('call in one kernel image, one core alone', report.single_image_call_local_ns),
+      row('call in one kernel image, two cores in turn', report.single_image_call_ns),
+    ],
+  );
+  const words = [
+    `A protected call runs from one program through the kernel into another and back, with four message
+registers each way. It costs ${times(ratios.ppcall_per_crossing_pair)} what just entering WebAssembly twice costs \
+(${verdict(targets.ppcall_per_crossing_pair)}),
+and a message and its answer between two worker threads of Node cost ${times(ratios.post_message_per_ppcall)} as much
+(${verdict(targets.post_message_per_ppcall)}).`,
+  ];
+  if (ratios.notify_per_line_rtt !== null) {
+    words.push(`A notification to another cluster and one back cost ${times(ratios.notify_per_line_rtt)} what one cache line
+there and back costs (${verdict(targets.notify_per_line_rtt)}). No kernel knows of the other:
+a doorbell rings on the other core, and that cluster's monitor signals the domain there.`);
+  }
+  words.push(report.single_image_call_ns === null ? ONE_CORE : describeSingleImage(report));
+  const counter = mhz === null ? '' : `; cycles of the cycle counter, ${number(mhz, 0)} MHz`;
+  return `Medians on this computer, ${report.cores} ${report.cores === 1 ? 'core' : 'cores'}${counter}.
+
+${figures}
+
+${words.join('\n\n')}
+`;
+}
+
+const ONE_CORE = `This machine lets Atoll use one core only, so what crosses cores was not measured.`;
+
+/** A call in turn costs so many times one on one core where one image for both cores stops making sense. */
+const SHARING_COSTS = 1.5;
+
+function describeSingleImage(report: IpcReport): string {
+  const inTurn = report.single_image_call_ns!;
+  const blowUp = inTurn / report.single_image_call_local_ns;
+  const figures = `One kernel image used by two cores in turn: ${number(inTurn)} ns a call, \
+${times(report.ratios.single_image_per_ppcall!)} the protected call on one core
+between whole programs (${number(report.ppcall_same_core_ns)} ns), and ${times(blowUp)} the same call in the same image \
+where one core does all.`;
+  const meaning =
+    blowUp < SHARING_COSTS
+      ? `The lines of the kernel's state cost these two cores little to share: one image for both makes sense.`
+      : `The work is the same. What it adds is that each core must first fetch the kernel's state from the other's
+cache, line by line. So Atoll boots one kernel for each set of cores that share an L2 cache, shares nothing
+between the kernels, and has the clusters send each other messages of one line instead.`;
+  return `${figures}\n${meaning}`;
+}
+
+function describeBoot(report: BootReport): string {
+  const { targets } = report;
+  const row = (title: string, figure: keyof BootReport['targets'], unit: string): string[] => {
+    const { at_most, met } = targets[figure];
+    return [title, `${number(report[figure], 2)} ${unit}`, `${at_most} ${unit}`, met ? 'yes' : 'no'];
+  };
+  return `From when Node is up until every domain has initialised, all on one core; medians.
+
+${table(
+  ['', 'measured', 'at most', 'met'],
+  [
+    row('63 domains', 'boot_63_seconds', 's'),
+    row('1,000 domains', 'boot_1000_seconds', 's'),
+    row('1,000 domains, peak memory', 'boot_1000_mb', 'MB'),
+  ],
+)}
+`;
+}
+
+function number(value: number, digits = 1): string {
+  return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
+function times(ratio: number): string {
+  return `${number(ratio, ratio < 100 ? 1 : 0)} times`;
+}
+
+function verdict({ at_most, at_least, met }: Target): string {
+  const target = at_most === undefined ? `at least ${at_least}` : `at most ${at_most}`;
+  return `target: ${target}, ${met ? 'met' : 'missed'}`;
+}

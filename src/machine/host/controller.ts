@@ -1,0 +1,29 @@
+/** The kernel's side of the doorbell controller (kernel/device/interrupt-controller.ts), for one core. */
+import { readFileSync } from 'node:fs';
+import type { InterruptController } from '../interrupts.js';
+
+/** What a kernel image imports of its machine. */
+export interface KernelInterrupts {
+  maskInterrupt(irq: number, masked: number): void;
+  sendSGI(core: number, irq: number): void;
+  sendIPI(core: number): void;
+}
+
+/**
+ * @param cores the cores of the kernel's cluster, by their numbers in the machine; interrupts go to the first.
+ * @param routes physical address of a word for each of them, for the controller's own use.
+ */
+export function kernelInterrupts(
+  memory: WebAssembly.Memory,
+  interrupts: InterruptController,
+  cores: readonly number[],
+  routes: number,
+): KernelInterrupts {
+  new Uint32Array(memory.buffer, routes, cores.length).set(cores);
+  const file = new URL('../../../kernel/interrupt-controller.wasm', import.meta.url);
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(file)), {
+    env: { memory },
+    machine: { lines: interrupts.base, firstCore: cores[0], cores: routes },
+  });
+  return instance.exports as KernelInterrupts;
+}
