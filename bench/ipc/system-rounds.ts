@@ -1,0 +1,40 @@
+/** What an operation costs in an ordinary system, as the system's own console shows it. */
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Topology } from '../../src/machine/topology/index.js';
+import { loadSystem } from '../../src/system/description/index.js';
+import { runSystem } from '../../src/system/run.js';
+import { median } from '../median.js';
+
+/**
+ * Runs a description of this folder, on a cluster for each core, until it is idle. Its domains write `begin N` before
+ * and `end …` after each round of N operations.
+ * @returns the median time of an operation, in nanoseconds.
+ */
+export async function systemRounds(name: string, topology: Topology): Promise<number> {
+  const file = fileURLToPath(new URL(`../../../bench/ipc/${name}`, import.meta.url));
+  const searchPath = [dirname(file)];
+  const system = loadSystem(file, { arch: 'aarch64', searchPath });
+  const folder = mkdtempSync(join(tmpdir(), 'atoll-bench-'));
+  const output = join(folder, 'console');
+  const console = openSync(output, 'w');
+  try {
+    await runSystem(system, { topology, clusters: 'per-core', searchPath, console, timestamps: true });
+    const rounds = roundsOf(readFileSync(output, 'utf8'));
+    // In the first half the compiler and the caches settle.
+    return median(rounds.slice(rounds.length / 2));
+  } finally {
+    closeSync(console);
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Nanoseconds an operation, of each round on a console with timestamps. */
+function roundsOf(text: string): number[] {
+  const rounds = /^\[([\d.]+)\] begin (\d+)\n\[([\d.]+)\] end /gm;
+  return [...text.matchAll(rounds)].map(
+    ([, begin, count, end]) => ((Number(end) - Number(begin)) * 1e9) / Number(count),
+  );
+}

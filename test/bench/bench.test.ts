@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { BootReport } from '../../bench/boot/index.js';
+import type { IpcReport } from '../../bench/ipc/index.js';
+
+const atoll = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+
+function bench(...args: string[]): string {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [atoll, 'bench', ...args], {
+    encoding: 'utf8',
+  });
+  assert.equal(stderr, '');
+  assert.equal(status, 0);
+  return stdout;
+}
+
+describe('atoll bench', () => {
+  it('ipc measures calls and notifications, and relates them to each other', () => {
+    const report = JSON.parse(bench('ipc', '--json')) as IpcReport;
+    const oneCore = report.cores === 1;
+    const positive = (figure: number | null): void => assert(figure !== null && figure > 0);
+    const across = (figure: number | null): void => (oneCore ? assert.equal(figure, null) : positive(figure));
+    positive(report.ppcall_same_core_ns);
+    positive(report.wasm_crossing_pair_ns);
+    positive(report.kernel_call_ns);
+    positive(report.post_message_rtt_ns);
+    positive(report.single_image_call_local_ns);
+    across(report.notify_cross_cluster_rtt_ns);
+    across(report.single_image_call_ns);
+    if (report.tsc_mhz !== null) positive(report.tsc_mhz);
+    const { ratios, targets } = report;
+    assert.equal(ratios.ppcall_per_crossing_pair, report.ppcall_same_core_ns / report.wasm_crossing_pair_ns);
+    assert.equal(ratios.post_message_per_ppcall, report.post_message_rtt_ns / report.ppcall_same_core_ns);
+    assert.equal(targets.ppcall_per_crossing_pair.met, ratios.ppcall_per_crossing_pair <= 6);
+    assert.equal(targets.post_message_per_ppcall.met, ratios.post_message_per_ppcall >= 400);
+    if (oneCore) return;
+    assert.equal(ratios.single_image_per_ppcall, report.single_image_call_ns! / report.ppcall_same_core_ns);
+    // Where threads cannot be pinned, no line is measured.
+    if (report.line_rtt_ns === null && process.platform !== 'linux') return;
+    positive(report.line_rtt_ns);
+    assert.equal(ratios.notify_per_line_rtt, report.notify_cross_cluster_rtt_ns! / report.line_rtt_ns!);
+    assert.equal(targets.notify_per_line_rtt.met, ratios.notify_per_line_rtt <= 3);
+  });
+
+  it('boot measures how long many domains take to initialise, and their memory', () => {
+    const report = JSON.parse(bench('boot', '--json', '--quick')) as BootReport;
+    assert(report.boot_1000_seconds > 0);
+    assert(report.boot_1000_mb > 0);
+    assert(report.boot_63_seconds > 0);
+    assert.equal(report.targets.boot_63_seconds.met, report.boot_63_seconds <= 0.5);
+  });
+});
