@@ -25,6 +25,7 @@ export default protectionDomain((pd) => {
         const sum = round(CALLS);
         pd.dbgPuts(`end ${sum}\n`);
       }
+      pd.dbgPuts('done\n');
     },
   };
 });

@@ -13,7 +13,10 @@ export default protectionDomain((pd) => {
     notified() {
       if (trips === TRIPS) {
         if (rounds > 0) pd.dbgPuts(`end ${rounds}\n`);
-        if (rounds++ === ROUNDS) return;
+        if (rounds++ === ROUNDS) {
+          pd.dbgPuts('done\n');
+          return;
+        }
         pd.dbgPuts(`begin ${TRIPS}\n`);
         trips = 0;
       }

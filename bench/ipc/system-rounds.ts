@@ -8,9 +8,11 @@ import { loadSystem } from '../../src/system/description/index.js';
 import { runSystem } from '../../src/system/run.js';
 import { median } from '../median.js';
 
+const POLL_MILLISECONDS = 20;
+
 /**
- * Runs a description of this folder, on a cluster for each core, until it is idle. Its domains write `begin N` before
- * and `end …` after each round of N operations.
+ * Runs a description of this folder, on a cluster for each core that never parks, until it says `done`. Its domains
+ * write `begin N` before and `end …` after each round of N operations.
  * @returns the median time of an operation, in nanoseconds.
  */
 export async function systemRounds(name: string, topology: Topology): Promise<number> {
@@ -20,12 +22,18 @@ export async function systemRounds(name: string, topology: Topology): Promise<nu
   const folder = mkdtempSync(join(tmpdir(), 'atoll-bench-'));
   const output = join(folder, 'console');
   const console = openSync(output, 'w');
+  const done = new AbortController();
+  const poll = setInterval(() => {
+    if (/ done\n$/.test(readFileSync(output, 'utf8'))) done.abort();
+  }, POLL_MILLISECONDS);
   try {
-    await runSystem(system, { topology, clusters: 'per-core', searchPath, console, timestamps: true });
+    const options = { topology, clusters: 'per-core', searchPath, console, timestamps: true, spin: true };
+    await runSystem(system, { ...options, signal: done.signal });
     const rounds = roundsOf(readFileSync(output, 'utf8'));
     // In the first half the compiler and the caches settle.
     return median(rounds.slice(rounds.length / 2));
   } finally {
+    clearInterval(poll);
     closeSync(console);
     rmSync(folder, { recursive: true });
   }

@@ -11,14 +11,18 @@ declare const LINES: usize;
 /** The core of the machine to which this cluster's interrupts go. */
 @external('machine', 'firstCore')
 declare const FIRST_CORE: u32;
+/** Physical address of this core's outbox. */
+@external('machine', 'outbox')
+declare const OUTBOX: usize;
 /** Physical address of the numbers, in the machine, of this cluster's cores. */
 @external('machine', 'cores')
 declare const CORES: usize;
 
 const LINE_BITS: usize = 6;
 const PENDING: usize = 0;
-const ENABLED: usize = 4;
-const PARKED: usize = 8;
+const MAILBOX: usize = 4;
+const ENABLED: usize = 13 * 4;
+const PARKED: usize = 14 * 4;
 const RESCHEDULE: u32 = 0;
 
 @inline
@@ -30,14 +34,32 @@ function wake(at: usize): void {
   if (atomic.load<u32>(at + PARKED) != 0) atomic.notify(at + PENDING, 1);
 }
 
+/** Raises what is in the outbox, then makes the interrupt pending: together, where one word of 64 bits holds both. */
 export function sendSGI(core: u32, irq: u32): void {
   const at = line(core);
-  atomic.or<u32>(at + PENDING, (<u32>1) << irq);
+  const bit = (<u32>1) << irq;
+  const flags = load<u32>(OUTBOX);
+  if (flags == 0) {
+    atomic.or<u32>(at + PENDING, bit);
+  } else {
+    store<u32>(OUTBOX, 0);
+    const word = LINES + (load<u32>(OUTBOX, 4) << 2);
+    const mask = load<u32>(OUTBOX, 8);
+    if (word == at + MAILBOX) {
+      atomic.or<u64>(at + PENDING, (<u64>mask << 32) | bit);
+    } else {
+      atomic.or<u32>(word, mask);
+      if (flags == 2) atomic.or<u32>(LINES + (load<u32>(OUTBOX, 12) << 2), load<u32>(OUTBOX, 16));
+      atomic.or<u32>(at + PENDING, bit);
+    }
+  }
   wake(at);
 }
 
 export function sendIPI(core: u32): void {
-  sendSGI(load<u32>(CORES + (<usize>core << 2)), RESCHEDULE);
+  const at = line(load<u32>(CORES + (<usize>core << 2)));
+  atomic.or<u32>(at + PENDING, (<u32>1) << RESCHEDULE);
+  wake(at);
 }
 
 export function maskInterrupt(irq: u32, masked: bool): void {

@@ -12,7 +12,7 @@ import {
   loadSystem,
   type Arch,
 } from '../system/description/index.js';
-import { RunError, runSystem } from '../system/run.js';
+import { CoreError, RunError, runSystem } from '../system/run.js';
 import { describeRun } from './report.js';
 import { topologyCommand } from './topology.js';
 
@@ -168,6 +168,9 @@ try {
   } else if (isWrongInput(error)) {
     process.stderr.write(`${error.message.startsWith('Error: ') ? '' : 'Error: '}${error.message}\n`);
     process.exitCode = WRONG_INPUT;
+  } else if (error instanceof CoreError) {
+    process.stderr.write(`Error: ${error.message}\n`);
+    process.exitCode = UNHANDLED_FAULT;
   } else {
     throw error;
   }

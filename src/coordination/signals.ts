@@ -6,7 +6,7 @@
  * lost: the flag is raised before the doorbell rings, and flags are taken after the interrupt, before it is
  * acknowledged. Signals on one channel merge, as notifications do.
  *
- * The first 352 flags stand in the doorbell line of the cluster's first core (machine/interrupts.ts), so that a
+ * The first 352 flags stand in the mailboxes of the cluster's first core (machine/interrupts.ts), so that a
  * signal costs the transfer of one cache line. Further flags stand in words of their own, and the last mailbox word
  * says which of those to look at: bit n for the words n, n + 32, ….
  */

@@ -15,7 +15,7 @@
  *   above it have finished.
  */
 import { Register } from '../../kernel/api/constants.js';
-import type { InterruptController } from '../machine/interrupts.js';
+import { ENABLED, type InterruptController } from '../machine/interrupts.js';
 import type { Kernel } from './kernel.js';
 import type { EngineThread } from './thread.js';
 
@@ -114,7 +114,9 @@ export class Core {
 
   /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */
   poll(next: number): number {
-    return (this.lines[this.pending] & this.lines[this.pending + 1]) === 0 ? next : this.takeInterrupts(next);
+    return (this.lines[this.pending] & this.lines[this.pending + ENABLED]) === 0
+      ? next
+      : this.takeInterrupts(next);
   }
 
   /**
@@ -190,7 +192,7 @@ export class Core {
     const end = start + SPIN_MICROSECONDS / 1000;
     do {
       for (let spin = 0; spin < SPINS_PER_CLOCK_READ; spin++) {
-        if ((Atomics.load(this.lines, this.pending) & Atomics.load(this.lines, this.pending + 1)) !== 0)
+        if ((Atomics.load(this.lines, this.pending) & Atomics.load(this.lines, this.pending + ENABLED)) !== 0)
           return 0;
       }
       this.checkOrders();

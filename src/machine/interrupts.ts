@@ -5,10 +5,18 @@
  * cache line:
  *
  *   word 0      pending: one bit for each interrupt line, 0 to 31
- *   word 1      enabled: the lines that are not masked
- *   word 2      parked: not 0 while the core sleeps and must be woken
- *   words 4-15  flags that software on the ringing side may set before it rings, as the mailboxes of Arm's
- *               message-handling units; what they mean is none of the machine's business (coordination/signals.ts)
+ *   words 1-12  mailboxes, as those of Arm's message-handling units: flags that software on the ringing side has
+ *               raised; what they mean is none of the machine's business (coordination/signals.ts)
+ *   word 13     enabled: the lines that are not masked
+ *   word 14     parked: not 0 while the core sleeps and must be woken
+ *
+ * Each core has a second line of its own, its outbox: what it writes there goes out with the next interrupt that it
+ * sends, just before it. So flag and interrupt reach the other core together, for one transfer of its line; raised
+ * apart, the line would go to the other core and back in between.
+ *
+ *   word 0      how many flags are to be raised, 0 to 2
+ *   words 1-2   where, as an index into the controller's words, and which
+ *   words 3-4   the same of the second
  *
  * What must hold, or a wake-up is lost: a sender sets `pending` before it reads `parked`; a core sets `parked` before
  * it sleeps, and sleeps only while `pending` still is what it has seen (`Atomics.wait` compares and sleeps in one).
@@ -18,12 +26,15 @@ export const LINE_BYTES = 64;
 /** Interrupt lines of a core. */
 export const INTERRUPT_LINES = 32;
 /** First and number of the words that software may use. */
-export const MAILBOX_WORD = 4;
+export const MAILBOX_WORD = 1;
 export const MAILBOX_WORDS = 12;
+/** Bytes of the controller for one core: its line and its outbox. */
+export const CONTROLLER_BYTES = 2 * LINE_BYTES;
+/** From a core's pending word to the mask of the lines that are enabled. */
+export const ENABLED = 13;
 
 const PENDING = 0;
-const ENABLED = 1;
-const PARKED = 2;
+const PARKED = 14;
 
 /** The controller of one machine. `base`: byte offset of core 0's line. */
 export class InterruptController {
@@ -54,7 +65,7 @@ export class InterruptController {
     }
   }
 
-  /** Index in `words` of a core's pending word; the enabled word follows it. For polling without a call. */
+  /** Index in `words` of a core's pending word; the enabled word is `ENABLED` further on. For polling without a call. */
   pendingIndex(core: number): number {
     return core * LINE_WORDS + PENDING;
   }
@@ -80,9 +91,9 @@ export class InterruptController {
     Atomics.store(this.words, word + PARKED, 0);
   }
 
-  /** Index in `words` of a core's first mailbox word. */
-  mailboxIndex(core: number): number {
-    return core * LINE_WORDS + MAILBOX_WORD;
+  /** Index in `words` of a core's outbox. */
+  outboxIndex(core: number): number {
+    return (this.cores + core) * LINE_WORDS;
   }
 
   /** Whether anything is pending and enabled on any core. */

@@ -35,6 +35,12 @@ const TIMER_MILLISECONDS = 10;
 /** A program that cannot be run: `message` names its file, and needs `Error: ` before it. */
 export class RunError extends Error {}
 
+/** A core that programs brought down, and with it the system. */
+export class CoreError extends Error {}
+
+/** JavaScript objects that the programs of one core may hold, in MiB. */
+const HEAP_MEGABYTES = 2048;
+
 export interface RunOptions {
   readonly topology: Topology;
   /** As `clustersOf` takes it. */
@@ -48,6 +54,8 @@ export interface RunOptions {
   readonly timestamps?: boolean;
   /** Stops the system. */
   readonly signal?: AbortSignal;
+  /** Cores never park: for measuring what a signal costs that finds its receiver awake. */
+  readonly spin?: boolean;
   /** Told when the domains start. */
   readonly onStart?: (plan: SystemPlan) => void;
 }
@@ -184,6 +192,7 @@ class RunningMachine {
   async run(): Promise<RunReport> {
     this.options.onStart?.(this.plan);
     const start = performance.now();
+    if (this.options.spin === true) Atomics.store(this.orders.words, OrderWord.KeepSpinning, 1);
     Atomics.store(this.go, 0, 1);
     Atomics.notify(this.go, 0);
     const timer = this.startTimer();
@@ -230,7 +239,10 @@ class RunningMachine {
   }
 
   private startCore(orders: CoreOrders): Promise<void> {
-    const worker = new Worker(new URL('./boot/core-worker.js', import.meta.url), { workerData: orders });
+    const worker = new Worker(new URL('./boot/core-worker.js', import.meta.url), {
+      workerData: orders,
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MEGABYTES },
+    });
     const id = this.plan.clusters[orders.cluster].cores[orders.clusterCore];
     return new Promise((ready, failed) => {
       const stopped = new Promise<void>((resolve) => {
@@ -252,9 +264,13 @@ class RunningMachine {
               break;
           }
         });
-        worker.on('error', (error) => {
-          failed(error);
-          this.crash ??= error;
+        worker.on('error', (error: NodeJS.ErrnoException) => {
+          const outOfMemory = error.code === 'ERR_WORKER_OUT_OF_MEMORY';
+          const crash = outOfMemory
+            ? new CoreError(`core ${id} stopped: its programs used up its memory`)
+            : error;
+          failed(crash);
+          this.crash ??= crash;
           resolve();
         });
       });
@@ -300,7 +316,10 @@ class RunningMachine {
   private async stop(): Promise<number[]> {
     Atomics.store(this.orders.words, OrderWord.Halt, 1);
     for (const { id } of this.cores) this.interrupts.ring(id, ORDERS_LINE);
-    const late = new Promise<void>((resolve) => setTimeout(resolve, STOP_MILLISECONDS).unref());
+    // Where this thread is late itself, what the cores have said meanwhile is heard first.
+    const late = new Promise<void>((resolve) => {
+      setTimeout(() => setImmediate(resolve), STOP_MILLISECONDS).unref();
+    });
     await Promise.race([Promise.all(this.cores.map(({ stopped }) => stopped)), late]);
     return this.cores.filter(({ done }) => !done).map(({ id }) => id);
   }

@@ -10,12 +10,14 @@ export interface KernelInterrupts {
 }
 
 /**
+ * @param core the number of the core itself, in the machine.
  * @param cores the cores of the kernel's cluster, by their numbers in the machine; interrupts go to the first.
  * @param routes physical address of a word for each of them, for the controller's own use.
  */
 export function kernelInterrupts(
   memory: WebAssembly.Memory,
   interrupts: InterruptController,
+  core: number,
   cores: readonly number[],
   routes: number,
 ): KernelInterrupts {
@@ -23,7 +25,12 @@ export function kernelInterrupts(
   const file = new URL('../../../kernel/interrupt-controller.wasm', import.meta.url);
   const instance = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(file)), {
     env: { memory },
-    machine: { lines: interrupts.base, firstCore: cores[0], cores: routes },
+    machine: {
+      lines: interrupts.base,
+      outbox: interrupts.base + 4 * interrupts.outboxIndex(core),
+      firstCore: cores[0],
+      cores: routes,
+    },
   });
   return instance.exports as KernelInterrupts;
 }

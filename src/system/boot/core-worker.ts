@@ -50,7 +50,7 @@ class RootTask implements EngineThread {
 const programs = once(parentPort!, 'message') as Promise<[readonly Bundle[]]>;
 const pinned = pinThread(orders.cpu);
 const interrupts = new InterruptController(memory.buffer, 0, plan.cores);
-const machine = kernelInterrupts(memory, interrupts, cluster.cores, cluster.routes);
+const machine = kernelInterrupts(memory, interrupts, id, cluster.cores, cluster.routes);
 const kernel = instantiateKernel(orders.kernel, memory, cluster.base, orders.clusterCore, machine);
 const core = new Core(id, kernel, memory.buffer, interrupts, orders.orders, tables.stopped);
 const TypeScriptDomain = typescriptEngine(core, new Float64Array(orders.statistics));

@@ -4,7 +4,7 @@
  *
  * Physical memory, from address 0:
  *
- *   | doorbell lines, one a core | further signal flags, routes | shared regions | partition of cluster 0 | cluster 1 | …
+ *   | interrupt controller | further signal flags, routes | shared regions | partition of cluster 0 | cluster 1 | …
  *
  * A partition's base is a multiple of its size, a power of two, so that its untyped memory comes in few pieces.
  */
@@ -12,7 +12,7 @@ import type { KernelImage } from '../../core/kernel.js';
 import { CNODE_RADIX } from '../../core/engine/typescript/slots.js';
 import type { DomainConfiguration } from '../../core/engine/typescript/domain.js';
 import { farWords, flagsToRaise } from '../../coordination/signals.js';
-import { LINE_BYTES } from '../../machine/interrupts.js';
+import { CONTROLLER_BYTES } from '../../machine/interrupts.js';
 import type { Cluster, Topology } from '../../machine/topology/index.js';
 import { DescriptionError } from '../description/index.js';
 import type { ChannelEnd, Position, SystemDescription } from '../description/index.js';
@@ -178,7 +178,7 @@ export function planSystem(
     connect(ends[1], ends[0], at);
   }
 
-  const farBase = topology.cores.length * LINE_BYTES;
+  const farBase = topology.cores.length * CONTROLLER_BYTES;
   const farFlags = new Map<Cluster, number>();
   const routes = new Map<Cluster, number>();
   let next = farBase / 4;

@@ -7,6 +7,7 @@
  * throws the same again.
  */
 import { Invocation, ProgramCounter, Register, RegisterState } from '../../../../kernel/api/constants.js';
+import { ENABLED } from '../../../machine/interrupts.js';
 import type { ProtectionDomain, RegionArray, RegionArrayConstructor } from '../../../program.js';
 import type { Core } from '../../core.js';
 import { Halted, Stop, markStopped } from '../../core.js';
@@ -32,7 +33,7 @@ export interface DomainConfiguration {
   readonly call: readonly number[];
   readonly irqs: readonly number[];
   readonly children: readonly { readonly id: number; readonly handle: number }[];
-  /** Flags to raise, in this order, before the doorbell of a channel to another cluster is rung. */
+  /** Flags to raise, one or two a channel and in this order, with the doorbell of a channel to another cluster. */
   readonly flags: readonly { readonly channel: number; readonly word: number; readonly mask: number }[];
   readonly vars: readonly (readonly [string, bigint])[];
 }
@@ -105,10 +106,12 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
 
   const lines = interrupts.words;
   const pending = interrupts.pendingIndex(core.id);
+  const enabled = pending + ENABLED;
+  const outbox = interrupts.outboxIndex(core.id);
 
   /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */
   function poll(next: number): number {
-    return (lines[pending]! & lines[pending + 1]!) === 0 ? next : core.takeInterrupts(next);
+    return (lines[pending]! & lines[enabled]) === 0 ? next : core.takeInterrupts(next);
   }
 
   return class TypeScriptDomain implements EngineThread {
@@ -414,9 +417,14 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       statistics[this.row + NOTIFICATIONS]++;
       const { flags } = this.configuration;
       if (flags.length === 0) return;
+      let count = 0;
       for (const flag of flags) {
-        if (flag.channel === channel) Atomics.or(interrupts.words, flag.word, flag.mask);
+        if (flag.channel !== channel) continue;
+        lines[outbox + 1 + 2 * count] = flag.word;
+        lines[outbox + 2 + 2 * count] = flag.mask;
+        count++;
       }
+      lines[outbox] = count;
     }
 
     /** An invocation of an object of the kernel, which answers at once. */
