@@ -22,7 +22,16 @@ for (const { source, output, smp } of builds) {
     join(here, source),
     ...['--use', `ATOLL_SMP=${smp}`],
     ...['--outFile', join(out, output)],
-    ...['--runtime', 'stub', '--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
+    ...[
+      '--runtime',
+      'stub',
+      '--importMemory',
+      '--sharedMemory',
+      '--initialMemory',
+      '1',
+      '--maximumMemory',
+      '65536',
+    ],
     ...['--enable', 'threads', '--enable', 'simd', '--noAssert', '-O3', '--converge', '--noExportMemory'],
   ]);
   if (error) {

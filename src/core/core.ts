@@ -24,7 +24,7 @@ export const ORDERS_LINE = 31;
 
 /** A core spins this long for work before it parks. */
 const SPIN_MICROSECONDS = 50;
-const SPINS_PER_CLOCK_READ = 64;
+const SPINS_PER_CLOCK_READ = 256;
 /** A parked core wakes by itself this often, to look at its orders. */
 const PARK_MILLISECONDS = 1000;
 
@@ -179,30 +179,31 @@ export class Core {
 
   /** Waits for an interrupt: spins briefly, then parks. Returns the handle of who is current then, perhaps 0. */
   idle(): number {
+    // The clock is not read once an interrupt is there: that would cost the signal what a kernel entry costs.
     const start = performance.now();
-    try {
-      return this.takeInterrupts(this.awaitInterrupt(start));
-    } finally {
-      this.idleTimes[this.id]! += performance.now() - start;
-    }
-  }
-
-  /** Returns when an interrupt may be pending. */
-  private awaitInterrupt(start: number): 0 {
     const end = start + SPIN_MICROSECONDS / 1000;
+    let now = start;
     do {
       for (let spin = 0; spin < SPINS_PER_CLOCK_READ; spin++) {
-        if ((Atomics.load(this.lines, this.pending) & Atomics.load(this.lines, this.pending + ENABLED)) !== 0)
-          return 0;
+        if (
+          (Atomics.load(this.lines, this.pending) & Atomics.load(this.lines, this.pending + ENABLED)) !==
+          0
+        ) {
+          this.idleTimes[this.id] += now - start;
+          return this.takeInterrupts(0);
+        }
       }
+      now = performance.now();
+      if (Atomics.load(this.orders, OrderWord.Halt) !== 0) this.idleTimes[this.id] += now - start;
       this.checkOrders();
-    } while (performance.now() < end || Atomics.load(this.orders, OrderWord.KeepSpinning) !== 0);
+    } while (now < end || Atomics.load(this.orders, OrderWord.KeepSpinning) !== 0);
 
     Atomics.sub(this.orders, OrderWord.Awake, 1);
     this.interrupts.park(this.id, PARK_MILLISECONDS);
     Atomics.add(this.orders, OrderWord.Awake, 1);
     Atomics.add(this.orders, OrderWord.Wakes, 1);
-    return 0;
+    this.idleTimes[this.id] += performance.now() - start;
+    return this.takeInterrupts(0);
   }
 
   /** @throws Halted when the machine is to stop. */

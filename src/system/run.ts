@@ -364,7 +364,7 @@ class RunningMachine {
         cores,
         kernel: image,
         memory: size,
-        busySeconds: cores.map((core) => Math.max(0, seconds - this.orders.idleTimes[core]! / 1000)),
+        busySeconds: cores.map((core) => Math.max(0, seconds - this.orders.idleTimes[core] / 1000)),
       })),
       domains,
       ended,

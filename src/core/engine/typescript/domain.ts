@@ -111,7 +111,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
 
   /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */
   function poll(next: number): number {
-    return (lines[pending]! & lines[enabled]) === 0 ? next : core.takeInterrupts(next);
+    return (lines[pending] & lines[enabled]) === 0 ? next : core.takeInterrupts(next);
   }
 
   return class TypeScriptDomain implements EngineThread {
@@ -252,7 +252,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     throwFailure(): never {
       const { failure } = this;
       this.failure = undefined;
-      // eslint-disable-next-line @typescript-eslint/only-throw-error -- whatever the program threw
+
       throw failure;
     }
 
