@@ -49,7 +49,7 @@ test('a program has the intrinsics, atomics and floats, and nothing of the host'
 test('a module that throws, and a default export that is no function, are named', () => {
   assert.throws(() => evaluate('(() => { throw new RangeError("too big") })()'), {
     name: 'ProgramError',
-    message: /^program\.ts: loading the program failed: RangeError: too big\n/,
+    message: /^loading the program failed: RangeError: too big\n/,
   });
   assert.throws(() => evaluate('({ init() {} })'), { name: 'ProgramError', message: /missing entry point/ });
 });
