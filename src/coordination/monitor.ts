@@ -37,6 +37,10 @@ export interface MonitorCapabilities {
 /** `PASSIVE_BADGE` in the upper half of a badge. */
 const PASSIVE = Number(PASSIVE_BADGE >> 32n);
 
+const BADGE_WORD = Register.Badge / 4;
+const TAG_WORD = Register.MsgInfo / 4;
+const ACKNOWLEDGE = Invocation.IRQAckIRQ << 12;
+
 export class Monitor {
   private readonly registers: number;
   /** How many of the passive domains have been made so; no domain starts before all have. */
@@ -64,7 +68,7 @@ export class Monitor {
       for (const { notification } of passive) this.core.kernel.signal(notification);
       for (const tcb of active) this.resume(tcb);
       this.started = true;
-      this.takeSignals();
+      return this.takeSignals();
     }
     return this.wait();
   }
@@ -81,10 +85,9 @@ export class Monitor {
   handle(): number {
     const { words } = this.core;
     const high = words[this.registers + 1];
+    if (high !== 0 && this.started) return this.takeSignals();
     if (high === 0) {
-      this.reportFault(words[this.registers + Register.Badge / 4]);
-    } else if (this.started) {
-      this.takeSignals();
+      this.reportFault(words[this.registers + BADGE_WORD]);
     } else if ((high & PASSIVE) !== 0) {
       this.makePassive();
       return this.start();
@@ -99,12 +102,14 @@ export class Monitor {
     this.invoker.call(context, Invocation.SchedContextBind, [], [notification]);
   }
 
-  private takeSignals(): void {
+  /** Passes all raised flags on, acknowledges the doorbell and waits: the last two in one kernel entry. */
+  private takeSignals(): number {
     const { kernel, words } = this.core;
+    const { doorbellHandler, endpoint, reply } = this.capabilities;
     this.flags.take(this.signal);
-    words[this.registers + Register.MsgInfo / 4] = Invocation.IRQAckIRQ << 12;
-    words[this.registers + Register.MsgInfo / 4 + 1] = 0;
-    kernel.nbSend(this.capabilities.doorbellHandler);
+    words[this.registers + TAG_WORD] = ACKNOWLEDGE;
+    words[this.registers + TAG_WORD + 1] = 0;
+    return kernel.nbSendRecv(doorbellHandler, endpoint, reply);
   }
 
   private readonly signal = (flag: number): void => {

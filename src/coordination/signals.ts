@@ -50,22 +50,24 @@ export function flagsToRaise(core: number, far: number, index: number): Flag[] {
 /** The flags of one cluster, as its monitor takes them. */
 export class SignalFlags {
   private readonly line: number;
+  private readonly nearCount: number;
   private readonly farCount: number;
 
   constructor(
     private readonly words: Int32Array,
     core: number,
     private readonly far: number,
-    private readonly flags: number,
+    flags: number,
   ) {
     this.line = core * LINE_WORDS;
+    this.nearCount = Math.min(NEAR_WORDS, Math.ceil(flags / WORD_BITS));
     this.farCount = farWords(flags);
   }
 
   /** Lowers all raised flags and calls `signal` with the index of each. */
   take(signal: (index: number) => void): void {
-    const near = Math.min(NEAR_WORDS, Math.ceil(this.flags / WORD_BITS));
-    for (let word = 0; word < near; word++) this.takeWord(this.line + MAILBOX_WORD + word, word, signal);
+    for (let word = 0; word < this.nearCount; word++)
+      this.takeWord(this.line + MAILBOX_WORD + word, word, signal);
     if (this.farCount === 0 || this.words[this.line + SUMMARY_WORD] === 0) return;
     let summary = Atomics.exchange(this.words, this.line + SUMMARY_WORD, 0);
     for (; summary !== 0; summary &= summary - 1) {

@@ -30,6 +30,8 @@ export const MAILBOX_WORD = 1;
 export const MAILBOX_WORDS = 12;
 /** Bytes of the controller for one core: its line and its outbox. */
 export const CONTROLLER_BYTES = 2 * LINE_BYTES;
+/** Words of an outbox that are used. */
+export const OUTBOX_WORDS = 5;
 /** From a core's pending word to the mask of the lines that are enabled. */
 export const ENABLED = 13;
 

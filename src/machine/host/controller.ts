@@ -29,6 +29,7 @@ export function kernelInterrupts(
       lines: interrupts.base,
       outbox: interrupts.base + 4 * interrupts.outboxIndex(core),
       firstCore: cores[0],
+      alone: cores.length === 1 ? 1 : 0,
       cores: routes,
     },
   });

@@ -7,7 +7,7 @@
  * throws the same again.
  */
 import { Invocation, ProgramCounter, Register, RegisterState } from '../../../../kernel/api/constants.js';
-import { ENABLED } from '../../../machine/interrupts.js';
+import { ENABLED, OUTBOX_WORDS } from '../../../machine/interrupts.js';
 import type { ProtectionDomain, RegionArray, RegionArrayConstructor } from '../../../program.js';
 import type { Core } from '../../core.js';
 import { Halted, Stop, markStopped } from '../../core.js';
@@ -137,6 +137,8 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     passivePending: boolean;
     /** By channel: 1 where the domain may call. */
     readonly callable: Uint8Array;
+    /** By channel: what to put into the outbox before a notification, `OUTBOX_WORDS` each. */
+    readonly outgoing: Int32Array;
 
     /** `tcb`: physical address of the domain's TCB, whose register file this engine is the processor of. */
     constructor(
@@ -154,6 +156,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       this.registers = tcb / 4;
       this.buffer = words[this.registers + Register.IPCBuffer / 4] / 4;
       this.callable = tableOf(configuration.call);
+      this.outgoing = outboxes(configuration.flags);
       this.pd = this.makeProtectionDomain();
     }
 
@@ -415,16 +418,14 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     /** What a notification needs before its capability is invoked: it is counted, and its flags are raised. */
     raise(channel: number): void {
       statistics[this.row + NOTIFICATIONS]++;
-      const { flags } = this.configuration;
-      if (flags.length === 0) return;
-      let count = 0;
-      for (const flag of flags) {
-        if (flag.channel !== channel) continue;
-        lines[outbox + 1 + 2 * count] = flag.word;
-        lines[outbox + 2 + 2 * count] = flag.mask;
-        count++;
-      }
+      const at = channel * OUTBOX_WORDS;
+      const count = this.outgoing[at];
+      if (count === 0) return;
       lines[outbox] = count;
+      lines[outbox + 1] = this.outgoing[at + 1];
+      lines[outbox + 2] = this.outgoing[at + 2];
+      lines[outbox + 3] = this.outgoing[at + 3];
+      lines[outbox + 4] = this.outgoing[at + 4];
     }
 
     /** An invocation of an object of the kernel, which answers at once. */
@@ -617,6 +618,18 @@ function labelOf(msginfo: unknown): number {
     );
   }
   return Math.floor(number / (COUNT_MASK + 1));
+}
+
+/** For each channel, what its notifications put into the outbox (machine/interrupts.ts). */
+function outboxes(flags: DomainConfiguration['flags']): Int32Array {
+  const table = new Int32Array(CHANNELS * OUTBOX_WORDS);
+  for (const { channel, word, mask } of flags) {
+    const at = channel * OUTBOX_WORDS;
+    const count = table[at]++;
+    table[at + 1 + 2 * count] = word;
+    table[at + 2 + 2 * count] = mask;
+  }
+  return table;
 }
 
 /** One byte for each identifier: 1 where it is in `ids`. */
