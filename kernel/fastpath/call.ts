@@ -7,8 +7,9 @@
 import { isNull, none } from '../model/cap';
 import { Endpoint, EndpointState, Reply, TCB, ThreadState } from '../model/objects';
 import { SMP, here, thisCore } from '../model/state';
+import { Limit } from '../api/constants';
 import { queueRemove } from '../object/endpoint';
-import { isCallable, isShort, lookupFast } from './lookup';
+import { answerable, flatSlot, notFlat, notSendable, shortLength } from './lookup';
 import { copyRegisters } from './registers';
 
 /** The handle of the server's program, which runs now; or 0, and nothing has changed. */
@@ -16,15 +17,18 @@ import { copyRegisters } from './registers';
 export function fastCall(cptr: u32): u32 {
   const core = here();
   const caller = core.current;
-  if (!isShort(caller)) return 0;
-  const cap = lookupFast(caller, cptr);
-  if (isNull(cap) || !isCallable(cap)) return 0;
+  if (shortLength(caller) > <u32>Limit.FastMessageRegisters) return 0;
+  if (notFlat(caller, cptr) != 0) return 0;
+  const cap = flatSlot(caller, cptr);
+  if (notSendable(cap) != 0) return 0;
+  if (answerable(cap) == 0) return 0;
 
   const endpoint = changetype<Endpoint>(cap.object);
   if (endpoint.state != EndpointState.Receive) return 0;
   const server = endpoint.head;
   const reply = server.reply;
-  if (isNull(reply) || !server.hasTime) return 0;
+  if (isNull(reply)) return 0;
+  if (!server.hasTime) return 0;
   // The server runs next: nothing ready may come before it.
   if (server.priority < caller.priority) return 0;
   if (SMP && server.core != thisCore()) return 0;

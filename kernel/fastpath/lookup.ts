@@ -1,10 +1,12 @@
 /**
- * The questions of the fastpaths, each answered by one load. A slot's first word is its type, rights, size bits and
- * guard size, a byte each from the lowest (see `Slot`).
+ * The questions of the fastpaths. Each is answered without a branch of its own, as a word that is 0 for "yes", so that
+ * a fastpath asks several at once: what differs from the usual case is or-ed together, and one branch tells.
+ *
+ * A slot's first word is its type, rights, size bits and guard size, a byte each from the lowest (see `Slot`).
  */
-import { CapType, Slot, none, slotAt } from '../model/cap';
+import { CapType, Slot, slotAt } from '../model/cap';
 import { TCB } from '../model/objects';
-import { Limit, Rights } from '../api/constants';
+import { Rights } from '../api/constants';
 
 const TYPE_MASK: u32 = 0xff;
 const RIGHTS_SHIFT: u32 = 8;
@@ -15,41 +17,49 @@ function firstWord(slot: Slot): u32 {
   return load<u32>(changetype<usize>(slot));
 }
 
-/** Whether the thread's message is one for a fastpath: short, without capabilities. */
+/** The message's length, with its extra capabilities as higher bits: at most 4 for a fastpath. */
 @inline
-export function isShort(thread: TCB): bool {
-  const tag = load<u32>(changetype<usize>(thread) + offsetof<TCB>('msgInfo'));
-  return (tag & 0xfff) <= <u32>Limit.FastMessageRegisters;
+export function shortLength(thread: TCB): u32 {
+  return load<u32>(changetype<usize>(thread) + offsetof<TCB>('msgInfo')) & 0xfff;
 }
 
-/** The slot at `cptr` where one CNode with a guard of zeros is the whole capability space; else null. */
+/** 0 if one CNode with a guard of zeros is the whole capability space, and has a slot at `cptr`. */
 @inline
-export function lookupFast(thread: TCB, cptr: u32): Slot {
+export function notFlat(thread: TCB, cptr: u32): u64 {
   const root = thread.ctable;
   const word = firstWord(root);
   const radix = (word >> 16) & 0xff;
-  if ((word & TYPE_MASK) != CapType.CNode || radix + (word >> 24) != WORD_BITS || root.badge != 0) return none<Slot>();
-  return cptr >> radix ? none<Slot>() : slotAt(root.object, cptr);
+  return <u64>(((word & TYPE_MASK) ^ CapType.CNode) | ((radix + (word >> 24)) ^ WORD_BITS) | (cptr >> radix)) | root.badge;
 }
 
-/** Whether it is an endpoint capability through which a call can be made. */
+/** The slot at `cptr` of such a capability space. */
 @inline
-export function isCallable(cap: Slot): bool {
-  const word = firstWord(cap);
-  return (
-    (word & (TYPE_MASK | (<u32>Rights.Write << RIGHTS_SHIFT))) == (CapType.Endpoint | (<u32>Rights.Write << RIGHTS_SHIFT)) &&
-    (word & (<u32>(Rights.Grant | Rights.GrantReply) << RIGHTS_SHIFT)) != 0
-  );
+export function flatSlot(thread: TCB, cptr: u32): Slot {
+  return slotAt(thread.ctable.object, cptr);
 }
 
-/** Whether it is an endpoint capability through which a message can be received. */
+/** 0 if it is an endpoint capability with the right to send. */
 @inline
-export function isReceivable(cap: Slot): bool {
-  const mask = TYPE_MASK | (<u32>Rights.Read << RIGHTS_SHIFT);
-  return (firstWord(cap) & mask) == (CapType.Endpoint | (<u32>Rights.Read << RIGHTS_SHIFT));
+export function notSendable(cap: Slot): u32 {
+  const want = CapType.Endpoint | (<u32>Rights.Write << RIGHTS_SHIFT);
+  return (firstWord(cap) & (TYPE_MASK | (<u32>Rights.Write << RIGHTS_SHIFT))) ^ want;
 }
 
+/** Not 0 if a call through the capability may be answered. */
 @inline
-export function isReply(cap: Slot): bool {
-  return (firstWord(cap) & TYPE_MASK) == CapType.Reply;
+export function answerable(cap: Slot): u32 {
+  return firstWord(cap) & (<u32>(Rights.Grant | Rights.GrantReply) << RIGHTS_SHIFT);
+}
+
+/** 0 if it is an endpoint capability with the right to receive. */
+@inline
+export function notReceivable(cap: Slot): u32 {
+  const want = CapType.Endpoint | (<u32>Rights.Read << RIGHTS_SHIFT);
+  return (firstWord(cap) & (TYPE_MASK | (<u32>Rights.Read << RIGHTS_SHIFT))) ^ want;
+}
+
+/** 0 if it is a reply capability. */
+@inline
+export function notReply(cap: Slot): u32 {
+  return (firstWord(cap) & TYPE_MASK) ^ CapType.Reply;
 }

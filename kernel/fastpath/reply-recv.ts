@@ -5,10 +5,10 @@
 import { isNull, none } from '../model/cap';
 import { Endpoint, EndpointState, NotificationState, Reply, TCB, ThreadState } from '../model/objects';
 import { SMP, here, thisCore } from '../model/state';
-import { FaultType } from '../api/constants';
+import { Limit } from '../api/constants';
 import { queueAppend } from '../object/endpoint';
 import { highestReady } from '../scheduler/queue';
-import { isReceivable, isReply, isShort, lookupFast } from './lookup';
+import { flatSlot, notFlat, notReceivable, notReply, shortLength } from './lookup';
 import { copyRegisters } from './registers';
 
 /** The handle of the caller's program, which runs now; or 0, and nothing has changed. */
@@ -16,24 +16,31 @@ import { copyRegisters } from './registers';
 export function fastReplyRecv(cptr: u32, replyCptr: u32): u32 {
   const core = here();
   const server = core.current;
-  if (!isShort(server)) return 0;
-  const cap = lookupFast(server, cptr);
-  if (isNull(cap) || !isReceivable(cap)) return 0;
+  if (shortLength(server) > <u32>Limit.FastMessageRegisters) return 0;
+  if ((notFlat(server, cptr) | notFlat(server, replyCptr)) != 0) return 0;
+  const cap = flatSlot(server, cptr);
+  const replyCap = flatSlot(server, replyCptr);
+  if ((notReceivable(cap) | notReply(replyCap)) != 0) return 0;
   const endpoint = changetype<Endpoint>(cap.object);
   if (endpoint.state == EndpointState.Send) return 0;
   const notification = server.boundNotification;
-  if (!isNull(notification) && (notification.state == NotificationState.Active || !isNull(notification.sc))) return 0;
+  if (!isNull(notification)) {
+    if (notification.state == NotificationState.Active) return 0;
+    if (!isNull(notification.sc)) return 0;
+  }
 
-  const replyCap = lookupFast(server, replyCptr);
-  if (isNull(replyCap) || !isReply(replyCap)) return 0;
   const reply = changetype<Reply>(replyCap.object);
   const caller = reply.caller;
-  if (isNull(caller) || caller.state != ThreadState.BlockedOnReply || caller.fault != FaultType.NullFault) return 0;
+  if (isNull(caller)) return 0;
+  if (((caller.state ^ <u8>ThreadState.BlockedOnReply) | caller.fault) != 0) return 0;
   // Where a scheduling context came along with the call it must go back: the slow path does that.
-  if (!isNull(reply.sc) || !isNull(reply.next) || !isNull(reply.prev) || !caller.hasTime) return 0;
+  if ((changetype<usize>(reply.sc) | changetype<usize>(reply.next) | changetype<usize>(reply.prev)) != 0) return 0;
+  if (!caller.hasTime) return 0;
   if (SMP && caller.core != thisCore()) return 0;
   // The caller runs next: nothing ready may come before it.
-  if ((core.ready0 | core.ready1 | core.ready2 | core.ready3) != 0 && <i32>caller.priority < highestReady(core)) return 0;
+  if ((core.ready0 | core.ready1 | core.ready2 | core.ready3) != 0) {
+    if (<i32>caller.priority < highestReady(core)) return 0;
+  }
   if (!isNull(core.floor)) return 0;
 
   // ---- Point of no return ----
