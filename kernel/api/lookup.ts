@@ -46,8 +46,30 @@ export function resolveAddress(root: Slot, cptr: u64, depth: u32, partly: bool):
   }
 }
 
+/**
+ * 0 if one CNode with a guard of zeros is the whole capability space, and has a slot at `cptr`: then no walk is needed.
+ * Answered without a branch, so that a fastpath can ask it together with other questions. (The first word of a slot is
+ * its type, rights, size bits and guard size, a byte each from the lowest.)
+ */
+@inline
+export function notFlat(thread: TCB, cptr: u32): u64 {
+  const root = thread.ctable;
+  const word = load<u32>(changetype<usize>(root));
+  const radix = (word >> 16) & 0xff;
+  return <u64>(((word & 0xff) ^ CapType.CNode) | ((radix + (word >> 24)) ^ WORD_BITS) | (cptr >> radix)) | root.badge;
+}
+
+/** The slot at `cptr` of such a capability space. */
+@inline
+export function flatSlot(thread: TCB, cptr: u32): Slot {
+  return slotAt(thread.ctable.object, cptr);
+}
+
 /** The thread's capability at an address, or null. */
 export function lookupCap(thread: TCB, cptr: u64): Slot {
+  if (cptr <= <u64>u32.MAX_VALUE) {
+    if (notFlat(thread, <u32>cptr) == 0) return flatSlot(thread, <u32>cptr);
+  }
   return resolveAddress(thread.ctable, cptr, WORD_BITS, true);
 }
 

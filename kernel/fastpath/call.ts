@@ -9,7 +9,8 @@ import { Endpoint, EndpointState, Reply, TCB, ThreadState } from '../model/objec
 import { SMP, here, thisCore } from '../model/state';
 import { Limit } from '../api/constants';
 import { queueRemove } from '../object/endpoint';
-import { answerable, flatSlot, notFlat, notSendable, shortLength } from './lookup';
+import { flatSlot, notFlat } from '../api/lookup';
+import { answerable, notSendable, shortLength } from './questions';
 import { copyRegisters } from './registers';
 
 /** The handle of the server's program, which runs now; or 0, and nothing has changed. */

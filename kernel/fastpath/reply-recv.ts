@@ -8,7 +8,8 @@ import { SMP, here, thisCore } from '../model/state';
 import { Limit } from '../api/constants';
 import { queueAppend } from '../object/endpoint';
 import { highestReady } from '../scheduler/queue';
-import { flatSlot, notFlat, notReceivable, notReply, shortLength } from './lookup';
+import { flatSlot, notFlat } from '../api/lookup';
+import { notReceivable, notReply, shortLength } from './questions';
 import { copyRegisters } from './registers';
 
 /** The handle of the caller's program, which runs now; or 0, and nothing has changed. */

@@ -4,13 +4,12 @@
  *
  * A slot's first word is its type, rights, size bits and guard size, a byte each from the lowest (see `Slot`).
  */
-import { CapType, Slot, slotAt } from '../model/cap';
+import { CapType, Slot } from '../model/cap';
 import { TCB } from '../model/objects';
 import { Rights } from '../api/constants';
 
 const TYPE_MASK: u32 = 0xff;
 const RIGHTS_SHIFT: u32 = 8;
-const WORD_BITS: u32 = 64;
 
 @inline
 function firstWord(slot: Slot): u32 {
@@ -21,21 +20,6 @@ function firstWord(slot: Slot): u32 {
 @inline
 export function shortLength(thread: TCB): u32 {
   return load<u32>(changetype<usize>(thread) + offsetof<TCB>('msgInfo')) & 0xfff;
-}
-
-/** 0 if one CNode with a guard of zeros is the whole capability space, and has a slot at `cptr`. */
-@inline
-export function notFlat(thread: TCB, cptr: u32): u64 {
-  const root = thread.ctable;
-  const word = firstWord(root);
-  const radix = (word >> 16) & 0xff;
-  return <u64>(((word & TYPE_MASK) ^ CapType.CNode) | ((radix + (word >> 24)) ^ WORD_BITS) | (cptr >> radix)) | root.badge;
-}
-
-/** The slot at `cptr` of such a capability space. */
-@inline
-export function flatSlot(thread: TCB, cptr: u32): Slot {
-  return slotAt(thread.ctable.object, cptr);
 }
 
 /** 0 if it is an endpoint capability with the right to send. */
