@@ -238,9 +238,8 @@ class RunningMachine {
     for (const { worker } of this.cores) worker.postMessage(bundles);
   }
 
-  /** Its code is `boot/core-worker.ts`, bundled into one file: that saves each core the loading of a hundred modules. */
   private startCore(orders: CoreOrders): Promise<void> {
-    const worker = new Worker(new URL('./boot/core-thread.js', import.meta.url), {
+    const worker = new Worker(new URL('./boot/core-worker.js', import.meta.url), {
       workerData: orders,
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MEGABYTES },
     });

@@ -52,25 +52,6 @@ export enum Exception {
   Thrown = 1,
 }
 
-// Constants of this module: the members of an enumeration are properties, to be loaded at each use.
-const MR_WORD = Register.MR0 / 4;
-const TAG_WORD = Register.MsgInfo / 4;
-const PC_WORD = Register.PC / 4;
-const REDO_WORD = Register.Redo / 4;
-const ENTRY = ProgramCounter.Entry;
-const INACTIVE = RegisterState.Inactive;
-const STATE_BYTE = RegisterState.Byte;
-const INPUT = Slot.Input;
-const REPLY = Slot.Reply;
-/** The top bits of a badge. */
-const CALL = Number(CALL_BADGE >> 62n);
-const FAULT = Number(FAULT_BADGE >> 62n);
-const FIRST_NOTIFICATION = Slot.FirstNotification;
-const FIRST_ENDPOINT = Slot.FirstEndpoint;
-const CALLS = Count.Calls;
-const PROTECTED = Count.Protected;
-const NOTIFIED = Count.Notified;
-const NOTIFICATIONS = Count.Notifications;
 const MOST_REGISTERS = 64;
 const COUNT_BITS = 7;
 const COUNT_MASK = 127;
@@ -103,6 +84,26 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
   const signal = withHeadroom(core.kernel.signal);
   /** Index of the word that holds the current thread's TCB. */
   const CURRENT = core.kernel.currentAddress() / 4;
+
+  // Here they are constants to the compiler; members of an enumeration are properties, to be loaded at each use.
+  const MR_WORD = Register.MR0 / 4;
+  const TAG_WORD = Register.MsgInfo / 4;
+  const PC_WORD = Register.PC / 4;
+  const REDO_WORD = Register.Redo / 4;
+  const ENTRY = ProgramCounter.Entry;
+  const INACTIVE = RegisterState.Inactive;
+  const STATE_BYTE = RegisterState.Byte;
+  const INPUT = Slot.Input;
+  const REPLY = Slot.Reply;
+  /** The top bits of a badge. */
+  const CALL = Number(CALL_BADGE >> 62n);
+  const FAULT = Number(FAULT_BADGE >> 62n);
+  const FIRST_NOTIFICATION = Slot.FirstNotification;
+  const FIRST_ENDPOINT = Slot.FirstEndpoint;
+  const CALLS = Count.Calls;
+  const PROTECTED = Count.Protected;
+  const NOTIFIED = Count.Notified;
+  const NOTIFICATIONS = Count.Notifications;
 
   const lines = interrupts.words;
   const pending = interrupts.pendingIndex(core.id);

@@ -8,8 +8,11 @@
  * made from another copies it.) Both are closed here for shared memory, and stay as they were for a program's own
  * memory. `byteOffset` stays: an address is no authority.
  */
+import { createRequire } from 'node:module';
 import { restoreFreeze } from './freeze.js';
-import 'ses';
+
+// Loaded by `require`, `ses` is one file; imported it is a hundred modules, which would cost each core 80 ms at boot.
+createRequire(import.meta.url)('ses');
 
 /**
  * Hardens this thread's realm, for good. Call it once, when all code of the thread's own that still changes an
