@@ -44,12 +44,12 @@ export function fastCall(cptr: u32): u32 {
     queueRemove(endpoint, server);
   }
   server.badge = cap.badge;
-  copyRegisters(caller, server);
   reply.caller = caller;
   caller.reply = reply;
   server.reply = none<Reply>();
   caller.state = <u8>ThreadState.BlockedOnReply;
   server.state = <u8>ThreadState.Running;
   core.current = server;
+  copyRegisters(caller, server);
   return server.program;
 }

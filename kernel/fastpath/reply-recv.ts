@@ -46,7 +46,6 @@ export function fastReplyRecv(cptr: u32, replyCptr: u32): u32 {
 
   // ---- Point of no return ----
   caller.badge = 0;
-  copyRegisters(server, caller);
   caller.reply = none<Reply>();
   caller.state = <u8>ThreadState.Running;
   reply.caller = server;
@@ -63,5 +62,6 @@ export function fastReplyRecv(cptr: u32, replyCptr: u32): u32 {
     queueAppend(endpoint, server);
   }
   core.current = caller;
+  copyRegisters(server, caller);
   return caller.program;
 }
