@@ -3,6 +3,7 @@ import { here } from '../model/state';
 import { TCB } from '../model/objects';
 import { setMR } from '../ipc/message';
 import { LookupFailure, SeL4Error } from './constants';
+import { setLookupFailure } from './lookup';
 
 export function invalidArgument(index: u32): SeL4Error {
   here().errorWord0 = index;
@@ -55,20 +56,7 @@ export function setErrorMessage(thread: TCB, error: SeL4Error): u32 {
       return setMR(thread, 1, core.errorWord1);
     case SeL4Error.FailedLookup:
       setMR(thread, 0, core.errorWord0);
-      setMR(thread, 1, core.lookupFailure);
-      switch (<i32>core.lookupFailure) {
-        case LookupFailure.MissingCapability:
-          return setMR(thread, 2, core.lookupWord0);
-        case LookupFailure.DepthMismatch:
-          setMR(thread, 2, core.lookupWord0);
-          return setMR(thread, 3, core.lookupWord1);
-        case LookupFailure.GuardMismatch:
-          setMR(thread, 2, core.lookupWord0);
-          setMR(thread, 3, core.lookupWord1);
-          return setMR(thread, 4, core.lookupWord2);
-        default:
-          return 2;
-      }
+      return setLookupFailure(thread, 1, core.lookupFailure, core.lookupWord0, core.lookupWord1, core.lookupWord2);
     default:
       return 0;
   }

@@ -5,7 +5,8 @@ import { here } from '../model/state';
 import { sendIPC } from '../object/endpoint';
 import { setThreadState } from '../scheduler/schedule';
 import { messageLabel, setMR } from '../ipc/message';
-import { FaultType, LookupFailure, Rights } from './constants';
+import { FaultType, Rights } from './constants';
+import { setLookupFailure } from './lookup';
 
 /** The capability at `cptr` could not be found or is not of use; `inReceive` says in which phase. */
 export function capFault(thread: TCB, cptr: u64, inReceive: bool): void {
@@ -54,20 +55,7 @@ export function setFaultMessage(sender: TCB, receiver: TCB): u32 {
   setMR(receiver, 0, sender.pc);
   setMR(receiver, 1, sender.faultAddress);
   setMR(receiver, 2, sender.faultInReceive);
-  setMR(receiver, 3, sender.lookupFailure);
-  switch (<i32>sender.lookupFailure) {
-    case LookupFailure.MissingCapability:
-      return setMR(receiver, 4, sender.lookupWord0);
-    case LookupFailure.DepthMismatch:
-      setMR(receiver, 4, sender.lookupWord0);
-      return setMR(receiver, 5, sender.lookupWord1);
-    case LookupFailure.GuardMismatch:
-      setMR(receiver, 4, sender.lookupWord0);
-      setMR(receiver, 5, sender.lookupWord1);
-      return setMR(receiver, 6, sender.lookupWord2);
-    default:
-      return 4;
-  }
+  return setLookupFailure(receiver, 3, sender.lookupFailure, sender.lookupWord0, sender.lookupWord1, sender.lookupWord2);
 }
 
 /** Whether the handler's reply lets the thread go on: always after a capability fault, else on label 0. */

@@ -2,7 +2,7 @@
 import { CapType, Slot, isNull, none, slotAt } from '../model/cap';
 import { TCB } from '../model/objects';
 import { here } from '../model/state';
-import { capPointer, messageExtraCaps } from '../ipc/message';
+import { capPointer, messageExtraCaps, setMR } from '../ipc/message';
 import { LookupFailure } from './constants';
 
 const WORD_BITS: u32 = 64;
@@ -84,6 +84,20 @@ export function lookupTargetSlot(root: Slot, index: u64, depth: u64): Slot {
 export function lookupSlotForCNode(thread: TCB, cnode: u64, index: u64, depth: u64): Slot {
   const root = lookupCap(thread, cnode);
   return isNull(root) ? root : lookupTargetSlot(root, index, depth);
+}
+
+/**
+ * Writes why a lookup failed into message registers, from register `at` on, as fault messages and error replies have
+ * it: the failure, then its words (`LookupFailure`; manual section 3.4). Returns the message's length.
+ */
+export function setLookupFailure(thread: TCB, at: u32, failure: u32, word0: u64, word1: u64, word2: u64): u32 {
+  const length = setMR(thread, at, failure);
+  if (failure < <u32>LookupFailure.MissingCapability) return length;
+  if (failure == LookupFailure.MissingCapability) return setMR(thread, at + 1, word0);
+  setMR(thread, at + 1, word0);
+  if (failure == LookupFailure.DepthMismatch) return setMR(thread, at + 2, word1);
+  setMR(thread, at + 2, word1);
+  return setMR(thread, at + 3, word2);
 }
 
 /** Looks up the extra capabilities that a thread sends; false if one cannot be found. Read them with `extraCap`. */

@@ -23,8 +23,6 @@
  */
 export const LINE_WORDS = 16;
 export const LINE_BYTES = 64;
-/** Interrupt lines of a core. */
-export const INTERRUPT_LINES = 32;
 /** First and number of the words that software may use. */
 export const MAILBOX_WORD = 1;
 export const MAILBOX_WORDS = 12;

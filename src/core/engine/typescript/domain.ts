@@ -46,7 +46,7 @@ export interface MappedRegion {
   readonly writable: boolean;
 }
 
-/** Why a domain faulted: the `number` of its user exception; the `code` is the entry point's. */
+/** Why a domain faulted: the `number` of its user exception, whose `code` is 0. */
 export enum Exception {
   /** A handler threw; what it threw has been written to the console. */
   Thrown = 1,
@@ -256,7 +256,6 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     throwFailure(): never {
       const { failure } = this;
       this.failure = undefined;
-
       throw failure;
     }
 
@@ -316,15 +315,12 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       if (thrown instanceof Halted || core.halted) throw new Halted();
       if (this.unwinding) {
         this.unwinding = false;
-        // Should the domain be resumed, it goes on with its next event.
-        if (!this.restarted()) words[this.registers + REDO_WORD] = 1;
-        return this.held ? core.release(this) : core.current();
+        return this.abandon();
       }
       if (words[CURRENT] !== this.tcb) {
         // The engine ran out of stack between a system call and its end. The domain faults when it is current again.
         this.failure = thrown;
-        words[this.registers + REDO_WORD] = 1;
-        return this.held ? core.release(this) : core.current();
+        return this.abandon();
       }
       statistics[this.row + Count.Faults]++;
       this.console.flush();
@@ -332,6 +328,12 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       this.console.write(`${this.name} faulted: ${what}\n`);
       markStopped(stopped, this.handle, Stop.Fault);
       return poll(fault(Exception.Thrown, 0));
+    }
+
+    /** The event at hand is given up: unless it starts afresh, the domain next waits. Returns who is current. */
+    abandon(): number {
+      if (!this.restarted()) words[this.registers + REDO_WORD] = 1;
+      return this.held ? core.release(this) : core.current();
     }
 
     get name(): string {
@@ -380,7 +382,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     }
 
     ppcall(channel: number, msginfo: number): number {
-      if (words[CURRENT] !== this.guard) this.refuseRequest();
+      this.beginRequest();
       if (this.callable[channel] !== 1) this.refuse('channel to call', channel);
       this.writeTag(msginfo);
       statistics[this.row + CALLS]++;
