@@ -383,7 +383,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
 
     ppcall(channel: number, msginfo: number): number {
       this.beginRequest();
-      if (this.callable[channel] !== 1) this.refuse('channel to call', channel);
+      if (!has(this.callable, channel)) this.refuse('channel to call', channel);
       this.writeTag(msginfo);
       statistics[this.row + CALLS]++;
       const slot = FIRST_ENDPOINT + channel;
@@ -531,22 +531,22 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
         },
         notify: (channel) => {
           this.beginRequest();
-          if (notifiable[channel] !== 1) refuse('channel to notify', channel);
+          if (!has(notifiable, channel)) refuse('channel to notify', channel);
           this.raise(channel);
           this.trap(signal(FIRST_NOTIFICATION + channel));
         },
         ppcall: (channel, msginfo) => this.ppcall(channel, msginfo),
         deferredNotify: (channel) => {
-          if (notifiable[channel] !== 1) refuse('channel to notify', channel);
+          if (!has(notifiable, channel)) refuse('channel to notify', channel);
           defer(FIRST_NOTIFICATION + channel);
         },
         irqAck: (channel) => {
           this.beginRequest();
-          if (irqs[channel] !== 1) refuse('interrupt', channel);
+          if (!has(irqs, channel)) refuse('interrupt', channel);
           this.invoke(Slot.FirstIrq + channel, Invocation.IRQAckIRQ, 0);
         },
         deferredIrqAck: (channel) => {
-          if (irqs[channel] !== 1) refuse('interrupt', channel);
+          if (!has(irqs, channel)) refuse('interrupt', channel);
           defer(Slot.FirstIrq + channel);
         },
         msginfoNew,
@@ -633,6 +633,14 @@ function outboxes(flags: DomainConfiguration['flags']): Int32Array {
     table[at + 2 + 2 * count] = mask;
   }
   return table;
+}
+
+/**
+ * Whether `id` is in a table. It must be a number, not what turns into one: an object could be one identifier when it
+ * is looked up here, and another when the capability's slot is computed.
+ */
+function has(table: Uint8Array, id: number): boolean {
+  return id === (id & 63) && table[id] === 1;
 }
 
 /** One byte for each identifier: 1 where it is in `ids`. */
