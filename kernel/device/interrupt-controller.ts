@@ -5,12 +5,17 @@
  * calls it: a JavaScript function can fail for want of stack, and then would leave the kernel in the middle.
  */
 
-/** Physical address of the doorbell line of core 0. */
+/** Physical address of the shared line of core 0. */
 @external('machine', 'lines')
 declare const LINES: usize;
-/** The core of the machine to which this cluster's interrupts go. */
+/** Physical address of the doorbells of core 0, as if they began with line 0. */
+@external('machine', 'doorbells')
+declare const DOORBELLS: usize;
+/** The core of the machine to which this cluster's interrupts go, and physical address of its mask of enabled lines. */
 @external('machine', 'firstCore')
 declare const FIRST_CORE: u32;
+@external('machine', 'enabled')
+declare const ENABLED: usize;
 /** Physical address of this core's outbox. */
 @external('machine', 'outbox')
 declare const OUTBOX: usize;
@@ -22,10 +27,14 @@ declare const ALONE: u32;
 declare const CORES: usize;
 
 const LINE_BITS: usize = 6;
+/** A core's doorbells, with its own lines before them, are 16 lines. */
+const BLOCK_BITS: usize = 10;
+const FIRST_DOORBELL: u32 = 2;
+const LAST_DOORBELL: u32 = 15;
 const PENDING: usize = 0;
 const MAILBOX: usize = 4;
-const ENABLED: usize = 13 * 4;
 const PARKED: usize = 14 * 4;
+const WAKE: u32 = 1 << 30;
 const RESCHEDULE: u32 = 0;
 
 @inline
@@ -34,12 +43,18 @@ function line(core: u32): usize {
 }
 
 function wake(at: usize): void {
-  if (atomic.load<u32>(at + PARKED) != 0) atomic.notify(at + PENDING, 1);
+  if (atomic.load<u32>(at + PARKED) == 0) return;
+  atomic.or<u32>(at + PENDING, WAKE);
+  atomic.notify(at + PENDING, 1);
 }
 
-/** Raises what is in the outbox, then makes the interrupt pending: together, where one word of 64 bits holds both. */
+/** Raises what is in the outbox, then interrupts: together, where one word of 64 bits holds both. */
 export function sendSGI(core: u32, irq: u32): void {
   const at = line(core);
+  if (irq - FIRST_DOORBELL <= LAST_DOORBELL - FIRST_DOORBELL) {
+    atomic.add<u32>(DOORBELLS + (<usize>core << BLOCK_BITS) + (<usize>irq << LINE_BITS), 1);
+    return wake(at);
+  }
   const bit = (<u32>1) << irq;
   const flags = load<u32>(OUTBOX);
   if (flags == 0) {
@@ -66,15 +81,14 @@ export function sendIPI(core: u32): void {
 }
 
 export function maskInterrupt(irq: u32, masked: bool): void {
-  const at = line(FIRST_CORE);
   const bit = (<u32>1) << irq;
   if (ALONE) {
-    const enabled = load<u32>(at + ENABLED);
-    store<u32>(at + ENABLED, masked ? enabled & ~bit : enabled | bit);
+    const enabled = load<u32>(ENABLED);
+    store<u32>(ENABLED, masked ? enabled & ~bit : enabled | bit);
   } else if (masked) {
-    atomic.and<u32>(at + ENABLED, ~bit);
+    atomic.and<u32>(ENABLED, ~bit);
   } else {
-    atomic.or<u32>(at + ENABLED, bit);
-    wake(at);
+    atomic.or<u32>(ENABLED, bit);
+    wake(line(FIRST_CORE));
   }
 }

@@ -12,6 +12,7 @@ import {
   loadSystem,
   type Arch,
 } from '../system/description/index.js';
+import { MOST_LINES } from '../system/placement/links.js';
 import { CoreError, RunError, runSystem } from '../system/run.js';
 import { describeRun } from './report.js';
 import { topologyCommand } from './topology.js';
@@ -27,6 +28,7 @@ interface DescriptionOptions {
 interface RunOptions extends DescriptionOptions {
   readonly machine: string;
   readonly clusters: string;
+  readonly lines?: number;
   readonly for?: number;
   readonly json?: boolean;
   readonly timestamps?: boolean;
@@ -64,6 +66,12 @@ program
   .addOption(arch())
   .addOption(machine())
   .addOption(clusters())
+  .addOption(
+    new Option(
+      '--lines <n>',
+      `interrupt lines of a cluster that others may ring, 1 to ${MOST_LINES}, by default all`,
+    ).argParser(parseLines),
+  )
   .addOption(searchPath())
   .addOption(new Option('--for <time>', 'stop after this time, as in 2s or 500ms').argParser(parseSeconds))
   .option('--timestamps', 'show when each line of debug output was said, in seconds')
@@ -128,6 +136,7 @@ async function run(file: string, options: RunOptions): Promise<void> {
     timestamps: options.timestamps ?? false,
     signal: interrupt.signal,
     ...(options.for === undefined ? {} : { seconds: options.for }),
+    ...(options.lines === undefined ? {} : { lines: options.lines }),
   });
   process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt);
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeRun(report));
@@ -148,6 +157,13 @@ function parseSeconds(text: string): number {
 function parseCount(text: string): number {
   const count = Number(text);
   if (!Number.isSafeInteger(count) || count < 1) throw new InvalidArgumentError('a number of cores, from 1');
+  return count;
+}
+
+function parseLines(text: string): number {
+  const count = Number(text);
+  if (!Number.isSafeInteger(count) || count < 1 || count > MOST_LINES)
+    throw new InvalidArgumentError(`a number of lines, 1 to ${MOST_LINES}`);
   return count;
 }
 

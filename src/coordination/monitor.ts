@@ -8,9 +8,10 @@
  * domains come first, one by one, before any program of the cluster runs and before signals of other clusters are
  * taken: each waits at once, loses its context to its notification, and later starts by a signal, as all others start.
  */
-import { Invocation, Register } from '../../kernel/api/constants.js';
-import type { Core } from '../core/core.js';
+import { Invocation, ProgramCounter, Register } from '../../kernel/api/constants.js';
+import { type Core, Stop } from '../core/core.js';
 import type { Invoker } from '../core/invocation.js';
+import { RemoteChild, type RemoteChildCapabilities } from './remote-child.js';
 import type { SignalFlags } from './signals.js';
 
 /** The bit in the badge by which the monitor's own notification shows: a doorbell has rung. */
@@ -18,13 +19,24 @@ export const DOORBELL_BADGE = 1n << 63n;
 /** The same for: a domain waits to be made passive. */
 export const PASSIVE_BADGE = 1n << 62n;
 
+/** What is to be done when the flag of an event of another cluster is raised. */
+export type MonitorEvent =
+  /** A badged capability to the notification behind it. */
+  | { readonly kind: 'signal'; readonly signal: number }
+  /** The proxy that tells a parent of its child's fault: its handle, and its TCB's slot. */
+  | { readonly kind: 'fault'; readonly handle: number; readonly tcb: number }
+  /** Index of the child. */
+  | { readonly kind: 'fault-reply' | 'control'; readonly child: number };
+
 /** What the initialiser leaves to the monitor: slots of the root task's CNode. */
 export interface MonitorCapabilities {
   readonly endpoint: number;
-  readonly reply: number;
+  /** Reply objects: one for each child whose parent is on another cluster, and one more. */
+  readonly replies: readonly number[];
   readonly doorbellHandler: number;
-  /** For each incoming channel's flag, the badged capability to the notification behind it. */
-  readonly signals: readonly number[];
+  /** By flag. */
+  readonly events: readonly MonitorEvent[];
+  readonly children: readonly RemoteChildCapabilities[];
   /** TCBs of the domains that are not passive. */
   readonly active: readonly number[];
   readonly passive: readonly {
@@ -46,6 +58,10 @@ export class Monitor {
   /** How many of the passive domains have been made so; no domain starts before all have. */
   private madePassive = 0;
   private started = false;
+  private readonly children: readonly RemoteChild[];
+  /** The reply object for the next fault, and those in reserve. */
+  private reply: number;
+  private readonly spare: number[];
 
   /** `reportFault(handle)`: a domain without a parent faulted; it stays stopped. */
   constructor(
@@ -57,6 +73,8 @@ export class Monitor {
     private readonly reportFault: (handle: number) => void,
   ) {
     this.registers = tcb / 4;
+    this.children = capabilities.children.map((each) => new RemoteChild(core, tcb, each));
+    [this.reply, ...this.spare] = capabilities.replies;
   }
 
   /** Starts the domains, passive ones first, and waits; returns who is current meanwhile. */
@@ -78,7 +96,7 @@ export class Monitor {
   }
 
   private wait(): number {
-    return this.core.kernel.recv(this.capabilities.endpoint, this.capabilities.reply);
+    return this.core.kernel.recv(this.capabilities.endpoint, this.reply);
   }
 
   /** Handles what has come, and waits for more. */
@@ -87,7 +105,7 @@ export class Monitor {
     const high = words[this.registers + 1];
     if (high !== 0 && this.started) return this.takeSignals();
     if (high === 0) {
-      this.reportFault(words[this.registers + BADGE_WORD]);
+      this.faulted(words[this.registers + BADGE_WORD]);
     } else if ((high & PASSIVE) !== 0) {
       this.makePassive();
       return this.start();
@@ -105,14 +123,66 @@ export class Monitor {
   /** Passes all raised flags on, acknowledges the doorbell and waits: the last two in one kernel entry. */
   private takeSignals(): number {
     const { kernel, words } = this.core;
-    const { doorbellHandler, endpoint, reply } = this.capabilities;
-    this.flags.take(this.signal);
+    const { doorbellHandler, endpoint } = this.capabilities;
+    this.flags.take(this.event);
     words[this.registers + TAG_WORD] = ACKNOWLEDGE;
     words[this.registers + TAG_WORD + 1] = 0;
-    return kernel.nbSendRecv(doorbellHandler, endpoint, reply);
+    return kernel.nbSendRecv(doorbellHandler, endpoint, this.reply);
   }
 
-  private readonly signal = (flag: number): void => {
-    this.core.kernel.signal(this.capabilities.signals[flag]);
+  /** A domain has faulted that has no parent, or one on another cluster: that one hears of it, and the fault stays open. */
+  private faulted(handle: number): void {
+    const child = this.children.find((each) => each.handle === handle);
+    if (child === undefined) return this.reportFault(handle);
+    const free = child.sendFault(this.reply);
+    if (free !== 0) this.spare.push(free);
+    this.reply = this.spare.pop()!;
+  }
+
+  private readonly event = (flag: number): void => {
+    const event = this.capabilities.events[flag];
+    switch (event.kind) {
+      case 'signal':
+        this.core.kernel.signal(event.signal);
+        break;
+      case 'fault':
+        // Afresh: it may still wait for the answer to the fault before, which the parent has dealt with otherwise.
+        this.invoker.call(event.tcb, Invocation.TCBWriteRegisters, [
+          1,
+          2,
+          ProgramCounter.Entry,
+          event.handle,
+        ]);
+        break;
+      case 'fault-reply': {
+        const child = this.children[event.child];
+        const free = child.takeFaultReply();
+        if (free !== 0) this.spare.push(free);
+        break;
+      }
+      case 'control':
+        this.control(this.children[event.child]);
+        break;
+    }
   };
+
+  /** Does with a child what its parent, on another cluster, wants done. */
+  private control(child: RemoteChild): void {
+    const operation = child.takeOrder();
+    switch (operation) {
+      case Invocation.TCBWriteRegisters:
+        this.core.markStopped(child.handle, Stop.None);
+        this.invoker.call(child.tcb, operation, [1, 1, ProgramCounter.Entry]);
+        break;
+      case Invocation.TCBSuspend:
+        this.core.markStopped(child.handle, Stop.Order);
+        this.invoker.call(child.tcb, operation, []);
+        break;
+      case Invocation.TCBResume:
+        this.core.markStopped(child.handle, Stop.None);
+        this.invoker.call(child.tcb, operation, []);
+        break;
+    }
+    child.orderDone();
+  }
 }

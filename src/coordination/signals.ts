@@ -10,7 +10,7 @@
  * signal costs the transfer of one cache line. Further flags stand in words of their own, and the last mailbox word
  * says which of those to look at: bit n for the words n, n + 32, ….
  */
-import { LINE_WORDS, MAILBOX_WORD, MAILBOX_WORDS } from '../machine/interrupts.js';
+import { LINE_WORDS, MAILBOX_WORD, MAILBOX_WORDS, type Flag } from '../machine/interrupts.js';
 
 /** The interrupt line of a cluster's first core on which other clusters ring. */
 export const DOORBELL_LINE = 1;
@@ -19,12 +19,6 @@ const WORD_BITS = 32;
 const NEAR_WORDS = MAILBOX_WORDS - 1;
 const NEAR_FLAGS = NEAR_WORDS * WORD_BITS;
 const SUMMARY_WORD = MAILBOX_WORD + MAILBOX_WORDS - 1;
-
-/** A bit in the interrupt controller's words. */
-export interface Flag {
-  readonly word: number;
-  readonly mask: number;
-}
 
 /** Words that `flags` incoming channels need beyond the doorbell line. */
 export function farWords(flags: number): number {

@@ -10,12 +10,12 @@
  * - While a handler waits in the middle (for a reply that did not come at once), the kernel starts nothing of its
  *   priority or below on top of it (`setFloor`): the stack resource policy (Baker, 1991), free of deadlock since
  *   calls go to higher priorities only.
- * - Where a domain of the cluster has faulted or is stopped, such a wait may never end, and the floor is lifted so
+ * - Where a domain of the machine has faulted or is stopped, such a wait may never end, and the floor is lifted so
  *   that others (its parent, perhaps) run on; a buried thread that becomes current is then held back until those
  *   above it have finished.
  */
 import { Register } from '../../kernel/api/constants.js';
-import { ENABLED, type InterruptController } from '../machine/interrupts.js';
+import type { InterruptController } from '../machine/interrupts.js';
 import type { Kernel } from './kernel.js';
 import type { EngineThread } from './thread.js';
 
@@ -45,7 +45,9 @@ export enum OrderWord {
   Wakes = 2,
   /** Not 0: cores do not park. */
   KeepSpinning = 3,
-  Count = 4,
+  /** Domains of the machine that are faulted or stopped. */
+  Stopped = 4,
+  Count = 5,
 }
 
 /** Thrown through a core's stack to end it: no program can catch it for good, since every trap throws it again. */
@@ -59,22 +61,16 @@ export enum Stop {
   Order = 2,
 }
 
-/** Notes in `stopped` why the domain `handle` does not go on; `stopped[0]` is the number of those that do not. */
-export function markStopped(stopped: Int32Array, handle: number, stop: Stop): void {
-  const before = Atomics.exchange(stopped, handle, stop);
-  Atomics.add(stopped, 0, Number(stop !== Stop.None) - Number(before !== Number(Stop.None)));
-}
-
 export class Core {
   /** Threads by handle. Handle 0 is the idle thread. */
   readonly threads: (EngineThread | undefined)[] = [];
-  /** `stopped[0]` is not 0 while a domain of this cluster is faulted or stopped: the floor is lifted (see above). */
-  readonly stopped: Int32Array;
+  private readonly stopped: Int32Array;
   readonly kernel: Kernel;
   /** Physical memory, as 32-bit words and as bytes. */
   readonly words: Uint32Array;
   readonly bytes: Uint8Array;
   private readonly pending: number;
+  private readonly enabled: number;
   private readonly lines: Int32Array;
   private readonly orders: Int32Array;
   private readonly idleTimes: Float64Array;
@@ -89,17 +85,37 @@ export class Core {
     readonly memory: SharedArrayBuffer,
     readonly interrupts: InterruptController,
     orders: Orders,
-    /** One word for each domain of the cluster, shared by its cores; see `markStopped`. */
+    /** By handle of the cluster's domains, shared by its cores: why it does not go on, a `Stop`. */
     stopped: Int32Array,
+    /** Whether it takes interrupts by doorbells. */
+    readonly hasDoorbells: boolean,
   ) {
     this.kernel = kernel;
     this.words = new Uint32Array(memory);
     this.bytes = new Uint8Array(memory);
     this.lines = interrupts.words;
     this.pending = interrupts.pendingIndex(id);
+    this.enabled = interrupts.enabledIndex(id);
     this.orders = orders.words;
     this.idleTimes = orders.idleTimes;
     this.stopped = stopped;
+  }
+
+  /** Notes why a domain of the cluster does not go on, or that it does. */
+  markStopped(handle: number, stop: Stop): void {
+    const before = Atomics.exchange(this.stopped, handle, stop);
+    const change = Number(stop !== Stop.None) - Number(before !== Number(Stop.None));
+    if (change === 0) return;
+    Atomics.add(this.orders, OrderWord.Stopped, change);
+    // Others may wait for it, asleep, with a floor to be lifted.
+    for (let core = 0; core < this.interrupts.cores; core++) {
+      if (change > 0 && core !== this.id) this.interrupts.ring(core, ORDERS_LINE);
+    }
+  }
+
+  /** Whether a domain of the machine is faulted or stopped: the floor is lifted (see above). */
+  private anyStopped(): boolean {
+    return this.orders[OrderWord.Stopped] !== 0;
   }
 
   /** The handle of the current thread, as the kernel has it. */
@@ -114,7 +130,7 @@ export class Core {
 
   /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */
   poll(next: number): number {
-    return (this.lines[this.pending] & this.lines[this.pending + ENABLED]) === 0
+    return this.lines[this.pending] === 0 && this.interrupts.rung(this.id, this.lines[this.enabled]) < 0
       ? next
       : this.takeInterrupts(next);
   }
@@ -130,10 +146,10 @@ export class Core {
       if (cut()) break;
       if (next === 0) {
         next = this.idle();
-        if (this.floor === thread.tcb && this.stopped[0] !== 0) next = this.setFloor(0);
+        if (this.floor === thread.tcb && this.anyStopped()) next = this.setFloor(0);
       } else if (
         this.floor !== thread.tcb &&
-        this.stopped[0] === 0 &&
+        !this.anyStopped() &&
         this.threads[next]!.priority <= thread.priority
       ) {
         next = this.setFloor(thread.tcb);
@@ -142,7 +158,7 @@ export class Core {
         if (thread.held) next = this.release(thread);
       }
     }
-    if (this.floor !== outer) this.settle(thread, this.setFloor(this.stopped[0] === 0 ? outer : 0), cut);
+    if (this.floor !== outer) this.settle(thread, this.setFloor(!this.anyStopped() ? outer : 0), cut);
   }
 
   /** A change of the floor may make another thread current for a moment. */
@@ -185,10 +201,7 @@ export class Core {
     let now = start;
     do {
       for (let spin = 0; spin < SPINS_PER_CLOCK_READ; spin++) {
-        if (
-          (Atomics.load(this.lines, this.pending) & Atomics.load(this.lines, this.pending + ENABLED)) !==
-          0
-        ) {
+        if (this.interrupts.isReady(this.id)) {
           this.idleTimes[this.id] += now - start;
           return this.takeInterrupts(0);
         }

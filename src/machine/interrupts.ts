@@ -1,40 +1,55 @@
 /**
  * The doorbell controller: how the cores of a machine interrupt one another.
  *
- * Each core has one 64-byte line of shared memory, so that all that a signal touches moves between two cores as one
- * cache line:
+ * A core has interrupt lines of two kinds, as on Arm: a few are doorbells that others ring to send it something, lines
+ * `FIRST_DOORBELL` to `LAST_DOORBELL`; the others share one word. All that a signal touches moves between two cores as
+ * one cache line, and a core writes to what others poll or ring only where it must:
  *
- *   word 0      pending: one bit for each interrupt line, 0 to 31
- *   words 1-12  mailboxes, as those of Arm's message-handling units: flags that software on the ringing side has
- *               raised; what they mean is none of the machine's business (coordination/signals.ts)
- *   word 13     enabled: the lines that are not masked
- *   word 14     parked: not 0 while the core sleeps and must be woken
+ * - A doorbell is one 64-byte line of shared memory. Word 0 counts how often it rang; a core that has *seen* another
+ *   count than stands there has an interrupt. The core never writes to the line, so it need not be fetched back. The
+ *   other words go out with the ring, as the data of Arm's message-handling units do: what they mean is none of the
+ *   machine's business (coordination/), nor who may write them.
+ * - The shared line of a core:
+ *     word 0      pending: one bit for each interrupt line, 0 to 31; bit `WAKE` is no line, but ends its sleep
+ *     words 1-12  mailboxes: flags that software on the ringing side has raised (coordination/signals.ts)
+ *     word 14     parked: not 0 while the core sleeps and must be woken
+ * - A line that its own core alone uses:
+ *     words 0-4   outbox: flags that go out with the next interrupt that the core sends, just before it, so that flag
+ *                 and interrupt are one transfer of the other core's line. Word 0: how many flags, 0 to 2; words 1-2:
+ *                 where, as an index into the controller's words, and which; words 3-4: the same of the second
+ *     word 5      enabled: the lines that are not masked
+ * - A second one, of which word n is the count that the core has seen of doorbell n.
  *
- * Each core has a second line of its own, its outbox: what it writes there goes out with the next interrupt that it
- * sends, just before it. So flag and interrupt reach the other core together, for one transfer of its line; raised
- * apart, the line would go to the other core and back in between.
- *
- *   word 0      how many flags are to be raised, 0 to 2
- *   words 1-2   where, as an index into the controller's words, and which
- *   words 3-4   the same of the second
- *
- * What must hold, or a wake-up is lost: a sender sets `pending` before it reads `parked`; a core sets `parked` before
- * it sleeps, and sleeps only while `pending` still is what it has seen (`Atomics.wait` compares and sleeps in one).
+ * What must hold, or a wake-up is lost: a sender rings before it reads `parked`; a core sets `parked` before it looks
+ * for the last time, and sleeps only while `pending` still is what it has seen (`Atomics.wait` compares and sleeps in
+ * one); who finds the other parked changes `pending` and then wakes it.
  */
 export const LINE_WORDS = 16;
 export const LINE_BYTES = 64;
-/** First and number of the words that software may use. */
+/** First and number of the words of the shared line that software may use. */
 export const MAILBOX_WORD = 1;
 export const MAILBOX_WORDS = 12;
-/** Bytes of the controller for one core: its line and its outbox. */
-export const CONTROLLER_BYTES = 2 * LINE_BYTES;
+/** The lines that are doorbells. */
+export const FIRST_DOORBELL = 2;
+export const LAST_DOORBELL = 15;
+/** First word of a doorbell that goes out with its ring. */
+export const DOORBELL_DATA = 1;
+
+/** A core's lines that are not the shared one: its own two and its doorbells, each at its number. */
+const BLOCK_LINES = LAST_DOORBELL + 1;
+const BLOCK_WORDS = BLOCK_LINES * LINE_WORDS;
+/** Bytes of the controller for one core. */
+export const CONTROLLER_BYTES = (1 + BLOCK_LINES) * LINE_BYTES;
 /** Words of an outbox that are used. */
 export const OUTBOX_WORDS = 5;
-/** From a core's pending word to the mask of the lines that are enabled. */
-export const ENABLED = 13;
 
 const PENDING = 0;
 const PARKED = 14;
+/** In the core's own line. */
+const ENABLED = 5;
+/** The bit of `pending` that only wakes. */
+const WAKE = 1 << 30;
+const SEEN_LINE = 1;
 
 /** The controller of one machine. `base`: byte offset of core 0's line. */
 export class InterruptController {
@@ -48,61 +63,145 @@ export class InterruptController {
     this.words = new Int32Array(memory, base);
   }
 
-  /** Makes `line` pending on a core, and wakes the core if it sleeps. At most one event: rings merge. */
+  /** Interrupts a core, and wakes it if it sleeps. Rings that it has not yet taken merge into one. */
   ring(core: number, line: number): void {
-    const word = core * LINE_WORDS;
-    Atomics.or(this.words, word + PENDING, 1 << line);
-    if (Atomics.load(this.words, word + PARKED) !== 0) Atomics.notify(this.words, word + PENDING);
+    if (isDoorbell(line)) Atomics.add(this.words, this.doorbellIndex(core, line), 1);
+    else Atomics.or(this.words, this.pendingIndex(core), 1 << line);
+    this.wake(core);
+  }
+
+  private wake(core: number): void {
+    const pending = this.pendingIndex(core);
+    if (Atomics.load(this.words, pending + PARKED) === 0) return;
+    Atomics.or(this.words, pending, WAKE);
+    Atomics.notify(this.words, pending);
   }
 
   mask(core: number, line: number, masked: boolean): void {
-    const word = core * LINE_WORDS;
+    const enabled = this.enabledIndex(core);
     if (masked) {
-      Atomics.and(this.words, word + ENABLED, ~(1 << line));
+      Atomics.and(this.words, enabled, ~(1 << line));
     } else {
-      Atomics.or(this.words, word + ENABLED, 1 << line);
-      if (Atomics.load(this.words, word + PARKED) !== 0) Atomics.notify(this.words, word + PENDING);
+      Atomics.or(this.words, enabled, 1 << line);
+      this.wake(core);
     }
   }
 
-  /** Index in `words` of a core's pending word; the enabled word is `ENABLED` further on. For polling without a call. */
+  /** Index in `words` of a core's pending word, for polling without a call. */
   pendingIndex(core: number): number {
     return core * LINE_WORDS + PENDING;
   }
 
-  /** Takes the lowest line that is pending and enabled; -1 if there is none. */
-  take(core: number): number {
-    const word = core * LINE_WORDS;
-    const ready = Atomics.load(this.words, word + PENDING) & Atomics.load(this.words, word + ENABLED);
-    if (ready === 0) return -1;
-    const line = 31 - Math.clz32(ready & -ready);
-    Atomics.and(this.words, word + PENDING, ~(1 << line));
-    return line;
-  }
-
-  /** Sleeps until a line is rung that was not pending before, or `milliseconds` have passed. Burns no CPU. */
-  park(core: number, milliseconds: number): void {
-    const word = core * LINE_WORDS;
-    Atomics.store(this.words, word + PARKED, 1);
-    const pending = Atomics.load(this.words, word + PENDING);
-    if ((pending & Atomics.load(this.words, word + ENABLED)) === 0) {
-      Atomics.wait(this.words, word + PENDING, pending, milliseconds);
-    }
-    Atomics.store(this.words, word + PARKED, 0);
+  /** Index in `words` of the mask of a core's lines that are enabled. */
+  enabledIndex(core: number): number {
+    return this.blockIndex(core) + ENABLED;
   }
 
   /** Index in `words` of a core's outbox. */
   outboxIndex(core: number): number {
-    return (this.cores + core) * LINE_WORDS;
+    return this.blockIndex(core);
   }
 
-  /** Whether anything is pending and enabled on any core. */
+  /** Index in `words` of a core's doorbell. */
+  doorbellIndex(core: number, line: number): number {
+    return doorbellIndex(this.cores, core, line);
+  }
+
+  private blockIndex(core: number): number {
+    return doorbellIndex(this.cores, core, 0);
+  }
+
+  /** Takes the lowest line on which an interrupt has come and that is enabled, doorbells last; -1 if there is none. */
+  take(core: number): number {
+    const pending = this.pendingIndex(core);
+    const enabled = Atomics.load(this.words, this.enabledIndex(core));
+    const ready = Atomics.load(this.words, pending) & (enabled | WAKE);
+    if (ready !== 0) {
+      const line = 31 - Math.clz32(ready & -ready);
+      Atomics.and(this.words, pending, ~((1 << line) | WAKE));
+      if (1 << line !== WAKE) return line;
+    }
+    return this.takeDoorbell(core, enabled);
+  }
+
+  private takeDoorbell(core: number, enabled: number): number {
+    const line = this.rung(core, enabled);
+    if (line >= 0) {
+      const count = Atomics.load(this.words, this.doorbellIndex(core, line));
+      this.words[this.seenIndex(core, line)] = count;
+    }
+    return line;
+  }
+
+  /** The lowest doorbell in the mask `enabled` that has rung and was not yet seen; -1 if there is none. */
+  rung(core: number, enabled: number): number {
+    for (let lines = enabled & DOORBELLS; lines !== 0; lines &= lines - 1) {
+      const line = 31 - Math.clz32(lines & -lines);
+      const count = Atomics.load(this.words, this.doorbellIndex(core, line));
+      if (count !== this.words[this.seenIndex(core, line)]) return line;
+    }
+    return -1;
+  }
+
+  private seenIndex(core: number, line: number): number {
+    return this.blockIndex(core) + SEEN_LINE * LINE_WORDS + line;
+  }
+
+  /** Sleeps until an interrupt has come that is enabled, or `milliseconds` have passed. Burns no CPU. */
+  park(core: number, milliseconds: number): void {
+    const word = this.pendingIndex(core);
+    Atomics.store(this.words, word + PARKED, 1);
+    const pending = Atomics.load(this.words, word);
+    if (!this.isReady(core)) Atomics.wait(this.words, word, pending, milliseconds);
+    Atomics.store(this.words, word + PARKED, 0);
+  }
+
+  /** Whether an interrupt has come that is enabled, or might have. */
+  isReady(core: number): boolean {
+    const enabled = Atomics.load(this.words, this.enabledIndex(core));
+    const pending = Atomics.load(this.words, this.pendingIndex(core));
+    return (pending & (enabled | WAKE)) !== 0 || this.rung(core, enabled) >= 0;
+  }
+
+  /** Whether an interrupt has come that is enabled, on any core. */
   anythingPending(): boolean {
     for (let core = 0; core < this.cores; core++) {
-      const word = core * LINE_WORDS;
-      if ((Atomics.load(this.words, word + PENDING) & Atomics.load(this.words, word + ENABLED)) !== 0)
-        return true;
+      if (this.isReady(core)) return true;
     }
     return false;
   }
+}
+
+/** The same, for a machine of so many cores. */
+export function doorbellIndex(cores: number, core: number, line: number): number {
+  return cores * LINE_WORDS + core * BLOCK_WORDS + line * LINE_WORDS;
+}
+
+/** A bit in the interrupt controller's words. */
+export interface Flag {
+  readonly word: number;
+  readonly mask: number;
+}
+
+/** What goes into a core's outbox before it rings: one or two flags, or none. */
+export class Outbox {
+  private readonly content = new Int32Array(OUTBOX_WORDS);
+  private readonly words: Int32Array;
+  private readonly index: number;
+
+  constructor(interrupts: InterruptController, core: number, flags: readonly Flag[]) {
+    this.words = interrupts.words;
+    this.index = interrupts.outboxIndex(core);
+    this.content.set([flags.length, ...flags.flatMap(({ word, mask }) => [word, mask])]);
+  }
+
+  fill(): void {
+    for (let word = 0; word < OUTBOX_WORDS; word++) this.words[this.index + word] = this.content[word];
+  }
+}
+
+const DOORBELLS = ((1 << (LAST_DOORBELL + 1)) - 1) & -(1 << FIRST_DOORBELL);
+
+function isDoorbell(line: number): boolean {
+  return line >= FIRST_DOORBELL && line <= LAST_DOORBELL;
 }

@@ -45,6 +45,8 @@ export interface RunOptions {
   readonly topology: Topology;
   /** As `clustersOf` takes it. */
   readonly clusters: string;
+  /** Interrupt lines of a cluster that others may ring, from 1; by default as many as there are. */
+  readonly lines?: number;
   readonly searchPath: readonly string[];
   /** Seconds after which the system is stopped; without, it runs until it is idle for good. */
   readonly seconds?: number;
@@ -115,7 +117,7 @@ export async function runSystem(system: SystemDescription, options: RunOptions):
   const { topology } = options;
   const { files, indices } = findPrograms(system, options.searchPath);
   const clusters = clustersOf(topology, options.clusters);
-  const plan = planSystem(system, topology, clusters, indices);
+  const plan = planSystem(system, topology, clusters, indices, options.lines);
   const machine = new RunningMachine(plan, system, options);
   try {
     // The bundler is loaded, and bundles, while the cores' threads start.
@@ -181,10 +183,10 @@ class RunningMachine {
       idleTimes: new Float64Array(new SharedArrayBuffer(8 * plan.cores)),
     };
     this.statistics = new SharedArrayBuffer(statisticsBytes(system.protectionDomains.length));
-    this.tables = plan.clusters.map(({ domains }) => ({
+    this.tables = plan.clusters.map(({ domains, links }) => ({
       built: new Int32Array(new SharedArrayBuffer(4)),
       stopped: new Int32Array(new SharedArrayBuffer(4 * (domains.length + 1))),
-      tcbs: new Uint32Array(new SharedArrayBuffer(4 * (domains.length + 1))),
+      tcbs: new Uint32Array(new SharedArrayBuffer(4 * (domains.length + 2 + links.proxies.length))),
       regions: new Uint32Array(new SharedArrayBuffer(4 * plan.regions.length)),
     }));
   }

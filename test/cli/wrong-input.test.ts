@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { atoll, channel, domain, filesOf, withClusters, withFiles, type Ended } from '../run/system.js';
+import { atoll, domain, filesOf, withClusters, withFiles, type Ended } from '../run/system.js';
 
 const GOOD = 'return { init() {} };';
 
@@ -70,19 +70,7 @@ describe('atoll run refuses', { concurrency: 3 }, () => {
       ),
       error: /virtual machine 'guest' cannot run/,
     },
-    'calls between clusters': {
-      description:
-        domain('a', 'priority="1"') +
-        domain('b', 'priority="2" cpu="1"', '', 'a') +
-        channel('a 0 pp="true"', 'b 0'),
-      args: ['--clusters', 'per-core'],
-      error: /protected calls between clusters cannot run yet: 'a' and 'b'/,
-    },
-    'a child on another cluster': {
-      description: domain('a', 'priority="1"', domain('b', 'priority="1" id="0" cpu="1"', '', 'a')),
-      args: ['--clusters', 'per-core'],
-      error: /a parent on another cluster cannot run yet/,
-    },
+    'no interrupt lines': { args: ['--lines', '0'], error: /a number of lines, 1 to 15/ },
     'an interrupt that the machine has not': {
       description: domain('a', 'priority="1"', '<irq irq="33" id="0"/>'),
       error: /irq 33 cannot run: this machine has the interrupts 16/,

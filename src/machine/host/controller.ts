@@ -27,8 +27,10 @@ export function kernelInterrupts(
     env: { memory },
     machine: {
       lines: interrupts.base,
-      outbox: interrupts.base + 4 * interrupts.outboxIndex(core),
+      doorbells: interrupts.base + 4 * interrupts.doorbellIndex(0, 0),
       firstCore: cores[0],
+      enabled: interrupts.base + 4 * interrupts.enabledIndex(cores[0]),
+      outbox: interrupts.base + 4 * interrupts.outboxIndex(core),
       alone: cores.length === 1 ? 1 : 0,
       cores: routes,
     },

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Register } from '../../../kernel/api/constants.js';
-import { Core, Halted, ORDERS_LINE, Stop, markStopped } from '../../core/core.js';
+import { Core, Halted, ORDERS_LINE, Stop } from '../../core/core.js';
 import type { Bundle } from '../../core/engine/typescript/bundle.js';
 import { Console, writeAll } from '../../core/engine/typescript/console.js';
 import { typescriptEngine } from '../../core/engine/typescript/domain.js';
@@ -13,11 +13,13 @@ import { instantiateKernel } from '../../core/kernel.js';
 import { COUNTS } from '../../core/statistics.js';
 import type { EngineThread } from '../../core/thread.js';
 import { Monitor } from '../../coordination/monitor.js';
+import { Proxy } from '../../coordination/proxy.js';
 import { SignalFlags } from '../../coordination/signals.js';
 import { pinThread } from '../../machine/host/affinity.js';
 import { kernelInterrupts } from '../../machine/host/controller.js';
-import { InterruptController } from '../../machine/interrupts.js';
+import { InterruptController, Outbox } from '../../machine/interrupts.js';
 import { buildCluster, type BuiltCluster } from '../initialiser/initialiser.js';
+import { proxyHandle, rootHandle } from '../placement/plan.js';
 import type { CoreMessage, CoreOrders } from './order.js';
 
 const orders = workerData as CoreOrders;
@@ -29,7 +31,7 @@ const tell = (message: CoreMessage): void => parentPort!.postMessage(message);
 
 /** The root task: it has built the cluster, and is its monitor from then on. */
 class RootTask implements EngineThread {
-  readonly handle = cluster.domains.length + 1;
+  readonly handle = rootHandle(cluster);
   readonly priority = 255;
   onStack = false;
   held = false;
@@ -52,7 +54,9 @@ const pinned = pinThread(orders.cpu);
 const interrupts = new InterruptController(memory.buffer, 0, plan.cores);
 const machine = kernelInterrupts(memory, interrupts, id, cluster.cores, cluster.routes);
 const kernel = instantiateKernel(orders.kernel, memory, cluster.base, orders.clusterCore, machine);
-const core = new Core(id, kernel, memory.buffer, interrupts, orders.orders, tables.stopped);
+const hasDoorbells =
+  orders.clusterCore === 0 && cluster.links.incoming.some(({ line }) => line !== undefined);
+const core = new Core(id, kernel, memory.buffer, interrupts, orders.orders, tables.stopped, hasDoorbells);
 const TypeScriptDomain = typescriptEngine(core, new Float64Array(orders.statistics));
 interrupts.mask(id, 0, false);
 interrupts.mask(id, ORDERS_LINE, false);
@@ -67,10 +71,11 @@ function bootCluster(): { invoker: Invoker; built: BuiltCluster; tcb: number } {
     cluster.rootBits,
   );
   const info = readBootInfo(memory.buffer, bootInfo);
-  core.words[(info.initialTCB + Register.Program) / 4] = cluster.domains.length + 1;
+  core.words[(info.initialTCB + Register.Program) / 4] = rootHandle(cluster);
   const invoker = new Invoker(kernel, memory.buffer, info.initialTCB);
   const built = buildCluster(plan, cluster, invoker, info, memory.buffer);
-  built.tcbs.forEach(({ address }, index) => (tables.tcbs[index + 1] = address));
+  tables.tcbs.set(built.tcbs, 1);
+  tables.tcbs.set(built.proxyTcbs, proxyHandle(cluster, 0));
   for (const [region, address] of built.regions) tables.regions[region] = address;
   Atomics.store(tables.built, 0, 1);
   Atomics.notify(tables.built, 0);
@@ -103,12 +108,26 @@ function makeDomains(bundles: readonly Bundle[]): void {
   }
 }
 
+/** Makes the proxies whose servers run on this core. */
+function makeProxies(): void {
+  cluster.links.proxies.forEach(({ to, priority, bell, request, reply }, index) => {
+    if (cluster.domains[to - 1].clusterCore !== orders.clusterCore) return;
+    const handle = proxyHandle(cluster, index);
+    const outbox = new Outbox(interrupts, id, bell.flags);
+    const hasDoorbell = cluster.links.incoming.some(
+      (event) => event.kind === 'request' && event.proxy === index && event.line !== undefined,
+    );
+    const tcb = tables.tcbs[handle];
+    core.threads[handle] = new Proxy(handle, tcb, priority, core, { request, reply }, outbox, hasDoorbell);
+  });
+}
+
 /** Returns what starts the domains and then waits as the monitor. */
 function rootTask({ invoker, built, tcb }: ReturnType<typeof bootCluster>): () => number {
-  const flags = new SignalFlags(interrupts.words, firstCore, cluster.farFlags, cluster.incoming.length);
+  const flags = new SignalFlags(interrupts.words, firstCore, cluster.links.farFlags, cluster.links.flags);
   const monitor = new Monitor(core, tcb, built.monitor, flags, invoker, (handle) => {
     const { index, configuration } = cluster.domains[handle - 1];
-    markStopped(tables.stopped, handle, Stop.Fault);
+    core.markStopped(handle, Stop.Fault);
     writeAll(
       2,
       `Fault: protection domain '${configuration.name}' has no parent to handle its fault: it is stopped\n`,
@@ -133,6 +152,7 @@ async function main(): Promise<void> {
   awaitWord(tables.built);
   const [bundles] = await programs;
   makeDomains(bundles);
+  makeProxies();
   const start = booted === undefined ? () => 0 : rootTask(booted);
   tell({ kind: 'ready', pinned });
   awaitWord(orders.go);

@@ -4,23 +4,26 @@
  *
  * Physical memory, from address 0:
  *
- *   | interrupt controller | further signal flags, routes | shared regions | partition of cluster 0 | cluster 1 | …
+ *   | interrupt controller | links between clusters, routes | shared regions | partition of cluster 0 | cluster 1 | …
  *
  * A partition's base is a multiple of its size, a power of two, so that its untyped memory comes in few pieces.
  */
 import type { KernelImage } from '../../core/kernel.js';
 import { CNODE_RADIX } from '../../core/engine/typescript/slots.js';
 import type { DomainConfiguration } from '../../core/engine/typescript/domain.js';
-import { farWords, flagsToRaise } from '../../coordination/signals.js';
-import { CONTROLLER_BYTES } from '../../machine/interrupts.js';
 import type { Cluster, Topology } from '../../machine/topology/index.js';
 import { DescriptionError } from '../description/index.js';
 import type { ChannelEnd, Position, SystemDescription } from '../description/index.js';
+import { type ClusterLinks, type Crossing, type Home, MOST_LINES, planLinks } from './links.js';
 
 const PAGE = 4096;
 /** Slots of the root task's CNode: a fixed number, and so many for each domain, channel end and page. */
 const ROOT_SLOTS = 128;
-const SLOTS_PER_DOMAIN = 14;
+const SLOTS_PER_DOMAIN = 15;
+/** The same for each event and proxy of the links with other clusters, and the bytes of a proxy's objects. */
+const SLOTS_PER_EVENT = 6;
+const SLOTS_PER_PROXY = 8;
+const OBJECT_BYTES_PER_PROXY = 4096;
 const OBJECT_BYTES_PER_DOMAIN = (1 << (CNODE_RADIX + 5)) + 4096;
 /** The largest physical memory that 32-bit addresses reach. */
 const MOST_MEMORY = 2 ** 32 - 65536;
@@ -63,13 +66,6 @@ export interface LocalChannel {
   readonly call: boolean;
 }
 
-/** A channel by which a domain notifies one of another cluster, by ringing that one's first core. */
-export interface OutgoingChannel {
-  readonly from: number;
-  readonly fromId: number;
-  readonly targetCore: number;
-}
-
 export interface ClusterPlan {
   readonly id: number;
   readonly image: KernelImage;
@@ -81,13 +77,19 @@ export interface ClusterPlan {
   /** The domain with handle h is at h - 1. */
   readonly domains: readonly DomainPlan[];
   readonly channels: readonly LocalChannel[];
-  readonly outgoing: readonly OutgoingChannel[];
-  /** By flag: the domain and channel that an incoming signal is for. */
-  readonly incoming: readonly { readonly to: number; readonly toId: number }[];
-  /** Index, in the interrupt controller's words, of its further signal flags. */
-  readonly farFlags: number;
+  /** What it has to do with other clusters. Its proxies' handles follow that of the root task. */
+  readonly links: ClusterLinks;
   /** Physical address of a word for each of its cores, in which the interrupt controller keeps their numbers. */
   readonly routes: number;
+}
+
+/** The root task's handle follows those of the domains, the proxies' follow it. */
+export function rootHandle({ domains }: ClusterPlan): number {
+  return domains.length + 1;
+}
+
+export function proxyHandle(plan: ClusterPlan, index: number): number {
+  return rootHandle(plan) + 1 + index;
 }
 
 export interface SystemPlan {
@@ -105,7 +107,8 @@ export interface SystemPlan {
 export const DEVICE_LINES: ReadonlyMap<number, string> = new Map([[16, 'the timer, 100 times a second']]);
 
 /**
- * Plans a description on a machine cut into clusters. `bundles`: for each domain the index of its program.
+ * Plans a description on a machine cut into clusters. `bundles`: for each domain the index of its program. `lines`: how
+ * many interrupt lines of a cluster the others may ring.
  * @throws DescriptionError for what cannot run on this machine, or not yet on Atoll.
  */
 export function planSystem(
@@ -113,6 +116,7 @@ export function planSystem(
   topology: Topology,
   clusters: readonly Cluster[],
   bundles: readonly number[],
+  lines = MOST_LINES,
 ): SystemPlan {
   const refuse = (message: string, at: Position): never => {
     throw new DescriptionError(message, { file: system.file, at });
@@ -145,46 +149,41 @@ export function planSystem(
     ]),
   );
   const channels = new Map(used.map((cluster) => [cluster, [] as LocalChannel[]]));
-  const outgoing = new Map(
-    used.map((cluster) => [
-      cluster,
-      [] as (OutgoingChannel & { readonly flag: number; readonly to: Cluster })[],
-    ]),
-  );
-  const incoming = new Map(used.map((cluster) => [cluster, [] as { to: number; toId: number }[]]));
-  const connect = (from: ChannelEnd, to: ChannelEnd, at: Position): void => {
-    const home = homes[from.pd];
-    const away = homes[to.pd];
-    const ends = { from: handles[from.pd], fromId: from.id, to: handles[to.pd], toId: to.id };
-    if (home === away) {
-      channels.get(home)!.push({ ...ends, notify: from.notify, call: from.pp });
+  const home = (index: number): Home => ({
+    cluster: used.indexOf(homes[index]),
+    handle: handles[index],
+    priority: system.protectionDomains[index].priority,
+    passive: system.protectionDomains[index].passive,
+  });
+  const crossings: Crossing[] = [];
+  const connect = (from: ChannelEnd, to: ChannelEnd): void => {
+    if (homes[from.pd] === homes[to.pd]) {
+      const ends = { from: handles[from.pd], fromId: from.id, to: handles[to.pd], toId: to.id };
+      channels.get(homes[from.pd])!.push({ ...ends, notify: from.notify, call: from.pp });
       return;
     }
-    if (from.pp) {
-      const names = `'${system.protectionDomains[from.pd].name}' and '${system.protectionDomains[to.pd].name}'`;
-      refuse(
-        `protected calls between clusters cannot run yet: ${names} are on clusters ${home.id} and ${away.id}; put both on one cluster (cpu, or --clusters), or use notifications and a shared region`,
-        at,
-      );
-    }
-    if (!from.notify) return;
-    const flag = incoming.get(away)!.push({ to: ends.to, toId: to.id }) - 1;
-    outgoing
-      .get(home)!
-      .push({ from: ends.from, fromId: from.id, targetCore: firstCores.get(away)![0], flag, to: away });
+    const ends = { from: home(from.pd), fromId: from.id, to: home(to.pd), toId: to.id };
+    if (from.pp) crossings.push({ kind: 'call', ...ends });
+    if (from.notify) crossings.push({ kind: 'signal', ...ends });
   };
-  for (const { ends, at } of system.channels) {
-    connect(ends[0], ends[1], at);
-    connect(ends[1], ends[0], at);
+  for (const { ends } of system.channels) {
+    connect(ends[0], ends[1]);
+    connect(ends[1], ends[0]);
   }
+  system.protectionDomains.forEach(({ parent, childId }, index) => {
+    if (parent !== undefined && homes[parent] !== homes[index])
+      crossings.push({ kind: 'child', parent: home(parent), child: home(index), childId: childId! });
+  });
 
-  const farBase = topology.cores.length * CONTROLLER_BYTES;
-  const farFlags = new Map<Cluster, number>();
+  const planned = planLinks(
+    crossings,
+    used.map((cluster) => firstCores.get(cluster)![0]),
+    lines,
+    topology.cores.length,
+  );
+  let { next } = planned;
   const routes = new Map<Cluster, number>();
-  let next = farBase / 4;
   for (const cluster of used) {
-    farFlags.set(cluster, next);
-    next += farWords(incoming.get(cluster)!.length);
     routes.set(cluster, next * 4);
     next += firstCores.get(cluster)!.length;
   }
@@ -217,7 +216,8 @@ export function planSystem(
   });
 
   let address = Math.max(next * 4, sharedBase + sharedSize);
-  const plans = used.map((cluster): ClusterPlan => {
+  const plans = used.map((cluster, at): ClusterPlan => {
+    const links = planned.links[at];
     const indices = members.get(cluster)!;
     const cores = firstCores.get(cluster)!;
     const ownPages = system.memoryRegions.reduce(
@@ -230,13 +230,15 @@ export function planSystem(
       indices.length * SLOTS_PER_DOMAIN +
       ownPages +
       sharedPages +
-      incoming.get(cluster)!.length +
+      links.incoming.length * SLOTS_PER_EVENT +
+      links.proxies.length * SLOTS_PER_PROXY +
       cores.length;
     const rootBits = Math.ceil(Math.log2(slots));
     const need =
       (4 + cores.length) * PAGE +
       3 * 2 ** (rootBits + 5) +
       indices.length * OBJECT_BYTES_PER_DOMAIN +
+      links.proxies.length * OBJECT_BYTES_PER_PROXY +
       2 * ownPages * PAGE;
     const size = powerOfTwo(Math.max(need, 2 ** 20));
     const base = alignUp(address, size);
@@ -249,33 +251,13 @@ export function planSystem(
       size,
       rootBits,
       domains: indices.map((index) =>
-        planDomain(
-          system,
-          index,
-          handles,
-          cores,
-          bundles[index],
-          channels.get(cluster)!,
-          outgoing.get(cluster)!.filter(({ from }) => from === handles[index]),
-          (flag, to) => flagsToRaise(firstCores.get(to)![0], farFlags.get(to)!, flag),
-        ),
+        planDomain(system, index, handles, cores, bundles[index], channels.get(cluster)!, links),
       ),
       channels: channels.get(cluster)!,
-      outgoing: outgoing.get(cluster)!.map(({ from, fromId, targetCore }) => ({ from, fromId, targetCore })),
-      incoming: incoming.get(cluster)!,
-      farFlags: farFlags.get(cluster)!,
+      links,
       routes: routes.get(cluster)!,
     };
   });
-  for (const [index, pd] of system.protectionDomains.entries()) {
-    if (pd.parent !== undefined && homes[pd.parent] !== homes[index]) {
-      const parent = system.protectionDomains[pd.parent];
-      refuse(
-        `a parent on another cluster cannot run yet: '${parent.name}' and its child '${pd.name}' are on clusters ${homes[pd.parent].id} and ${homes[index].id}; put both on one cluster (cpu, or --clusters)`,
-        pd.at,
-      );
-    }
-  }
   if (address > MOST_MEMORY) {
     throw new DescriptionError(
       `the system needs ${Math.ceil(address / 2 ** 20)} MiB of memory: a machine has at most 4096 MiB`,
@@ -343,12 +325,13 @@ function planDomain(
   cores: readonly number[],
   bundle: number,
   channels: readonly LocalChannel[],
-  outgoing: readonly (OutgoingChannel & { readonly flag: number; readonly to: Cluster })[],
-  raise: (flag: number, to: Cluster) => { word: number; mask: number }[],
+  links: ClusterLinks,
 ): DomainPlan {
   const pd = system.protectionDomains[index];
   const handle = handles[index];
   const own = channels.filter(({ from }) => from === handle);
+  const signals = links.signals.filter(({ from }) => from === handle);
+  const calls = links.calls.filter(({ from }) => from === handle);
   return {
     index,
     clusterCore: cores.indexOf(pd.cpu),
@@ -357,7 +340,9 @@ function planDomain(
     period: pd.period,
     passive: pd.passive,
     bundle,
-    ...(pd.parent === undefined ? {} : { parent: { handle: handles[pd.parent], childId: pd.childId! } }),
+    ...(pd.parent === undefined || links.children.some(({ child }) => child === handle)
+      ? {}
+      : { parent: { handle: handles[pd.parent], childId: pd.childId! } }),
     maps: pd.maps.flatMap((map) =>
       map.setvarVaddr === undefined
         ? []
@@ -372,15 +357,27 @@ function planDomain(
       name: pd.name,
       priority: pd.priority,
       passive: pd.passive,
-      notify: [...own.filter(({ notify }) => notify), ...outgoing].map(({ fromId }) => fromId),
+      notify: [...own.filter(({ notify }) => notify), ...signals].map(({ fromId }) => fromId),
       call: own.filter(({ call }) => call).map(({ fromId }) => fromId),
       irqs: pd.irqs.map(({ id }) => id),
       children: system.protectionDomains.flatMap((child, at) =>
-        child.parent === index ? [{ id: child.childId!, handle: handles[at] }] : [],
+        child.parent === index && !calls.some(({ isControl, id }) => isControl && id === child.childId)
+          ? [{ id: child.childId!, handle: handles[at] }]
+          : [],
       ),
-      flags: outgoing.flatMap(({ fromId, flag, to }) =>
-        raise(flag, to).map((each) => ({ channel: fromId, ...each })),
+      flags: signals.flatMap(({ fromId, bell }) => bell.flags.map((flag) => ({ channel: fromId, ...flag }))),
+      doorbells: links.incoming.flatMap((event) =>
+        event.kind === 'signal' && event.to === handle && event.line !== undefined ? [event.toId] : [],
       ),
+      remoteCalls: calls.map(({ id, isControl, request, reply, bell }) => ({
+        ...{ id, isControl, request, reply, flags: bell.flags },
+        hasDoorbell:
+          !isControl &&
+          links.incoming.some(
+            (event) =>
+              event.kind === 'reply' && event.to === handle && event.call === id && event.line !== undefined,
+          ),
+      })),
       vars: pd.setvars.flatMap(({ symbol, value }) =>
         value === undefined ? [] : [[symbol, value] as const],
       ),

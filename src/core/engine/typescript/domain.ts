@@ -7,10 +7,10 @@
  * throws the same again.
  */
 import { Invocation, ProgramCounter, Register, RegisterState } from '../../../../kernel/api/constants.js';
-import { ENABLED, OUTBOX_WORDS } from '../../../machine/interrupts.js';
+import { OUTBOX_WORDS } from '../../../machine/interrupts.js';
 import type { ProtectionDomain, RegionArray, RegionArrayConstructor } from '../../../program.js';
 import type { Core } from '../../core.js';
-import { Halted, Stop, markStopped } from '../../core.js';
+import { Halted, Stop } from '../../core.js';
 import { Count } from '../../statistics.js';
 import { withHeadroom } from '../../headroom.js';
 import type { EngineThread } from '../../thread.js';
@@ -19,6 +19,7 @@ import { checkProgram, describeThrown, evaluateProgram } from './compartment.js'
 import type { Console } from './console.js';
 import { originalPositions } from './positions.js';
 import { ProgramError } from './program-error.js';
+import { ACKNOWLEDGE, type Caller, RemoteCall, type RemoteCallConfiguration } from './remote-call.js';
 import { regionView } from './region.js';
 import { CALL_BADGE, CHANNELS, FAULT_BADGE, Slot } from './slots.js';
 
@@ -35,6 +36,10 @@ export interface DomainConfiguration {
   readonly children: readonly { readonly id: number; readonly handle: number }[];
   /** Flags to raise, one or two a channel and in this order, with the doorbell of a channel to another cluster. */
   readonly flags: readonly { readonly channel: number; readonly word: number; readonly mask: number }[];
+  /** Channels whose notifications come by a doorbell of their own, to be acknowledged. */
+  readonly doorbells: readonly number[];
+  /** Calls on channels, and of children's monitors, that go to other clusters. */
+  readonly remoteCalls: readonly RemoteCallConfiguration[];
   readonly vars: readonly (readonly [string, bigint])[];
 }
 
@@ -60,6 +65,9 @@ const MOST_LABEL = 2 ** 46 - 1;
 /** Bits of the label in the low half of the tag. */
 const LOW_LABEL = 2 ** 20;
 
+/** A core looks at its doorbells each time that this many low bits of its count of kernel entries are 0. */
+const DOORBELL_POLLS = 7;
+
 /** Unwinds a handler whose domain was stopped or restarted. */
 class Cut extends Error {}
 const cut = new Cut('the protection domain was stopped');
@@ -78,8 +86,8 @@ export type TypeScriptDomain = InstanceType<ReturnType<typeof typescriptEngine>>
  * @param statistics the counters of all domains, a row each.
  */
 export function typescriptEngine(core: Core, statistics: Float64Array) {
-  const { words, bytes, threads, memory, interrupts, stopped } = core;
-  const { recv, replyRecv, nbSend, nbSendRecv, fault } = core.kernel;
+  const { words, bytes, threads, memory, interrupts } = core;
+  const { recv, replyRecv, nbSend, nbSendRecv, wait, fault } = core.kernel;
   const call = withHeadroom(core.kernel.call);
   const signal = withHeadroom(core.kernel.signal);
   /** Index of the word that holds the current thread's TCB. */
@@ -107,15 +115,20 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
 
   const lines = interrupts.words;
   const pending = interrupts.pendingIndex(core.id);
-  const enabled = pending + ENABLED;
+  const enabled = interrupts.enabledIndex(core.id);
   const outbox = interrupts.outboxIndex(core.id);
+
+  const { hasDoorbells } = core;
+  let polls = 0;
 
   /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */
   function poll(next: number): number {
+    // To look at each doorbell costs as much as a kernel entry, so a busy core does it now and then.
+    if (hasDoorbells && (++polls & DOORBELL_POLLS) === 0) return core.poll(next);
     return (lines[pending] & lines[enabled]) === 0 ? next : core.takeInterrupts(next);
   }
 
-  return class TypeScriptDomain implements EngineThread {
+  return class TypeScriptDomain implements EngineThread, Caller {
     readonly handle: number;
     readonly priority: number;
     onStack = false;
@@ -136,8 +149,15 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     /** Slot of the capability to invoke when the running handler ends, or 0. */
     deferred = 0;
     passivePending: boolean;
-    /** By channel: 1 where the domain may call. */
+    /** By channel: 1 where the domain may call a server of its own cluster. */
     readonly callable: Uint8Array;
+    readonly remoteCalls: ReadonlyMap<number, RemoteCall>;
+    readonly remoteChildren: ReadonlyMap<number, RemoteCall>;
+    /** Doorbells whose interrupts have come and are to be acknowledged, and those that there are: a bit a channel, low and high. */
+    owedLow = 0;
+    owedHigh = 0;
+    readonly doorbellsLow: number;
+    readonly doorbellsHigh: number;
     /** By channel: what to put into the outbox before a notification, `OUTBOX_WORDS` each. */
     readonly outgoing: Int32Array;
 
@@ -157,6 +177,15 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       this.registers = tcb / 4;
       this.buffer = words[this.registers + Register.IPCBuffer / 4] / 4;
       this.callable = tableOf(configuration.call);
+      const calls = configuration.remoteCalls.map(
+        (each) => [each.isControl, each.id, new RemoteCall(words, interrupts, core.id, each)] as const,
+      );
+      this.remoteCalls = new Map(calls.flatMap(([isControl, id, call]) => (isControl ? [] : [[id, call]])));
+      this.remoteChildren = new Map(
+        calls.flatMap(([isControl, id, call]) => (isControl ? [[id, call]] : [])),
+      );
+      this.doorbellsLow = bitsOf(configuration.doorbells);
+      this.doorbellsHigh = bitsOf(configuration.doorbells.map((channel) => channel - 32));
       this.outgoing = outboxes(configuration.flags);
       this.pd = this.makeProtectionDomain();
     }
@@ -220,12 +249,15 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
         if (high >>> 30 === FAULT) {
           if (this.handleFault(words[registers] & 63)) return poll(replyRecv(INPUT, REPLY));
         } else {
+          this.owedLow |= words[registers] & this.doorbellsLow;
+          this.owedHigh |= high & this.doorbellsHigh;
           this.handleNotification(words[registers], high);
         }
       } else if (this.failure !== undefined) {
         this.throwFailure();
       }
       words[registers + REDO_WORD] = 0;
+      if ((this.owedLow | this.owedHigh) !== 0) this.acknowledgeDoorbells();
       if (this.deferred === 0) return poll(recv(INPUT, REPLY));
       return poll(nbSendRecv(this.takeDeferred(), INPUT, REPLY));
     }
@@ -297,8 +329,8 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       this.writeTag(reply);
       // As the kernel has it: a reply with another label leaves the child stopped.
       if (labelOf(reply) === 0) {
-        const { handle } = this.configuration.children.find(({ id }) => id === child)!;
-        markStopped(stopped, handle, Stop.None);
+        const local = this.configuration.children.find(({ id }) => id === child);
+        if (local !== undefined) core.markStopped(local.handle, Stop.None);
       }
       return true;
     }
@@ -326,7 +358,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       this.console.flush();
       const what = originalPositions(this.bundle, describeThrown(thrown));
       this.console.write(`${this.name} faulted: ${what}\n`);
-      markStopped(stopped, this.handle, Stop.Fault);
+      core.markStopped(this.handle, Stop.Fault);
       return poll(fault(Exception.Thrown, 0));
     }
 
@@ -381,9 +413,26 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       if (words[CURRENT] !== this.guard) this.refuseRequest();
     }
 
+    /** So that they ring again: the last of them with the wait that follows, where nothing else goes along with it. */
+    acknowledgeDoorbells(): void {
+      while ((this.owedLow | this.owedHigh) !== 0) {
+        let channel;
+        if (this.owedLow !== 0) {
+          channel = 31 - Math.clz32(this.owedLow & -this.owedLow);
+          this.owedLow &= this.owedLow - 1;
+        } else {
+          channel = 63 - Math.clz32(this.owedHigh & -this.owedHigh);
+          this.owedHigh &= this.owedHigh - 1;
+        }
+        const slot = Slot.FirstIrq + channel;
+        if (this.deferred === 0 && (this.owedLow | this.owedHigh) === 0) this.deferred = slot;
+        else this.acknowledge(slot);
+      }
+    }
+
     ppcall(channel: number, msginfo: number): number {
       this.beginRequest();
-      if (!has(this.callable, channel)) this.refuse('channel to call', channel);
+      if (!has(this.callable, channel)) return this.callElsewhere(channel, msginfo);
       this.writeTag(msginfo);
       statistics[this.row + CALLS]++;
       const slot = FIRST_ENDPOINT + channel;
@@ -393,6 +442,38 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
         this.goOn(call(slot));
       }
       return this.readTag();
+    }
+
+    /** A call to a server on another cluster. */
+    callElsewhere(channel: number, msginfo: number): number {
+      const call = this.remoteCalls.get(channel);
+      if (call === undefined) this.refuse('channel to call', channel);
+      this.writeTag(msginfo);
+      statistics[this.row + CALLS]++;
+      call.make(this);
+      return this.readTag();
+    }
+
+    /** Has the monitor of a child on another cluster do what `operation` says. */
+    control(child: RemoteCall, operation: Invocation): void {
+      words[this.registers + TAG_WORD] = operation << 12;
+      words[this.registers + TAG_WORD + 1] = 0;
+      child.make(this);
+    }
+
+    ring(slot: number): void {
+      this.trap(signal(slot));
+    }
+
+    wait(slot: number): void {
+      this.goOn(poll(wait(slot)));
+      words[this.registers + REDO_WORD] = 0;
+    }
+
+    acknowledge(slot: number): void {
+      words[this.registers + TAG_WORD] = ACKNOWLEDGE;
+      words[this.registers + TAG_WORD + 1] = 0;
+      this.trap(nbSend(slot));
     }
 
     refuse(what: string, id: unknown): never {
@@ -412,7 +493,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     takeDeferred(): number {
       const slot = this.deferred;
       this.deferred = 0;
-      words[this.registers + TAG_WORD] = slot >= Slot.FirstIrq ? Invocation.IRQAckIRQ << 12 : 0;
+      words[this.registers + TAG_WORD] = slot >= Slot.FirstIrq ? ACKNOWLEDGE : 0;
       words[this.registers + TAG_WORD + 1] = 0;
       if (slot >= FIRST_NOTIFICATION && slot < Slot.FirstIrq) this.raise(slot - FIRST_NOTIFICATION);
       return slot;
@@ -569,23 +650,29 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
         mrSetNumber: (index, value) => this.mrSetNumber(index, value),
         pdRestart: (child) => {
           this.beginRequest();
+          const remote = this.remoteChildren.get(child);
+          if (remote !== undefined) return this.control(remote, Invocation.TCBWriteRegisters);
           const handle = childOf(child);
           this.setWord(0, 1);
           this.setWord(1, 1);
           this.setWord(2, ENTRY);
-          markStopped(stopped, handle, Stop.None);
+          core.markStopped(handle, Stop.None);
           this.invoke(Slot.FirstTCB + child, Invocation.TCBWriteRegisters, 3);
         },
         pdStop: (child) => {
           this.beginRequest();
+          const remote = this.remoteChildren.get(child);
+          if (remote !== undefined) return this.control(remote, Invocation.TCBSuspend);
           const handle = childOf(child);
-          markStopped(stopped, handle, Stop.Order);
+          core.markStopped(handle, Stop.Order);
           this.invoke(Slot.FirstTCB + child, Invocation.TCBSuspend, 0);
         },
         pdResume: (child) => {
           this.beginRequest();
+          const remote = this.remoteChildren.get(child);
+          if (remote !== undefined) return this.control(remote, Invocation.TCBResume);
           const handle = childOf(child);
-          markStopped(stopped, handle, Stop.None);
+          core.markStopped(handle, Stop.None);
           this.invoke(Slot.FirstTCB + child, Invocation.TCBResume, 0);
         },
         dbgPuts: (text) => this.console.write(String(text)),
@@ -641,6 +728,11 @@ function outboxes(flags: DomainConfiguration['flags']): Int32Array {
  */
 function has(table: Uint8Array, id: number): boolean {
   return id === (id & 63) && table[id] === 1;
+}
+
+/** A bit for each identifier below 32, and from 0. */
+function bitsOf(ids: readonly number[]): number {
+  return ids.reduce((bits, id) => (id >= 0 && id < 32 ? bits | (1 << id) : bits), 0);
 }
 
 /** One byte for each identifier: 1 where it is in `ids`. */

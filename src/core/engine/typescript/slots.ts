@@ -10,10 +10,17 @@ export enum Slot {
   Reply = 4,
   /** Where a passive domain tells the monitor that it waits to be made passive. */
   Monitor = 5,
+  /** The notification that the answers of other clusters signal. */
+  Replies = 6,
   FirstNotification = 10,
+  /** Calls: an endpoint, or where the server is on another cluster, the right to ring that one. */
   FirstEndpoint = 74,
+  /** Handlers of interrupts, and of doorbells behind the notifications of channels. */
   FirstIrq = 138,
+  /** Children: a TCB, or where the child is on another cluster, the right to ring that one. */
   FirstTCB = 202,
+  /** Handlers of the doorbells by which a call's answer comes. */
+  FirstReplyIrq = 266,
 }
 
 /** Channel identifiers and child identifiers are below this. */

@@ -1,0 +1,97 @@
+/**
+ * A domain whose parent is on another cluster, as the monitor of its own cluster sees it: its faults go to the parent as
+ * calls do (proxy.ts), and what the parent wants done with it comes as a call of the monitor.
+ */
+import { Register } from '../../kernel/api/constants.js';
+import { type CallPair, readMessage, serialOf, writeMessage } from '../core/call-lines.js';
+import { type Core, Stop } from '../core/core.js';
+import { type Flag, Outbox } from '../machine/interrupts.js';
+
+/** What the monitor needs of it. `faultBell` and `controlBell`: slots with the right to ring the parent's cluster. */
+export interface RemoteChildCapabilities {
+  readonly handle: number;
+  readonly tcb: number;
+  readonly fault: CallPair;
+  readonly faultFlags: readonly Flag[];
+  readonly faultBell: number;
+  readonly control: CallPair;
+  readonly controlFlags: readonly Flag[];
+  readonly controlBell: number;
+}
+
+const TAG_WORD = Register.MsgInfo / 4;
+const LABEL_SHIFT = 12;
+
+export class RemoteChild {
+  readonly handle: number;
+  readonly tcb: number;
+  private readonly faultOutbox: Outbox;
+  private readonly controlOutbox: Outbox;
+  private readonly registers: number;
+  private readonly buffer: number;
+  private faultSerial: number;
+  private orderSerial = 0;
+  /** The reply object that holds the child's open fault, or 0. */
+  private reply = 0;
+
+  /** `monitor`: physical address of the monitor's TCB. */
+  constructor(
+    private readonly core: Core,
+    monitor: number,
+    private readonly capabilities: RemoteChildCapabilities,
+  ) {
+    const { handle, tcb, fault, faultFlags, controlFlags } = capabilities;
+    this.handle = handle;
+    this.tcb = tcb;
+    this.registers = monitor / 4;
+    this.buffer = core.words[this.registers + Register.IPCBuffer / 4] / 4;
+    this.faultOutbox = new Outbox(core.interrupts, core.id, faultFlags);
+    this.controlOutbox = new Outbox(core.interrupts, core.id, controlFlags);
+    this.faultSerial = serialOf(core.words, fault.request);
+  }
+
+  /** Sends the fault whose message the monitor has just received with `reply`; returns a reply object that is free now, or 0. */
+  sendFault(reply: number): number {
+    const free = this.reply;
+    this.reply = reply;
+    this.faultSerial = (this.faultSerial + 1) >>> 0;
+    const { fault, faultBell } = this.capabilities;
+    writeMessage(this.core.words, fault.request, this.registers, this.buffer, this.faultSerial);
+    this.faultOutbox.fill();
+    this.core.kernel.signal(faultBell);
+    return free;
+  }
+
+  /** The parent has answered: the child goes on, or stays stopped, as the answer says. Returns a free reply object, or 0. */
+  takeFaultReply(): number {
+    const { words, kernel } = this.core;
+    const { reply } = this.capabilities.fault;
+    const free = this.reply;
+    if (free === 0 || serialOf(words, reply) !== this.faultSerial) return 0;
+    readMessage(words, reply, this.registers, this.buffer);
+    const label = words[this.registers + TAG_WORD] >>> LABEL_SHIFT;
+    if (label === 0 && words[this.registers + TAG_WORD + 1] === 0)
+      this.core.markStopped(this.handle, Stop.None);
+    this.reply = 0;
+    kernel.nbSend(free);
+    return free;
+  }
+
+  /** What the parent wants done: an `Invocation` of a TCB. */
+  takeOrder(): number {
+    const { words } = this.core;
+    const { request } = this.capabilities.control;
+    this.orderSerial = serialOf(words, request);
+    return words[request.line + TAG_WORD] >>> LABEL_SHIFT;
+  }
+
+  orderDone(): void {
+    const { words, kernel } = this.core;
+    const { control, controlBell } = this.capabilities;
+    words[this.registers + TAG_WORD] = 0;
+    words[this.registers + TAG_WORD + 1] = 0;
+    writeMessage(words, control.reply, this.registers, this.buffer, this.orderSerial);
+    this.controlOutbox.fill();
+    kernel.signal(controlBell);
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * How a message of a call between clusters lies in shared memory: one cache line, and further ones where it is long.
+ *
+ * The line's words are those of a register file (kernel/model/objects.ts, `TCB`): tag and the first four message
+ * registers stand at the same places; two more follow. Word 0 is the doorbell's where the line is one
+ * (machine/interrupts.ts), and word 1 is the call's serial number.
+ *
+ * What must hold: one side writes a line, and the other reads it after it has found a new serial number there. The
+ * number is stored last, atomically, so all before it is seen by who loads it (ECMAScript's memory model: the load
+ * reads from the store, which synchronises with it). The next message is written only when this one has been answered.
+ */
+import { Limit, Register } from '../../kernel/api/constants.js';
+
+/** Where a message lies: indices of 32-bit words of physical memory. */
+export interface CallLines {
+  readonly line: number;
+  /** For the message registers beyond the line's. */
+  readonly more: number;
+}
+
+/** Both ways of a call. */
+export interface CallPair {
+  readonly request: CallLines;
+  readonly reply: CallLines;
+}
+
+/** Message registers that the line holds. */
+const LINE_REGISTERS = 6;
+/** Words of `more`. */
+export const MORE_WORDS = 2 * (64 - LINE_REGISTERS);
+
+const SERIAL_WORD = 1;
+const TAG_WORD = Register.MsgInfo / 4;
+const MR_WORD = Register.MR0 / 4;
+const LENGTH_MASK = 127;
+const FAST = Limit.FastMessageRegisters;
+/** Where the line's further registers begin, and where theirs begin in an IPC buffer. */
+const FURTHER_WORD = MR_WORD + 2 * FAST;
+const BUFFER_FURTHER = 2 + 2 * FAST;
+
+export function serialOf(words: Uint32Array, { line }: CallLines): number {
+  return Atomics.load(words, line + SERIAL_WORD);
+}
+
+export function setSerial(words: Uint32Array, { line }: CallLines, serial: number): void {
+  Atomics.store(words, line + SERIAL_WORD, serial);
+}
+
+/** Writes the message of the thread whose register file and IPC buffer begin at these words, and its serial number. */
+export function writeMessage(
+  words: Uint32Array,
+  { line, more }: CallLines,
+  registers: number,
+  buffer: number,
+  serial: number,
+): void {
+  const length = words[registers + TAG_WORD] & LENGTH_MASK;
+  const end = MR_WORD + 2 * Math.min(length, FAST);
+  for (let word = TAG_WORD; word < end; word++) words[line + word] = words[registers + word];
+  if (length > FAST) {
+    const from = buffer + BUFFER_FURTHER;
+    const rest = 2 * (length - FAST);
+    const here = Math.min(rest, 2 * (LINE_REGISTERS - FAST));
+    for (let word = 0; word < here; word++) words[line + FURTHER_WORD + word] = words[from + word];
+    for (let word = here; word < rest; word++) words[more + word - here] = words[from + word];
+  }
+  Atomics.store(words, line + SERIAL_WORD, serial);
+}
+
+/** Reads a message whose serial number has been seen into a thread's register file and IPC buffer. */
+export function readMessage(
+  words: Uint32Array,
+  { line, more }: CallLines,
+  registers: number,
+  buffer: number,
+): void {
+  const length = words[line + TAG_WORD] & LENGTH_MASK;
+  const end = MR_WORD + 2 * Math.min(length, FAST);
+  for (let word = TAG_WORD; word < end; word++) words[registers + word] = words[line + word];
+  if (length <= FAST) return;
+  const to = buffer + BUFFER_FURTHER;
+  const rest = 2 * (length - FAST);
+  const here = Math.min(rest, 2 * (LINE_REGISTERS - FAST));
+  for (let word = 0; word < here; word++) words[to + word] = words[line + FURTHER_WORD + word];
+  for (let word = here; word < rest; word++) words[to + word] = words[more + word - here];
+}

@@ -1,0 +1,91 @@
+/**
+ * A call of another cluster, as the caller's library makes it: it writes the message into shared memory, rings the other
+ * cluster's doorbell, and waits at a notification for the answer. The kernel of neither cluster knows of it.
+ *
+ * What must hold: the next call of the same pair is written only when the last has been answered. A caller that was
+ * stopped or restarted in the middle, its whole cluster perhaps, leaves a call without a listener; its next call first
+ * waits until that one is answered. Serial numbers tell: they stand in the messages, and survive.
+ */
+import { Invocation, Register } from '../../../../kernel/api/constants.js';
+import { type Flag, type InterruptController, Outbox } from '../../../machine/interrupts.js';
+import { type CallPair, readMessage, serialOf, writeMessage } from '../../call-lines.js';
+import { Slot } from './slots.js';
+
+/** What a domain needs to know of a call to another cluster. Plain data. */
+export interface RemoteCallConfiguration extends CallPair {
+  /** The channel, or a child's identifier where its monitor is called. */
+  readonly id: number;
+  readonly isControl: boolean;
+  /** To raise before the doorbell. */
+  readonly flags: readonly Flag[];
+  /** Whether the answer comes by a doorbell of its own, which must be acknowledged. */
+  readonly hasDoorbell: boolean;
+}
+
+/** The caller, as its engine has it. */
+export interface Caller {
+  /** Index of its register file in the words, and of its IPC buffer. */
+  readonly registers: number;
+  readonly buffer: number;
+  /** Rings by the capability in `slot`. */
+  ring(slot: number): void;
+  /** Waits at the notification in `slot`. */
+  wait(slot: number): void;
+  /** Acknowledges the interrupt whose handler is in `slot`. */
+  acknowledge(slot: number): void;
+}
+
+const TAG_WORD = Register.MsgInfo / 4;
+export const ACKNOWLEDGE = Invocation.IRQAckIRQ << 12;
+
+export class RemoteCall {
+  private serial: number;
+  private readonly ringSlot: number;
+  private readonly handlerSlot: number;
+  private readonly outbox: Outbox;
+
+  constructor(
+    private readonly words: Uint32Array,
+    interrupts: InterruptController,
+    core: number,
+    private readonly configuration: RemoteCallConfiguration,
+  ) {
+    const { id, isControl, hasDoorbell, flags, request } = configuration;
+    this.serial = serialOf(words, request);
+    this.ringSlot = (isControl ? Slot.FirstTCB : Slot.FirstEndpoint) + id;
+    this.handlerSlot = hasDoorbell ? Slot.FirstReplyIrq + id : 0;
+    this.outbox = new Outbox(interrupts, core, flags);
+  }
+
+  /** Sends the message in the caller's registers, and returns when the answer is there. */
+  make(caller: Caller): void {
+    const { words, configuration, handlerSlot } = this;
+    const { request, reply } = configuration;
+    const { registers, buffer } = caller;
+    if (serialOf(words, reply) !== this.serial) {
+      const low = words[registers + TAG_WORD];
+      const high = words[registers + TAG_WORD + 1];
+      this.awaitAnswer(caller);
+      words[registers + TAG_WORD] = low;
+      words[registers + TAG_WORD + 1] = high;
+    }
+    this.serial = (this.serial + 1) >>> 0;
+    writeMessage(words, request, registers, buffer, this.serial);
+    this.outbox.fill();
+    caller.ring(this.ringSlot);
+    // While the message is on its way: the answer to the call before may have left the line masked.
+    if (handlerSlot !== 0) caller.acknowledge(handlerSlot);
+    this.awaitAnswer(caller);
+    readMessage(words, reply, registers, buffer);
+  }
+
+  private awaitAnswer(caller: Caller): void {
+    const { words, configuration, handlerSlot } = this;
+    for (;;) {
+      caller.wait(Slot.Replies);
+      if (serialOf(words, configuration.reply) === this.serial) return;
+      // It was the answer to something else, such as a call that was given up.
+      if (handlerSlot !== 0) caller.acknowledge(handlerSlot);
+    }
+  }
+}

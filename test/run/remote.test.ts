@@ -1,0 +1,233 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { channel, domain, run, twoCores } from './system.js';
+
+/** Each way that an event can come: by a line of its own, and as a flag on the one that all share. */
+const lines = { 'a line for each': [], 'one line for all': ['--lines', '1'] };
+
+for (const [how, more] of Object.entries(lines)) {
+  const args = ['--clusters', 'per-core', ...more];
+
+  describe(`calls between clusters, ${how}`, { ...twoCores, concurrency: 2 }, () => {
+    it('carry labels and up to 64 words each way, for many clients at once', async () => {
+      const client = `return { init() {
+        let wrong = 0;
+        for (let i = 0; i < 2000; i++) {
+          const count = i % 65;
+          for (let at = 0; at < count; at++) pd.mrSet(at, BigInt(i) << 32n | BigInt(at));
+          const reply = pd.ppcall(3, pd.msginfoNew(i, count));
+          if (pd.msginfoGetLabel(reply) !== i + 1 || pd.msginfoGetCount(reply) !== count) wrong++;
+          for (let at = 0; at < count; at++) if (pd.mrGet(at) !== (BigInt(i) << 33n | BigInt(2 * at))) wrong++;
+        }
+        pd.dbgPuts(pd.name + ' wrong ' + wrong + '\\n');
+      } };`;
+      const server = `return { init() {}, protected(channel, msginfo) {
+        const count = pd.msginfoGetCount(msginfo);
+        for (let at = 0; at < count; at++) pd.mrSet(at, 2n * pd.mrGet(at));
+        return pd.msginfoNew(pd.msginfoGetLabel(msginfo) + 1, count);
+      } };`;
+      const clients = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+      const ran = await run({
+        args,
+        description:
+          clients
+            .map((name, index) =>
+              domain(name, `priority="${10 + (index % 3)}" cpu="${index % 2}"`, '', 'client'),
+            )
+            .join('') +
+          domain('active', 'priority="20" cpu="1"', '', 'server') +
+          domain('passive', 'priority="21" cpu="0" passive="true"', '', 'server') +
+          clients
+            .map((name, index) =>
+              channel(`${name} 3 pp="true"`, `${index % 2 === 0 ? 'active' : 'passive'} ${index}`),
+            )
+            .join(''),
+        programs: { client, server },
+      });
+      assert.deepEqual(
+        [...ran.said].sort(),
+        clients.map((name) => `${name} wrong 0`),
+      );
+      assert.equal(ran.domain('active').entries.protected, 8000);
+      assert.equal(ran.domain('passive').entries.protected, 8000);
+      assert.ok(ran.report.domains.every(({ state }) => state === 'waiting'));
+      assert.equal(ran.report.ended, 'idle');
+    });
+
+    it('nest through both clusters, and two of one priority may call each other’s', async () => {
+      const caller = `return { init() {
+        let sum = 0;
+        for (let i = 0; i < 3000; i++) { pd.mrSetNumber(0, i); pd.ppcall(0, pd.msginfoNew(0, 1)); sum += pd.mrGetNumber(0); }
+        pd.dbgPuts(pd.name + ' ' + sum + '\\n');
+      } };`;
+      const middle = `return { init() {}, protected() {
+        pd.mrSetNumber(0, pd.mrGetNumber(0) + 1);
+        return pd.ppcall(1, pd.msginfoNew(0, 1));
+      } };`;
+      const leaf = `return { init() {}, protected() { pd.mrSetNumber(0, 2 * pd.mrGetNumber(0)); return pd.msginfoNew(0, 1); } };`;
+      const side = (cpu: number): string =>
+        domain(`caller_${cpu}`, `priority="10" cpu="${cpu}"`, '', 'caller') +
+        domain(`middle_${cpu}`, `priority="20" cpu="${1 - cpu}"`, '', 'middle') +
+        domain(`leaf_${cpu}`, `priority="30" cpu="${cpu}"`, '', 'leaf') +
+        channel(`caller_${cpu} 0 pp="true"`, `middle_${cpu} 0`) +
+        channel(`middle_${cpu} 1 pp="true"`, `leaf_${cpu} 0`);
+      const ran = await run({ args, description: side(0) + side(1), programs: { caller, middle, leaf } });
+      const sum = 3000 * 3001;
+      assert.deepEqual([...ran.said].sort(), [`caller_0 ${sum}`, `caller_1 ${sum}`]);
+      assert.equal(ran.report.ended, 'idle');
+    });
+
+    it('leave a client’s core to more urgent domains, and a slow server to its own clients', async () => {
+      // The slow server answers only once the urgent domain beside its client, and another server's client, are done.
+      const map = '<map mr="progress" vaddr="0x2000000" perms="rw" setvar_vaddr="progress"/>';
+      const count = `const progress = pd.region('progress', Int32Array);`;
+      const ran = await run({
+        args,
+        description:
+          `<memory_region name="progress" size="0x1000"/>` +
+          domain('patient', 'priority="10"') +
+          domain('urgent', 'priority="40"', map) +
+          domain('bell', 'priority="5" cpu="1"') +
+          domain('slow', 'priority="20" cpu="1"', map) +
+          domain('other', 'priority="30"', map) +
+          domain('quick', 'priority="50" cpu="1"') +
+          channel('patient 0 pp="true"', 'slow 0') +
+          channel('slow 1', 'urgent 0') +
+          channel('slow 2', 'other 0') +
+          channel('slow 3', 'bell 0') +
+          channel('other 1 pp="true"', 'quick 0'),
+        programs: {
+          bell: `return { init() {} };`,
+          patient: `return { init() { pd.ppcall(0, pd.msginfoNew(0, 0)); pd.dbgPuts('answered\\n'); } };`,
+          urgent: `${count} return { init() {}, notified() { Atomics.add(progress, 0, 1); } };`,
+          other: `${count} return { init() {}, notified() { for (let i = 0; i < 100; i++) pd.ppcall(1, pd.msginfoNew(0, 0)); Atomics.add(progress, 16, 1); } };`,
+          quick: `return { init() {}, protected() { return pd.msginfoNew(0, 0); } };`,
+          // Its notification to nobody in particular is where its core takes interrupts, those for `quick` among them.
+          slow: `${count} return { init() {}, protected() {
+            pd.notify(1);
+            pd.notify(2);
+            while (Atomics.load(progress, 0) < 1 || Atomics.load(progress, 16) < 1) pd.notify(3);
+            return pd.msginfoNew(0, 0);
+          } };`,
+        },
+      });
+      assert.deepEqual(ran.said, ['answered']);
+      assert.equal(ran.domain('quick').entries.protected, 100);
+    });
+
+    it('of a client that is stopped in the middle leave the server and the next call as they should be', async () => {
+      // The client is restarted by its parent while it waits; its next calls get their own answers.
+      const ran = await run({
+        args,
+        description:
+          domain('parent', 'priority="100"', domain('client', 'priority="10" id="1"')) +
+          domain('server', 'priority="20" cpu="1"') +
+          channel('client 0 pp="true"', 'server 0') +
+          channel('server 1', 'parent 1'),
+        programs: {
+          parent: `let restarts = 0; return { init() {}, notified() {
+            if (restarts++ < 50) pd.pdRestart(1);
+          } };`,
+          client: `return { init() {
+            for (let i = 1; i <= 3; i++) {
+              pd.mrSetNumber(0, i);
+              pd.ppcall(0, pd.msginfoNew(0, 1));
+              if (pd.mrGetNumber(0) !== 10 * i) pd.dbgPuts('wrong: ' + pd.mrGetNumber(0) + '\\n');
+            }
+            pd.dbgPuts('done\\n');
+          } };`,
+          server: `let calls = 0; return { init() {}, protected() {
+            if (++calls <= 50) pd.notify(1);
+            pd.mrSetNumber(0, 10 * pd.mrGetNumber(0));
+            return pd.msginfoNew(0, 1);
+          } };`,
+        },
+      });
+      assert.ok(ran.said.every((line) => line === 'done'));
+      assert.ok(ran.said.length >= 1);
+      assert.ok(ran.domain('client').restarts >= 1);
+      assert.equal(ran.domain('client').state, 'waiting');
+      assert.equal(ran.report.ended, 'idle');
+    });
+  });
+
+  describe(`a parent on another cluster, ${how}`, { ...twoCores, concurrency: 2 }, () => {
+    it('hears of faults, restarts its child nine times and stops it', async () => {
+      const ran = await run({
+        args,
+        description: domain(
+          'parent',
+          'priority="20"',
+          domain('child', 'priority="10" id="3" cpu="1"') + domain('sibling', 'priority="1" id="2" cpu="1"'),
+        ),
+        programs: {
+          parent: `let restarts = 0; return { init() {}, fault(child, msginfo) {
+            if (child !== 3 || pd.msginfoGetLabel(msginfo) !== 3) pd.dbgPuts('wrong fault\\n');
+            if (restarts < 9) { restarts++; pd.pdRestart(child); } else { pd.pdStop(child); pd.dbgPuts('stopped\\n'); }
+          } };`,
+          child: `return { init() { null.property; } };`,
+          sibling: `return { init() {} };`,
+        },
+      });
+      const { state, faults, restarts } = ran.domain('child');
+      assert.deepEqual([state, faults, restarts], ['stopped', 10, 9]);
+      assert.equal(ran.domain('parent').entries.fault, 10);
+      assert.equal(ran.domain('sibling').state, 'waiting');
+      assert.equal(ran.report.unhandledFaults, 0);
+      assert.ok(ran.said.includes('stopped'));
+      assert.equal(ran.code, 0);
+    });
+
+    it('answers a fault, so that the child goes on with its next event', async () => {
+      const ran = await run({
+        args,
+        description:
+          domain('parent', 'priority="20"', domain('child', 'priority="10" id="3" cpu="1"')) +
+          channel('parent 0', 'child 0'),
+        programs: {
+          parent: `return { init() { pd.notify(0); }, fault() { pd.notify(0); return pd.msginfoNew(0, 0); } };`,
+          child: `let times = 0; return { init() {}, notified() { if (++times <= 3) throw new Error('again'); pd.dbgPuts('went on\\n'); } };`,
+        },
+      });
+      assert.ok(ran.said.includes('went on'));
+      const { state, faults, restarts } = ran.domain('child');
+      assert.deepEqual([state, faults, restarts], ['waiting', 3, 0]);
+      assert.equal(ran.report.ended, 'idle');
+    });
+
+    it('stops a child, which then does nothing, and resumes it', async () => {
+      const ran = await run({
+        args,
+        description:
+          domain('parent', 'priority="20"', domain('child', 'priority="10" id="3" cpu="1"')) +
+          channel('parent 0', 'child 0'),
+        programs: {
+          parent: `let heard = 0; return {
+            init() { pd.pdStop(3); pd.notify(0); pd.pdResume(3); pd.dbgPuts('resumed\\n'); },
+            notified() { if (++heard === 1) { pd.pdStop(3); pd.notify(0); pd.dbgPuts('stopped for good\\n'); } else pd.dbgPuts('heard of it\\n'); },
+          };`,
+          child: `return { init() {}, notified() { pd.notify(0); } };`,
+        },
+      });
+      assert.deepEqual(ran.said, ['resumed', 'stopped for good']);
+      assert.equal(ran.domain('child').state, 'stopped');
+      assert.equal(ran.report.ended, 'idle');
+    });
+  });
+}
+
+it('a domain that lends its channel less than a call makes none elsewhere', twoCores, async () => {
+  const ran = await run({
+    args: ['--clusters', 'per-core'],
+    description:
+      domain('client', 'priority="10"') +
+      domain('server', 'priority="20" cpu="1"') +
+      channel('client 0', 'server 0'),
+    programs: {
+      client: `return { init() { pd.ppcall(0, pd.msginfoNew(0, 0)); } };`,
+      server: `return { init() {}, protected() { pd.dbgPuts('called\\n'); return pd.msginfoNew(0, 0); } };`,
+    },
+  });
+  assert.ok(ran.said.some((line) => line.includes('client has no channel to call 0')));
+  assert.ok(!ran.said.includes('called'));
+});
