@@ -2,7 +2,8 @@
  * The interrupt controller of the host machine, as the kernel sees it: what src/machine/interrupts.ts describes.
  *
  * It is no part of the kernel, and works on memory outside of every partition. It is WebAssembly since the kernel
- * calls it: a JavaScript function can fail for want of stack, and then would leave the kernel in the middle.
+ * calls it: a JavaScript function can fail for want of stack, and then would leave the kernel in the middle. And it is
+ * quick at what a core does until an interrupt comes.
  */
 
 /** Physical address of the shared line of core 0. */
@@ -11,6 +12,9 @@ declare const LINES: usize;
 /** Physical address of the doorbells of core 0, as if they began with line 0. */
 @external('machine', 'doorbells')
 declare const DOORBELLS: usize;
+/** The core itself, by its number in the machine. */
+@external('machine', 'self')
+declare const SELF: u32;
 /** The core of the machine to which this cluster's interrupts go, and physical address of its mask of enabled lines. */
 @external('machine', 'firstCore')
 declare const FIRST_CORE: u32;
@@ -27,8 +31,10 @@ declare const ALONE: u32;
 declare const CORES: usize;
 
 const LINE_BITS: usize = 6;
-/** A core's doorbells, with its own lines before them, are 16 lines. */
-const BLOCK_BITS: usize = 10;
+/** From one line that others write to the next. */
+const PAIR_BITS: usize = 7;
+/** A core's doorbells, with its own pair of lines before them, are 16 pairs. */
+const BLOCK_BITS: usize = 11;
 const FIRST_DOORBELL: u32 = 2;
 const LAST_DOORBELL: u32 = 15;
 const PENDING: usize = 0;
@@ -36,10 +42,19 @@ const MAILBOX: usize = 4;
 const PARKED: usize = 14 * 4;
 const WAKE: u32 = 1 << 30;
 const RESCHEDULE: u32 = 0;
+/** In a core's block: its mask of enabled lines, and the counts of rings that it has seen. */
+const OWN_ENABLED: usize = 5 * 4;
+/**
+ * A word for nothing but to be written atomically between two looks at a doorbell, as the pause instruction that
+ * WebAssembly has not: without, a processor runs ahead by many looks, and discards them all when the line changes.
+ */
+const PAUSE: usize = 6 * 4;
+const SEEN: usize = 1 << LINE_BITS;
+const DOORBELL_LINES: u32 = (1 << (LAST_DOORBELL + 1)) - (1 << FIRST_DOORBELL);
 
 @inline
 function line(core: u32): usize {
-  return LINES + (<usize>core << LINE_BITS);
+  return LINES + (<usize>core << PAIR_BITS);
 }
 
 function wake(at: usize): void {
@@ -48,11 +63,53 @@ function wake(at: usize): void {
   atomic.notify(at + PENDING, 1);
 }
 
+@inline
+function block(core: u32): usize {
+  return DOORBELLS + (<usize>core << BLOCK_BITS);
+}
+
+/** The lowest doorbell of this core in the mask `enabled` that has rung and was not yet seen; -1 if there is none. */
+@inline
+function rung(enabled: u32): i32 {
+  const at = block(SELF);
+  for (let lines = enabled & DOORBELL_LINES; lines != 0; lines &= lines - 1) {
+    const irq = ctz(lines);
+    const count = atomic.load<u32>(at + (<usize>irq << PAIR_BITS));
+    if (count != load<u32>(at + SEEN + (<usize>irq << 2))) return irq;
+  }
+  return -1;
+}
+
+/** Looks for an interrupt of this core that is enabled, so many times; false if none came. */
+export function spin(times: u32): bool {
+  for (; times != 0; times--) {
+    const enabled = atomic.load<u32>(block(SELF) + OWN_ENABLED);
+    if ((atomic.load<u32>(line(SELF) + PENDING) & (enabled | WAKE)) != 0 || rung(enabled) >= 0) return true;
+    atomic.add<u32>(block(SELF) + PAUSE, 1);
+  }
+  return false;
+}
+
+/** Takes the lowest line of this core on which an interrupt has come and that is enabled, doorbells last; -1 if there is none. */
+export function take(): i32 {
+  const at = line(SELF);
+  const enabled = atomic.load<u32>(block(SELF) + OWN_ENABLED);
+  const ready = atomic.load<u32>(at + PENDING) & (enabled | WAKE);
+  if (ready != 0) {
+    const bit = ready & (0 - ready);
+    atomic.and<u32>(at + PENDING, ~(bit | WAKE));
+    if (bit != WAKE) return ctz(bit);
+  }
+  const irq = rung(enabled);
+  if (irq >= 0) store<u32>(block(SELF) + SEEN + (<usize>irq << 2), atomic.load<u32>(block(SELF) + (<usize>irq << PAIR_BITS)));
+  return irq;
+}
+
 /** Raises what is in the outbox, then interrupts: together, where one word of 64 bits holds both. */
 export function sendSGI(core: u32, irq: u32): void {
   const at = line(core);
   if (irq - FIRST_DOORBELL <= LAST_DOORBELL - FIRST_DOORBELL) {
-    atomic.add<u32>(DOORBELLS + (<usize>core << BLOCK_BITS) + (<usize>irq << LINE_BITS), 1);
+    atomic.add<u32>(block(core) + (<usize>irq << PAIR_BITS), 1);
     return wake(at);
   }
   const bit = (<u32>1) << irq;

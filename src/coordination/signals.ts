@@ -10,7 +10,7 @@
  * signal costs the transfer of one cache line. Further flags stand in words of their own, and the last mailbox word
  * says which of those to look at: bit n for the words n, n + 32, ….
  */
-import { LINE_WORDS, MAILBOX_WORD, MAILBOX_WORDS, type Flag } from '../machine/interrupts.js';
+import { MAILBOX_WORD, MAILBOX_WORDS, PAIR_WORDS, type Flag } from '../machine/interrupts.js';
 
 /** The interrupt line of a cluster's first core on which other clusters ring. */
 export const DOORBELL_LINE = 1;
@@ -32,7 +32,7 @@ export function farWords(flags: number): number {
 export function flagsToRaise(core: number, far: number, index: number): Flag[] {
   const mask = 1 << (index % WORD_BITS);
   const word = Math.floor(index / WORD_BITS);
-  const line = core * LINE_WORDS;
+  const line = core * PAIR_WORDS;
   if (word < NEAR_WORDS) return [{ word: line + MAILBOX_WORD + word, mask }];
   const beyond = word - NEAR_WORDS;
   return [
@@ -53,7 +53,7 @@ export class SignalFlags {
     private readonly far: number,
     flags: number,
   ) {
-    this.line = core * LINE_WORDS;
+    this.line = core * PAIR_WORDS;
     this.nearCount = Math.min(NEAR_WORDS, Math.ceil(flags / WORD_BITS));
     this.farCount = farWords(flags);
   }

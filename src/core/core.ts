@@ -32,9 +32,18 @@ const PARK_MILLISECONDS = 1000;
 export interface Orders {
   /** Words of shared memory, as `OrderWord` numbers them. */
   readonly words: Int32Array;
-  /** By core of the machine: milliseconds that it had nothing to do. */
+  /** For each core of the machine, `IDLE_TIME_STRIDE` apart: milliseconds that it had nothing to do. */
   readonly idleTimes: Float64Array;
 }
+
+/** How a core learns of its interrupts (machine/host/controller.ts). */
+export interface CoreDevice {
+  spin(times: number): number;
+  take(): number;
+}
+
+/** Two cache lines: processors fetch lines in pairs, and each core writes its own between two signals. */
+export const IDLE_TIME_STRIDE = 16;
 
 export enum OrderWord {
   /** Not 0: stop. */
@@ -69,9 +78,6 @@ export class Core {
   /** Physical memory, as 32-bit words and as bytes. */
   readonly words: Uint32Array;
   readonly bytes: Uint8Array;
-  private readonly pending: number;
-  private readonly enabled: number;
-  private readonly lines: Int32Array;
   private readonly orders: Int32Array;
   private readonly idleTimes: Float64Array;
   private floor = 0;
@@ -84,6 +90,8 @@ export class Core {
     kernel: Kernel,
     readonly memory: SharedArrayBuffer,
     readonly interrupts: InterruptController,
+    /** What the core itself does with that controller. */
+    private readonly device: CoreDevice,
     orders: Orders,
     /** By handle of the cluster's domains, shared by its cores: why it does not go on, a `Stop`. */
     stopped: Int32Array,
@@ -93,11 +101,8 @@ export class Core {
     this.kernel = kernel;
     this.words = new Uint32Array(memory);
     this.bytes = new Uint8Array(memory);
-    this.lines = interrupts.words;
-    this.pending = interrupts.pendingIndex(id);
-    this.enabled = interrupts.enabledIndex(id);
     this.orders = orders.words;
-    this.idleTimes = orders.idleTimes;
+    this.idleTimes = orders.idleTimes.subarray(id * IDLE_TIME_STRIDE, (id + 1) * IDLE_TIME_STRIDE);
     this.stopped = stopped;
   }
 
@@ -130,9 +135,7 @@ export class Core {
 
   /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */
   poll(next: number): number {
-    return this.lines[this.pending] === 0 && this.interrupts.rung(this.id, this.lines[this.enabled]) < 0
-      ? next
-      : this.takeInterrupts(next);
+    return this.device.spin(1) === 0 ? next : this.takeInterrupts(next);
   }
 
   /**
@@ -186,7 +189,7 @@ export class Core {
 
   takeInterrupts(next: number): number {
     for (;;) {
-      const line = this.interrupts.take(this.id);
+      const line = this.device.take();
       if (line < 0) return next;
       if (line === ORDERS_LINE) this.checkOrders();
       else next = this.kernel.interrupt(line);
@@ -200,14 +203,12 @@ export class Core {
     const end = start + SPIN_MICROSECONDS / 1000;
     let now = start;
     do {
-      for (let spin = 0; spin < SPINS_PER_CLOCK_READ; spin++) {
-        if (this.interrupts.isReady(this.id)) {
-          this.idleTimes[this.id] += now - start;
-          return this.takeInterrupts(0);
-        }
+      if (this.device.spin(SPINS_PER_CLOCK_READ) !== 0) {
+        this.idleTimes[0] += now - start;
+        return this.takeInterrupts(0);
       }
       now = performance.now();
-      if (Atomics.load(this.orders, OrderWord.Halt) !== 0) this.idleTimes[this.id] += now - start;
+      if (Atomics.load(this.orders, OrderWord.Halt) !== 0) this.idleTimes[0] += now - start;
       this.checkOrders();
     } while (now < end || Atomics.load(this.orders, OrderWord.KeepSpinning) !== 0);
 
@@ -215,7 +216,7 @@ export class Core {
     this.interrupts.park(this.id, PARK_MILLISECONDS);
     Atomics.add(this.orders, OrderWord.Awake, 1);
     Atomics.add(this.orders, OrderWord.Wakes, 1);
-    this.idleTimes[this.id] += performance.now() - start;
+    this.idleTimes[0] += performance.now() - start;
     return this.takeInterrupts(0);
   }
 

@@ -18,14 +18,19 @@
  *                 and interrupt are one transfer of the other core's line. Word 0: how many flags, 0 to 2; words 1-2:
  *                 where, as an index into the controller's words, and which; words 3-4: the same of the second
  *     word 5      enabled: the lines that are not masked
+ *     word 6      written between two looks for an interrupt, to take time
  * - A second one, of which word n is the count that the core has seen of doorbell n.
+ *
+ * Processors fetch lines in pairs of 128 bytes, or the next one along: so lines that different cores write are a pair
+ * apart.
  *
  * What must hold, or a wake-up is lost: a sender rings before it reads `parked`; a core sets `parked` before it looks
  * for the last time, and sleeps only while `pending` still is what it has seen (`Atomics.wait` compares and sleeps in
  * one); who finds the other parked changes `pending` and then wakes it.
  */
 export const LINE_WORDS = 16;
-export const LINE_BYTES = 64;
+/** From one line that others write to the next. */
+export const PAIR_WORDS = 2 * LINE_WORDS;
 /** First and number of the words of the shared line that software may use. */
 export const MAILBOX_WORD = 1;
 export const MAILBOX_WORDS = 12;
@@ -35,11 +40,10 @@ export const LAST_DOORBELL = 15;
 /** First word of a doorbell that goes out with its ring. */
 export const DOORBELL_DATA = 1;
 
-/** A core's lines that are not the shared one: its own two and its doorbells, each at its number. */
-const BLOCK_LINES = LAST_DOORBELL + 1;
-const BLOCK_WORDS = BLOCK_LINES * LINE_WORDS;
+/** A core's lines that are not the shared one: its own two are the first pair, and each doorbell is at its number. */
+const BLOCK_WORDS = (LAST_DOORBELL + 1) * PAIR_WORDS;
 /** Bytes of the controller for one core. */
-export const CONTROLLER_BYTES = (1 + BLOCK_LINES) * LINE_BYTES;
+export const CONTROLLER_BYTES = 4 * (PAIR_WORDS + BLOCK_WORDS);
 /** Words of an outbox that are used. */
 export const OUTBOX_WORDS = 5;
 
@@ -49,7 +53,7 @@ const PARKED = 14;
 const ENABLED = 5;
 /** The bit of `pending` that only wakes. */
 const WAKE = 1 << 30;
-const SEEN_LINE = 1;
+const SEEN = LINE_WORDS;
 
 /** The controller of one machine. `base`: byte offset of core 0's line. */
 export class InterruptController {
@@ -89,7 +93,7 @@ export class InterruptController {
 
   /** Index in `words` of a core's pending word, for polling without a call. */
   pendingIndex(core: number): number {
-    return core * LINE_WORDS + PENDING;
+    return core * PAIR_WORDS + PENDING;
   }
 
   /** Index in `words` of the mask of a core's lines that are enabled. */
@@ -111,40 +115,14 @@ export class InterruptController {
     return doorbellIndex(this.cores, core, 0);
   }
 
-  /** Takes the lowest line on which an interrupt has come and that is enabled, doorbells last; -1 if there is none. */
-  take(core: number): number {
-    const pending = this.pendingIndex(core);
-    const enabled = Atomics.load(this.words, this.enabledIndex(core));
-    const ready = Atomics.load(this.words, pending) & (enabled | WAKE);
-    if (ready !== 0) {
-      const line = 31 - Math.clz32(ready & -ready);
-      Atomics.and(this.words, pending, ~((1 << line) | WAKE));
-      if (1 << line !== WAKE) return line;
-    }
-    return this.takeDoorbell(core, enabled);
-  }
-
-  private takeDoorbell(core: number, enabled: number): number {
-    const line = this.rung(core, enabled);
-    if (line >= 0) {
-      const count = Atomics.load(this.words, this.doorbellIndex(core, line));
-      this.words[this.seenIndex(core, line)] = count;
-    }
-    return line;
-  }
-
-  /** The lowest doorbell in the mask `enabled` that has rung and was not yet seen; -1 if there is none. */
-  rung(core: number, enabled: number): number {
+  /** Whether a doorbell in the mask `enabled` has rung and was not yet seen. */
+  private rung(core: number, enabled: number): boolean {
     for (let lines = enabled & DOORBELLS; lines !== 0; lines &= lines - 1) {
       const line = 31 - Math.clz32(lines & -lines);
       const count = Atomics.load(this.words, this.doorbellIndex(core, line));
-      if (count !== this.words[this.seenIndex(core, line)]) return line;
+      if (count !== this.words[this.blockIndex(core) + SEEN + line]) return true;
     }
-    return -1;
-  }
-
-  private seenIndex(core: number, line: number): number {
-    return this.blockIndex(core) + SEEN_LINE * LINE_WORDS + line;
+    return false;
   }
 
   /** Sleeps until an interrupt has come that is enabled, or `milliseconds` have passed. Burns no CPU. */
@@ -157,10 +135,10 @@ export class InterruptController {
   }
 
   /** Whether an interrupt has come that is enabled, or might have. */
-  isReady(core: number): boolean {
+  private isReady(core: number): boolean {
     const enabled = Atomics.load(this.words, this.enabledIndex(core));
     const pending = Atomics.load(this.words, this.pendingIndex(core));
-    return (pending & (enabled | WAKE)) !== 0 || this.rung(core, enabled) >= 0;
+    return (pending & (enabled | WAKE)) !== 0 || this.rung(core, enabled);
   }
 
   /** Whether an interrupt has come that is enabled, on any core. */
@@ -174,7 +152,7 @@ export class InterruptController {
 
 /** The same, for a machine of so many cores. */
 export function doorbellIndex(cores: number, core: number, line: number): number {
-  return cores * LINE_WORDS + core * BLOCK_WORDS + line * LINE_WORDS;
+  return cores * PAIR_WORDS + core * BLOCK_WORDS + line * PAIR_WORDS;
 }
 
 /** A bit in the interrupt controller's words. */

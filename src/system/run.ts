@@ -2,11 +2,12 @@
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { RegisterState } from '../../kernel/api/constants.js';
-import { OrderWord, ORDERS_LINE, isIdle, type Orders, Stop } from '../core/core.js';
+import { IDLE_TIME_STRIDE, OrderWord, ORDERS_LINE, isIdle, type Orders, Stop } from '../core/core.js';
 import type { Bundle } from '../core/engine/typescript/bundle.js';
 import { compileKernel, type KernelImage } from '../core/kernel.js';
 import { Count, statisticsBytes, statisticsRow } from '../core/statistics.js';
 import { InterruptController } from '../machine/interrupts.js';
+import { sharedLines } from '../machine/shared-lines.js';
 import { clustersOf, type Topology } from '../machine/topology/index.js';
 import type { ClusterTables, CoreMessage, CoreOrders } from './boot/order.js';
 import { DescriptionError, checkPrograms, type SystemDescription } from './description/index.js';
@@ -180,9 +181,9 @@ class RunningMachine {
     this.interrupts = new InterruptController(this.memory.buffer, 0, plan.cores);
     this.orders = {
       words: new Int32Array(new SharedArrayBuffer(4 * OrderWord.Count)),
-      idleTimes: new Float64Array(new SharedArrayBuffer(8 * plan.cores)),
+      idleTimes: new Float64Array(sharedLines(8 * IDLE_TIME_STRIDE * plan.cores)),
     };
-    this.statistics = new SharedArrayBuffer(statisticsBytes(system.protectionDomains.length));
+    this.statistics = sharedLines(statisticsBytes(system.protectionDomains.length));
     this.tables = plan.clusters.map(({ domains, links }) => ({
       built: new Int32Array(new SharedArrayBuffer(4)),
       stopped: new Int32Array(new SharedArrayBuffer(4 * (domains.length + 1))),
@@ -366,7 +367,9 @@ class RunningMachine {
         cores,
         kernel: image,
         memory: size,
-        busySeconds: cores.map((core) => Math.max(0, seconds - this.orders.idleTimes[core] / 1000)),
+        busySeconds: cores.map((core) =>
+          Math.max(0, seconds - this.orders.idleTimes[core * IDLE_TIME_STRIDE] / 1000),
+        ),
       })),
       domains,
       ended,

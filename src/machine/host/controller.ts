@@ -2,11 +2,15 @@
 import { readFileSync } from 'node:fs';
 import type { InterruptController } from '../interrupts.js';
 
-/** What a kernel image imports of its machine. */
-export interface KernelInterrupts {
+/** What one core has of the controller: first what a kernel image imports of its machine. */
+export interface CoreInterrupts {
   maskInterrupt(irq: number, masked: number): void;
   sendSGI(core: number, irq: number): void;
   sendIPI(core: number): void;
+  /** Looks for an interrupt that is enabled, so many times; 0 if none came. */
+  spin(times: number): number;
+  /** Takes the lowest line on which an interrupt has come and that is enabled, doorbells last; -1 if there is none. */
+  take(): number;
 }
 
 /**
@@ -14,13 +18,13 @@ export interface KernelInterrupts {
  * @param cores the cores of the kernel's cluster, by their numbers in the machine; interrupts go to the first.
  * @param routes physical address of a word for each of them, for the controller's own use.
  */
-export function kernelInterrupts(
+export function coreInterrupts(
   memory: WebAssembly.Memory,
   interrupts: InterruptController,
   core: number,
   cores: readonly number[],
   routes: number,
-): KernelInterrupts {
+): CoreInterrupts {
   new Uint32Array(memory.buffer, routes, cores.length).set(cores);
   const file = new URL('../../../kernel/interrupt-controller.wasm', import.meta.url);
   const instance = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(file)), {
@@ -28,6 +32,7 @@ export function kernelInterrupts(
     machine: {
       lines: interrupts.base,
       doorbells: interrupts.base + 4 * interrupts.doorbellIndex(0, 0),
+      self: core,
       firstCore: cores[0],
       enabled: interrupts.base + 4 * interrupts.enabledIndex(cores[0]),
       outbox: interrupts.base + 4 * interrupts.outboxIndex(core),
@@ -35,5 +40,6 @@ export function kernelInterrupts(
       cores: routes,
     },
   });
-  return instance.exports as KernelInterrupts;
+  // An ordinary object: its functions are constants to the compiler, which those of an exports object are not.
+  return { ...(instance.exports as CoreInterrupts) };
 }

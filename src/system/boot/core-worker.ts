@@ -16,7 +16,7 @@ import { Monitor } from '../../coordination/monitor.js';
 import { Proxy } from '../../coordination/proxy.js';
 import { SignalFlags } from '../../coordination/signals.js';
 import { pinThread } from '../../machine/host/affinity.js';
-import { kernelInterrupts } from '../../machine/host/controller.js';
+import { coreInterrupts } from '../../machine/host/controller.js';
 import { InterruptController, Outbox } from '../../machine/interrupts.js';
 import { buildCluster, type BuiltCluster } from '../initialiser/initialiser.js';
 import { proxyHandle, rootHandle } from '../placement/plan.js';
@@ -52,11 +52,20 @@ class RootTask implements EngineThread {
 const programs = once(parentPort!, 'message') as Promise<[readonly Bundle[]]>;
 const pinned = pinThread(orders.cpu);
 const interrupts = new InterruptController(memory.buffer, 0, plan.cores);
-const machine = kernelInterrupts(memory, interrupts, id, cluster.cores, cluster.routes);
+const machine = coreInterrupts(memory, interrupts, id, cluster.cores, cluster.routes);
 const kernel = instantiateKernel(orders.kernel, memory, cluster.base, orders.clusterCore, machine);
 const hasDoorbells =
   orders.clusterCore === 0 && cluster.links.incoming.some(({ line }) => line !== undefined);
-const core = new Core(id, kernel, memory.buffer, interrupts, orders.orders, tables.stopped, hasDoorbells);
+const core = new Core(
+  id,
+  kernel,
+  memory.buffer,
+  interrupts,
+  machine,
+  orders.orders,
+  tables.stopped,
+  hasDoorbells,
+);
 const TypeScriptDomain = typescriptEngine(core, new Float64Array(orders.statistics));
 interrupts.mask(id, 0, false);
 interrupts.mask(id, ORDERS_LINE, false);

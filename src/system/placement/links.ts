@@ -10,10 +10,11 @@ import { MORE_WORDS, type CallLines, type CallPair } from '../../core/call-lines
 import { DOORBELL_LINE, farWords, flagsToRaise } from '../../coordination/signals.js';
 import {
   CONTROLLER_BYTES,
+  DOORBELL_DATA,
   FIRST_DOORBELL,
   type Flag,
   LAST_DOORBELL,
-  LINE_WORDS,
+  PAIR_WORDS,
   doorbellIndex,
 } from '../../machine/interrupts.js';
 import { CALL_BADGE, FAULT_BADGE } from '../../core/engine/typescript/slots.js';
@@ -44,6 +45,8 @@ export interface Bell {
   readonly line: number;
   /** To be raised before, in this order. */
   readonly flags: readonly Flag[];
+  /** Where it is a doorbell: index, in the controller's words, of the first that goes out with it. */
+  readonly data?: number;
 }
 
 export interface OutgoingSignal {
@@ -166,7 +169,7 @@ class LinkPlanner {
       this.next += farWords(flagsOf(events));
       return at;
     });
-    this.next = Math.ceil(this.next / LINE_WORDS) * LINE_WORDS;
+    this.next = Math.ceil(this.next / PAIR_WORDS) * PAIR_WORDS;
     const links = this.events.map((events, cluster) => ({
       incoming: events.map(({ purpose, assigned }): IncomingEvent => ({ ...purpose, ...assigned })),
       signals: [] as OutgoingSignal[],
@@ -273,7 +276,9 @@ class LinkPlanner {
 
   private bell({ cluster, assigned }: Pending, farFlags: number): Bell {
     const core = this.firstCores[cluster];
-    if (assigned!.line !== undefined) return { core, line: assigned!.line, flags: [] };
+    const { line } = assigned!;
+    if (line !== undefined)
+      return { core, line, flags: [], data: doorbellIndex(this.cores, core, line) + DOORBELL_DATA };
     return { core, line: DOORBELL_LINE, flags: flagsToRaise(core, farFlags, assigned!.flag!) };
   }
 
@@ -282,9 +287,9 @@ class LinkPlanner {
     const { line } = assigned!;
     const at =
       line === undefined
-        ? this.allocate(LINE_WORDS)
+        ? this.allocate(PAIR_WORDS)
         : doorbellIndex(this.cores, this.firstCores[cluster], line);
-    return { line: at, more: this.allocate(Math.ceil(MORE_WORDS / LINE_WORDS) * LINE_WORDS) };
+    return { line: at, more: this.allocate(Math.ceil(MORE_WORDS / PAIR_WORDS) * PAIR_WORDS) };
   }
 
   private allocate(words: number): number {

@@ -365,7 +365,12 @@ function planDomain(
           ? [{ id: child.childId!, handle: handles[at] }]
           : [],
       ),
-      flags: signals.flatMap(({ fromId, bell }) => bell.flags.map((flag) => ({ channel: fromId, ...flag }))),
+      flags: signals.flatMap(({ fromId, bell }) =>
+        (bell.data === undefined ? bell.flags : [{ word: bell.data, mask: 0 }]).map((flag) => ({
+          channel: fromId,
+          ...flag,
+        })),
+      ),
       doorbells: links.incoming.flatMap((event) =>
         event.kind === 'signal' && event.to === handle && event.line !== undefined ? [event.toId] : [],
       ),

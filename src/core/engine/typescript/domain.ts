@@ -34,7 +34,10 @@ export interface DomainConfiguration {
   readonly call: readonly number[];
   readonly irqs: readonly number[];
   readonly children: readonly { readonly id: number; readonly handle: number }[];
-  /** Flags to raise, one or two a channel and in this order, with the doorbell of a channel to another cluster. */
+  /**
+   * For a channel to another cluster: one or two flags to raise, in this order, or where it has a doorbell of its own, a
+   * word of that (with mask 0).
+   */
   readonly flags: readonly { readonly channel: number; readonly word: number; readonly mask: number }[];
   /** Channels whose notifications come by a doorbell of their own, to be acknowledged. */
   readonly doorbells: readonly number[];
@@ -504,7 +507,12 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       statistics[this.row + NOTIFICATIONS]++;
       const at = channel * OUTBOX_WORDS;
       const count = this.outgoing[at];
-      if (count === 0) return;
+      if (count === 0) {
+        // Has the doorbell's line fetched while the kernel is entered: to ring takes less then.
+        const word = this.outgoing[at + 1];
+        if (word !== 0) lines[word] = channel;
+        return;
+      }
       lines[outbox] = count;
       lines[outbox + 1] = this.outgoing[at + 1];
       lines[outbox + 2] = this.outgoing[at + 2];
@@ -715,6 +723,10 @@ function outboxes(flags: DomainConfiguration['flags']): Int32Array {
   const table = new Int32Array(CHANNELS * OUTBOX_WORDS);
   for (const { channel, word, mask } of flags) {
     const at = channel * OUTBOX_WORDS;
+    if (mask === 0) {
+      table[at + 1] = word;
+      continue;
+    }
     const count = table[at]++;
     table[at + 1 + 2 * count] = word;
     table[at + 2 + 2 * count] = mask;
