@@ -69,6 +69,7 @@ export function parseDescription(text: string, options: ParseOptions): SystemDes
     channels,
     ioAddressSpaces: elements.io_address_space.map((element) => parseIoAddressSpace(context, element)),
     ...(domainSchedule && { domainSchedule }),
+    grants: [],
   };
 }
 

@@ -27,6 +27,16 @@ export interface SystemDescription {
   readonly channels: readonly ChannelDescription[];
   readonly ioAddressSpaces: readonly IoAddressSpace[];
   readonly domainSchedule?: DomainSchedule;
+  readonly grants: readonly Grant[];
+}
+
+/** A protection domain may read the machine's topology, at most one for each domain (grant.ts). */
+export interface Grant {
+  /** Index into `protectionDomains`. */
+  readonly pd: number;
+  /** By which the program names the region. */
+  readonly symbol: string;
+  readonly at: Position;
 }
 
 export interface MemoryRegion {
@@ -41,6 +51,8 @@ export interface MemoryRegion {
   readonly prefill?: Prefill;
   /** What the kernel's boot information fills the region with. */
   readonly prefillBootinfo?: PrefillBootinfo;
+  /** Of the one region that grants make, and no element. */
+  readonly prefillTopology?: true;
   readonly at: Position;
 }
 
@@ -128,7 +140,7 @@ export interface Setvar {
   readonly at: Position;
 }
 
-export type SetvarKind = 'vaddr' | 'size' | 'prefill_size' | 'region_paddr' | 'id' | 'ioport_addr';
+export type SetvarKind = 'vaddr' | 'size' | 'prefill_size' | 'region_paddr' | 'id' | 'ioport_addr' | 'cpu';
 
 /** An interrupt; `id`, 0 to 62, is the channel on which it arrives. */
 export type Irq = ConventionalIrq | IoapicIrq | MsiIrq;
