@@ -39,7 +39,8 @@ export const TABLES = {
 } as const satisfies Record<string, readonly FieldType[]>;
 
 export type TableName = keyof typeof TABLES;
-export const TABLE_NAMES = Object.keys(TABLES) as readonly TableName[];
+/** The annotation lets a bundler leave all of this out of programs that do not read a topology. */
+export const TABLE_NAMES = /* @__PURE__ */ Object.keys(TABLES) as readonly TableName[];
 
 /** Four words: magic, version, bytes of all, 0. Then four for each table: offset, records, bytes of a record, 0. */
 export const HEADER_BYTES = 160;
@@ -50,7 +51,7 @@ export const KERNELS = [undefined, 'unicore', 'smp'] as const;
 /** In a field for a cluster. */
 export const NO_CLUSTER = -1;
 /** In a field of 64 bits; NaN outside of the region. */
-export const UNKNOWN = 2n ** 64n - 1n;
+export const UNKNOWN = 0xffff_ffff_ffff_ffffn;
 
 export interface VisibleCore extends Core {
   /** The {@link VisibleCluster.id}; undefined where `--clusters` leaves the core out. */
@@ -88,7 +89,7 @@ export interface MachineTopology {
    * 0 from a core to itself; NaN where it was not measured. Allocates nothing.
    * @throws RangeError when there is no such core.
    */
-  lineRoundTrip(from: number, to: number): number;
+  readonly lineRoundTrip: (from: number, to: number) => number;
 }
 
 /**

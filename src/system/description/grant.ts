@@ -6,43 +6,59 @@
  *
  * or by `--grant topology:NAME` where the description is not to be touched.
  */
+import { checkAttributes, required } from './attributes.js';
 import { DescriptionError } from './diagnostic.js';
 import type { Grant, Position, SystemDescription } from './types.js';
+import type { Element } from './xml.js';
 
 const DEFAULT_SYMBOL = 'topology';
 
+/** The instruction `grant`. @throws DescriptionError */
+export function parseGrant(system: SystemDescription, instruction: Element): SystemDescription {
+  checkAttributes(instruction, ['resource', 'pd', 'symbol']);
+  const grant = makeGrant(
+    system,
+    {
+      ...{ resource: required(instruction, 'resource'), pd: required(instruction, 'pd') },
+      symbol: instruction.attributes.get('symbol') ?? DEFAULT_SYMBOL,
+    },
+    instruction.at,
+    (problem) => {
+      throw instruction.error(problem);
+    },
+  );
+  return { ...system, grants: [...system.grants, grant] };
+}
+
 /** The description, with what texts such as `topology:client,server` grant. @throws DescriptionError */
-export function withGrants(system: SystemDescription, texts: readonly string[]): SystemDescription {
-  const grants = [...system.grants];
-  for (const text of texts) {
-    const [, resource, names] = /^([^:]*):(.*)$/s.exec(text) ?? [];
+export function withGrants(description: SystemDescription, texts: readonly string[]): SystemDescription {
+  return texts.reduce((system, text) => {
     const fail = (problem: string): never => {
       throw new DescriptionError(`--grant ${text}: ${problem}`, { file: system.file });
     };
-    if (names === undefined)
-      fail('a grant is topology: and the names of protection domains, as in topology:client');
-    for (const name of names.split(','))
-      grants.push(makeGrant(system, grants, { resource, pd: name }, { line: 1, column: 1 }, fail));
-  }
-  return { ...system, grants };
+    const [, resource, names] =
+      /^([^:]*):(.*)$/s.exec(text) ??
+      fail('a grant is topology: and names of protection domains, as in topology:client,server');
+    return names.split(',').reduce((granted, pd) => {
+      const wanted = { resource, pd, symbol: DEFAULT_SYMBOL };
+      const grant = makeGrant(granted, wanted, { line: 1, column: 1 }, fail);
+      return { ...granted, grants: [...granted.grants, grant] };
+    }, system);
+  }, description);
 }
 
-/**
- * A grant as it is written, checked against the domains and the grants before it.
- * @param fail throws the error that says what is wrong.
- */
-export function makeGrant(
-  { protectionDomains }: Pick<SystemDescription, 'protectionDomains'>,
-  grants: readonly Grant[],
-  { resource, pd: name, symbol = DEFAULT_SYMBOL }: { resource: string; pd: string; symbol?: string },
+/** A grant as it is written, checked. @param fail throws the error that says what is wrong. */
+function makeGrant(
+  { protectionDomains, grants }: SystemDescription,
+  wanted: { readonly resource: string; readonly pd: string; readonly symbol: string },
   at: Position,
   fail: (problem: string) => never,
 ): Grant {
-  if (resource !== 'topology') fail(`there is no resource '${resource}' to grant: there is 'topology'`);
+  const { resource, pd: name, symbol } = wanted;
+  if (resource !== 'topology') fail(`there is no resource '${resource}' to grant: there is topology`);
   const pd = protectionDomains.findIndex((each) => each.name === name);
   if (pd < 0) fail(`there is no protection domain '${name}'`);
-  if (grants.some((each) => each.pd === pd))
-    fail(`protection domain '${name}' is granted the topology already`);
+  if (grants.some((each) => each.pd === pd)) fail(`protection domain '${name}' has the topology already`);
   const { setvars, maps } = protectionDomains[pd];
   for (const variable of [symbol, `${symbol}_cpu`]) {
     if (setvars.some((each) => each.symbol === variable) || maps.some((map) => map.setvarVaddr === variable))

@@ -6,6 +6,7 @@ import { DescriptionError } from './diagnostic.js';
 import { parseDomainSchedule } from './domain-schedule.js';
 import { parseIoAddressSpace } from './io-address-space.js';
 import { parseMemoryRegion } from './memory-region.js';
+import { applyInstructions } from './instruction.js';
 import { type Draft, parseProtectionDomain } from './protection-domain.js';
 import type { Arch, SystemDescription } from './types.js';
 import { type Element, parseXml } from './xml.js';
@@ -57,7 +58,7 @@ export function parseDescription(text: string, options: ParseOptions): SystemDes
     return channel;
   });
 
-  return {
+  const system: SystemDescription = {
     file,
     arch,
     memoryRegions,
@@ -71,6 +72,7 @@ export function parseDescription(text: string, options: ParseOptions): SystemDes
     ...(domainSchedule && { domainSchedule }),
     grants: [],
   };
+  return applyInstructions(system, root.instructions);
 }
 
 function byName(root: Element) {

@@ -16,6 +16,8 @@ const MAX_DEPTH = 256;
 export class Element {
   readonly attributes = new Map<string, string>();
   readonly children: Element[] = [];
+  /** Of the root: the `<?atoll …?>` inside it, each as if it were the element `<…/>`. */
+  readonly instructions: Element[] = [];
 
   constructor(
     readonly name: string,
@@ -84,6 +86,16 @@ export function parseXml(text: string, file: string): Element {
       throw element.error(`more than ${MAX_ATTRIBUTES} attributes`);
     element.attributes.set(name, value);
   });
+  parser.on('processinginstruction', ({ target, body }) => {
+    if (target !== 'atoll') return;
+    const at = locate(text.lastIndexOf('<?atoll', parser.position));
+    if (++elements > MAX_ELEMENTS)
+      throw new DescriptionError(`more than ${MAX_ELEMENTS} elements`, { file, at });
+    if (root === undefined || open.length !== 1) {
+      throw new DescriptionError("an atoll instruction must stand directly inside of 'system'", { file, at });
+    }
+    root.instructions.push(parseInstruction(body, file, at));
+  });
   parser.on('closetag', () => {
     closed = open.pop();
   });
@@ -92,6 +104,18 @@ export function parseXml(text: string, file: string): Element {
 
   parser.write(text).close();
   return root!;
+}
+
+function parseInstruction(body: string, file: string, at: Position): Element {
+  try {
+    const { name, attributes } = parseXml(`<${body.trim()}/>`, file);
+    const instruction = new Element(name, file, at);
+    for (const [key, value] of attributes) instruction.attributes.set(key, value);
+    return instruction;
+  } catch (error) {
+    if (!(error instanceof DescriptionError)) throw error;
+    throw new DescriptionError('an atoll instruction is written <?atoll name key="value"?>', { file, at });
+  }
 }
 
 /**

@@ -682,6 +682,26 @@ const ioAddressSpaces: Case[] = [
   ],
 ];
 
+const granted = (attributes: string) => `${a}▶<?atoll grant ${attributes}?>`;
+const grants: Case[] = [
+  ["Missing required attribute 'pd'", 'grant', granted('resource="topology"')],
+  ["invalid attribute 'to'", 'grant', granted('resource="topology" pd="a" to="b"')],
+  ["there is no resource 'disk' to grant: there is topology", 'grant', granted('resource="disk" pd="a"')],
+  ["there is no protection domain 'b'", 'grant', granted('resource="topology" pd="b"')],
+  [
+    "protection domain 'a' has the topology already",
+    'grant',
+    `<?atoll grant resource="topology" pd="a"?>${granted('resource="topology" pd="a" symbol="b"')}`,
+  ],
+  [
+    "the symbol 'shape_cpu' is set already in protection domain 'a'",
+    'grant',
+    within('<map mr="mr" vaddr="0x1000" setvar_vaddr="shape_cpu"/>') +
+      '▶<?atoll grant resource="topology" pd="a" symbol="shape"?>',
+  ],
+  ["invalid atoll instruction 'toString': there is grant", 'toString', `${a}▶<?atoll toString?>`],
+];
+
 const elements: Case[] = [["invalid XML element 'domain'", 'domain', `${a}▶<domain/>`]];
 
 const table = {
@@ -697,6 +717,7 @@ const table = {
   cspaces,
   'domain schedules': domainSchedules,
   'I/O address spaces': ioAddressSpaces,
+  grants,
 };
 
 for (const [name, cases] of Object.entries(table)) {
@@ -721,6 +742,32 @@ for (const [name, cases] of Object.entries(table)) {
     });
   }
 }
+
+test('an atoll instruction stands inside of system and is well formed', () => {
+  const place = "an atoll instruction must stand directly inside of 'system'";
+  const form = 'an atoll instruction is written <?atoll name key="value"?>';
+  const cases: readonly (readonly [string, string])[] = [
+    [place, `▶<?atoll grant?><system>${a}</system>`],
+    [place, `<system>${a}</system>▶<?atoll grant?>`],
+    [place, `<system>${pd('name="a"', '▶<?atoll grant?>')}</system>`],
+    [form, `<system>${a}▶<?atoll?></system>`],
+    [form, `<system>${a}▶<?atoll grant pd=a?></system>`],
+    [form, `<system>${a}▶<?atoll grant pd="&lol;"?></system>`],
+    [form, `<system>${a}▶<?atoll grant><grant/></grant?></system>`],
+  ];
+  for (const [problem, marked] of cases) {
+    assert.throws(() => parseSystem(marked.replace('▶', ''), { file: 'x.system', arch: 'aarch64' }), {
+      message: `Error: ${problem}: x.system:1:${marked.indexOf('▶') + 1}`,
+    });
+  }
+});
+
+test("another program's processing instructions are passed over", () => {
+  const { grants } = parseSystem(`<?pi x?><system><?atolls grant?>${a}</system>`, {
+    ...{ file: 'x.system', arch: 'aarch64' },
+  });
+  assert.deepEqual(grants, []);
+});
 
 test('a system without protection domains is refused', () => {
   assert.throws(() => parseSystem('\n<system/>', { file: 'x.system', arch: 'aarch64' }), {
