@@ -4,6 +4,7 @@ import type { Context } from './context.js';
 import { parseCspace } from './cspace.js';
 import { DescriptionError } from './diagnostic.js';
 import { parseDomainSchedule } from './domain-schedule.js';
+import { parseInstructions } from './instruction.js';
 import { parseIoAddressSpace } from './io-address-space.js';
 import { parseMemoryRegion } from './memory-region.js';
 import { type Draft, parseProtectionDomain } from './protection-domain.js';
@@ -67,6 +68,10 @@ export function parseDescription(text: string, options: ParseOptions): SystemDes
       capMaps: cspace === undefined ? [] : parseCspace(cspace, arch, pdByName),
     })),
     channels,
+    ...parseInstructions(
+      { ...context, protectionDomains: drafts.map(({ description }) => description), pdByName },
+      root.instructions,
+    ),
     ioAddressSpaces: elements.io_address_space.map((element) => parseIoAddressSpace(context, element)),
     ...(domainSchedule && { domainSchedule }),
   };
