@@ -85,7 +85,7 @@ describe('atoll run refuses', { concurrency: 3 }, () => {
     'a grant that is none': { args: ['--grant', 'a'], error: /a grant is topology: and names of/ },
     'a grant in the description that is wrong': {
       description: `${domain('a', 'priority="1"')}<?atoll grant pd="a"?>`,
-      error: /Missing required attribute 'resource' on element 'grant': .*test\.system:2:1/,
+      error: /Missing required attribute 'resource' on element '.atoll grant': .*test\.system:2:1/,
     },
     'clusters that are none': { args: ['--clusters', 'many'], error: /many/ },
     'a time that is none': { args: ['--for', 'ever'], error: /a time is a number/ },

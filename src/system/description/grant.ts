@@ -8,26 +8,26 @@
  */
 import { checkAttributes, required } from './attributes.js';
 import { DescriptionError } from './diagnostic.js';
+import type { InstructionContext } from './instruction.js';
 import type { Grant, Position, SystemDescription } from './types.js';
 import type { Element } from './xml.js';
 
 const DEFAULT_SYMBOL = 'topology';
 
-/** The instruction `grant`. @throws DescriptionError */
-export function parseGrant(system: SystemDescription, instruction: Element): SystemDescription {
-  checkAttributes(instruction, ['resource', 'pd', 'symbol']);
-  const grant = makeGrant(
-    system,
-    {
-      ...{ resource: required(instruction, 'resource'), pd: required(instruction, 'pd') },
-      symbol: instruction.attributes.get('symbol') ?? DEFAULT_SYMBOL,
-    },
-    instruction.at,
-    (problem) => {
-      throw instruction.error(problem);
-    },
-  );
-  return { ...system, grants: [...system.grants, grant] };
+/** The instruction `grant`. @param grants the description's grants so far. @throws DescriptionError */
+export function parseGrant(
+  { protectionDomains }: InstructionContext,
+  element: Element,
+  grants: readonly Grant[],
+): Grant {
+  checkAttributes(element, ['resource', 'pd', 'symbol']);
+  const wanted = {
+    ...{ resource: required(element, 'resource'), pd: required(element, 'pd') },
+    symbol: element.attributes.get('symbol') ?? DEFAULT_SYMBOL,
+  };
+  return makeGrant({ protectionDomains, grants }, wanted, element.at, (problem) => {
+    throw element.error(problem);
+  });
 }
 
 /** The description, with what texts such as `topology:client,server` grant. @throws DescriptionError */
@@ -49,7 +49,10 @@ export function withGrants(description: SystemDescription, texts: readonly strin
 
 /** A grant as it is written, checked. @param fail throws the error that says what is wrong. */
 function makeGrant(
-  { protectionDomains, grants }: SystemDescription,
+  {
+    protectionDomains,
+    grants,
+  }: Pick<InstructionContext, 'protectionDomains'> & Pick<SystemDescription, 'grants'>,
   wanted: { readonly resource: string; readonly pd: string; readonly symbol: string },
   at: Position,
   fail: (problem: string) => never,

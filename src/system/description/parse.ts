@@ -4,9 +4,9 @@ import type { Context } from './context.js';
 import { parseCspace } from './cspace.js';
 import { DescriptionError } from './diagnostic.js';
 import { parseDomainSchedule } from './domain-schedule.js';
+import { parseInstructions } from './instruction.js';
 import { parseIoAddressSpace } from './io-address-space.js';
 import { parseMemoryRegion } from './memory-region.js';
-import { applyInstructions } from './instruction.js';
 import { type Draft, parseProtectionDomain } from './protection-domain.js';
 import type { Arch, SystemDescription } from './types.js';
 import { type Element, parseXml } from './xml.js';
@@ -58,21 +58,21 @@ export function parseDescription(text: string, options: ParseOptions): SystemDes
     return channel;
   });
 
-  const system: SystemDescription = {
+  const protectionDomains = drafts.map(({ description, setvars, cspace }) => ({
+    ...description,
+    setvars: setvars.all(),
+    capMaps: cspace === undefined ? [] : parseCspace(cspace, arch, pdByName),
+  }));
+  return {
     file,
     arch,
     memoryRegions,
-    protectionDomains: drafts.map(({ description, setvars, cspace }) => ({
-      ...description,
-      setvars: setvars.all(),
-      capMaps: cspace === undefined ? [] : parseCspace(cspace, arch, pdByName),
-    })),
+    protectionDomains,
     channels,
+    ...parseInstructions({ ...context, protectionDomains, pdByName }, root.instructions),
     ioAddressSpaces: elements.io_address_space.map((element) => parseIoAddressSpace(context, element)),
     ...(domainSchedule && { domainSchedule }),
-    grants: [],
   };
-  return applyInstructions(system, root.instructions);
 }
 
 function byName(root: Element) {

@@ -26,6 +26,7 @@ export interface SystemDescription {
   readonly protectionDomains: readonly ProtectionDomainDescription[];
   readonly channels: readonly ChannelDescription[];
   readonly ioAddressSpaces: readonly IoAddressSpace[];
+  readonly rings: readonly RingDescription[];
   readonly domainSchedule?: DomainSchedule;
   readonly grants: readonly Grant[];
 }
@@ -235,6 +236,16 @@ export interface ChannelEnd {
   readonly notify: boolean;
   /** Whether this end may call the other, which then has a strictly higher priority. */
   readonly pp: boolean;
+  readonly at: Position;
+}
+
+/** A region by which one domain sends messages to another: `<?atoll ring region="…" producer="…"?>`. */
+export interface RingDescription {
+  /** Index into `memoryRegions`. */
+  readonly region: number;
+  /** Indices into `protectionDomains`: who sends, and who receives. */
+  readonly producer: number;
+  readonly consumer: number;
   readonly at: Position;
 }
 
