@@ -796,32 +796,6 @@ for (const [name, cases] of Object.entries(table)) {
   }
 }
 
-test('an atoll instruction stands inside of system and is well formed', () => {
-  const place = "an instruction to Atoll must stand directly in the element 'system'";
-  const form = 'an instruction to Atoll is written <?atoll NAME key="value" …?>';
-  const cases: readonly (readonly [string, string])[] = [
-    [place, `▶<?atoll grant?><system>${a}</system>`],
-    [place, `<system>${a}</system>▶<?atoll grant?>`],
-    [place, `<system>${pd('name="a"', '▶<?atoll grant?>')}</system>`],
-    [form, `<system>${a}▶<?atoll?></system>`],
-    [form, `<system>${a}▶<?atoll grant pd=a?></system>`],
-    [form, `<system>${a}▶<?atoll grant pd="&lol;"?></system>`],
-    [form, `<system>${a}▶<?atoll grant><grant/></grant?></system>`],
-  ];
-  for (const [problem, marked] of cases) {
-    assert.throws(() => parseSystem(marked.replace('▶', ''), { file: 'x.system', arch: 'aarch64' }), {
-      message: `Error: ${problem}: x.system:1:${marked.indexOf('▶') + 1}`,
-    });
-  }
-});
-
-test("another program's processing instructions are passed over", () => {
-  const { grants } = parseSystem(`<?pi x?><system><?atolls grant?>${a}</system>`, {
-    ...{ file: 'x.system', arch: 'aarch64' },
-  });
-  assert.deepEqual(grants, []);
-});
-
 test('a system without protection domains is refused', () => {
   assert.throws(() => parseSystem('\n<system/>', { file: 'x.system', arch: 'aarch64' }), {
     message: 'Error: at least one protection domain must be defined: x.system:2:1',
