@@ -285,10 +285,12 @@ class RunningMachine {
     this.supervisor.end();
     Atomics.store(this.machine.orders.words, OrderWord.Halt, 1);
     // Where this thread is late itself, what the cores have said meanwhile is heard first.
+    let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
-      setTimeout(() => setImmediate(resolve), STOP_MILLISECONDS).unref();
+      timer = setTimeout(() => setImmediate(resolve), STOP_MILLISECONDS);
     });
     await Promise.race([Promise.all(this.clusters.map((cluster) => cluster.stop())), late]);
+    clearTimeout(timer);
     return this.clusters.flatMap((cluster) => cluster.hungCores());
   }
 

@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { ClusterOffset } from '../../../kernel/api/constants.js';
 import type { ClusterStates } from '../../coordination/liveness.js';
 import { farWords } from '../../coordination/signals.js';
-import { ORDERS_LINE, type Orders } from '../../core/core.js';
+import { ORDERS_LINE, OrderWord, Stop, type Orders } from '../../core/core.js';
 import type { Bundle } from '../../core/engine/typescript/bundle.js';
 import { exitWithoutThreads } from '../../machine/host/exit.js';
 import { threadTime } from '../../machine/host/thread-time.js';
@@ -196,8 +196,9 @@ export class RunningCluster {
 
   /** Asks all cores to stop; resolves when they have. The machine's orders must say so already. */
   async stop(): Promise<void> {
-    for (const { id } of this.threads) this.machine.interrupts.ring(id, ORDERS_LINE);
-    await Promise.all(this.threads.map(({ stopped }) => stopped));
+    const threads = this.threads.filter(({ dismissed }) => !dismissed);
+    for (const { id } of threads) this.machine.interrupts.ring(id, ORDERS_LINE);
+    await Promise.all(threads.map(({ stopped }) => stopped));
   }
 
   /** The cores that have not stopped, though their threads are there. */
@@ -205,9 +206,9 @@ export class RunningCluster {
     return this.threads.filter(({ done, dismissed }) => !done && !dismissed).map(({ id }) => id);
   }
 
-  /** Ends all threads, whatever they do. False if one of them cannot be ended: then it may run on for ever. */
+  /** Ends all threads, whatever they do, and resets their cores' interrupts. False if one of them cannot be ended: then it may run on for ever. */
   async terminate(): Promise<boolean> {
-    const { memory, orders } = this.machine;
+    const { memory, orders, interrupts } = this.machine;
     const { threads } = this;
     Atomics.store(new Int32Array(memory.buffer, this.plan.base + ClusterOffset.Halted, 1), 0, 1);
     for (const thread of threads) thread.dismissed = true;
@@ -218,22 +219,26 @@ export class RunningCluster {
     const ended = Promise.all(threads.map(({ worker }) => worker.terminate())).then(() => true);
     const gone = await Promise.race([ended, late]);
     clearTimeout(timer);
-    if (gone) {
-      for (const { id } of threads) Atomics.store(orders.awake, id, 0);
-    } else {
+    // Nobody waits for what these cores have to do.
+    for (const { id } of threads) {
+      interrupts.reset(id);
+      Atomics.store(orders.awake, id, 0);
+    }
+    if (!gone) {
       for (const { worker } of threads) worker.unref();
       exitWithoutThreads();
     }
     return gone;
   }
 
-  /** Leaves the cluster as when the machine is switched on: memory, interrupts and tables. Its threads must be gone. */
+  /** Leaves memory and tables as when the machine is switched on. The threads must be gone. */
   reset(): void {
-    const { memory, interrupts } = this.machine;
-    const { base, size, cores, links } = this.plan;
+    const { memory, interrupts, orders } = this.machine;
+    const { base, size, links } = this.plan;
     new Uint8Array(memory.buffer, base, size).fill(0);
-    for (const core of cores) interrupts.reset(core);
     interrupts.words.fill(0, links.farFlags, links.farFlags + farWords(links.flags));
+    const stopped = this.tables.stopped.filter((stop) => stop !== Number(Stop.None)).length;
+    Atomics.sub(orders.words, OrderWord.Stopped, stopped);
     for (const table of Object.values(this.tables) as (Int32Array | Uint32Array)[]) table.fill(0);
   }
 }
