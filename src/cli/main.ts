@@ -13,8 +13,14 @@ import {
   withGrants,
   type Arch,
 } from '../system/description/index.js';
+import { hex } from '../system/placement/cut.js';
+import { SHARED_BASE } from '../system/placement/export.js';
+import { FileError } from '../system/placement/file-error.js';
 import { MOST_LINES } from '../system/placement/links.js';
+import { placed } from '../system/placement/placement.js';
+import { assertWritable, profileOf, writeProfile } from '../system/placement/profile.js';
 import { CoreError, RunError, runSystem } from '../system/run.js';
+import { planCommand, plan } from './plan.js';
 import { describeRun } from './report.js';
 import { topologyCommand } from './topology.js';
 
@@ -31,6 +37,9 @@ interface RunOptions extends DescriptionOptions {
   readonly clusters: string;
   readonly lines?: number;
   readonly grant?: readonly string[];
+  readonly place: 'written' | 'plan';
+  readonly profile?: string;
+  readonly profileOut?: string;
   readonly for?: number;
   readonly json?: boolean;
   readonly timestamps?: boolean;
@@ -49,6 +58,13 @@ const machine = (): Option =>
   new Option('--machine <machine>', 'host, or an hwloc XML file (lstopo --of xml)').default('host');
 const clusters = (): Option =>
   new Option('--clusters <how>', 'auto, one, per-core, or cores as in "0,1;2,3"').default('auto');
+const lines = (): Option =>
+  new Option(
+    '--lines <n>',
+    `interrupt lines of a cluster that others may ring, 1 to ${MOST_LINES}, by default all`,
+  ).argParser(parseLines);
+const profile = (): Option =>
+  new Option('--profile <file>', 'what a run measured, to plan by: run --profile-out wrote it');
 
 // A reader that goes away, as `| head` does, is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -68,11 +84,14 @@ program
   .addOption(arch())
   .addOption(machine())
   .addOption(clusters())
+  .addOption(lines())
   .addOption(
     new Option(
-      '--lines <n>',
-      `interrupt lines of a cluster that others may ring, 1 to ${MOST_LINES}, by default all`,
-    ).argParser(parseLines),
+      '--place <how>',
+      "written: on the cores of the description; plan: where 'atoll plan' puts what has no cpu there",
+    )
+      .choices(['written', 'plan'])
+      .default('written'),
   )
   .addOption(
     new Option(
@@ -80,6 +99,8 @@ program
       'lets protection domains read the machine: topology:PD[,PD...] (repeatable)',
     ).argParser((grant: string, grants: readonly string[] | undefined) => [...(grants ?? []), grant]),
   )
+  .addOption(profile())
+  .option('--profile-out <file>', 'write what each channel and domain did to a file, for --profile')
   .addOption(searchPath())
   .addOption(new Option('--for <time>', 'stop after this time, as in 2s or 500ms').argParser(parseSeconds))
   .option('--timestamps', 'show when each line of debug output was said, in seconds')
@@ -102,6 +123,29 @@ program
       `${file}: ${pds.length} protection domains, ${channels.length} channels, ${memoryRegions.length} memory regions: no errors`,
     );
   });
+
+program
+  .command('plan')
+  .argument('<system>', 'a Microkit system description')
+  .description('decide which domain runs on which core of which cluster, and say what that costs')
+  .addOption(arch())
+  .addOption(machine())
+  .addOption(clusters())
+  .addOption(profile())
+  .addOption(searchPath())
+  .option('--json', 'one JSON object')
+  .option(
+    '--export <dir>',
+    'write a Microkit description for each cluster, and a table of what is between them',
+  )
+  .option('--force', 'export into a folder that is not empty')
+  .addOption(
+    new Option('--shared-base <address>', 'physical address for what clusters share, in an export')
+      .argParser(parseAddress)
+      .default(SHARED_BASE, hex(SHARED_BASE)),
+  )
+  .addOption(lines())
+  .action(planCommand);
 
 program
   .command('topology')
@@ -130,10 +174,20 @@ bench
 
 async function run(file: string, options: RunOptions): Promise<void> {
   const { arch, searchPath = [dirname(file)], json = false } = options;
-  const system = withGrants(loadSystem(file, { arch, searchPath }), options.grant ?? []);
+  const described = withGrants(loadSystem(file, { arch, searchPath }), options.grant ?? []);
+  if (options.profileOut !== undefined) assertWritable(options.profileOut);
+  const planning = options.place === 'plan';
+  if (!planning && options.profile !== undefined)
+    throw new FileError(`--profile '${options.profile}' is to plan by: say --place plan with it`);
   const measure =
-    system.grants.length > 0 ? 'always' : options.clusters === 'auto' ? 'where-caches-are-hidden' : 'never';
+    planning || described.grants.length > 0
+      ? 'always'
+      : options.clusters === 'auto'
+        ? 'where-caches-are-hidden'
+        : 'never';
   const topology = await machineTopology(options.machine, { measure });
+  const placement = planning ? plan(described, topology, options) : undefined;
+  const system = placement === undefined ? described : placed(described, placement);
   const interrupt = new AbortController();
   const onInterrupt = (): void => interrupt.abort();
   process.once('SIGINT', onInterrupt).once('SIGTERM', onInterrupt);
@@ -148,7 +202,12 @@ async function run(file: string, options: RunOptions): Promise<void> {
     ...(options.lines === undefined ? {} : { lines: options.lines }),
   });
   process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt);
-  process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeRun(report));
+  if (options.profileOut !== undefined) writeProfile(options.profileOut, profileOf(file, report));
+  process.stdout.write(
+    json
+      ? `${JSON.stringify(placement === undefined ? report : { ...report, placement })}\n`
+      : describeRun(report, placement),
+  );
   if (report.unhandledFaults > 0) process.exitCode = UNHANDLED_FAULT;
 }
 
@@ -169,6 +228,13 @@ function parseCount(text: string): number {
   return count;
 }
 
+function parseAddress(text: string): bigint {
+  const digits = text.replaceAll('_', '');
+  if (!/^(0x[\da-f]{1,16}|\d{1,19})$/i.test(digits))
+    throw new InvalidArgumentError('an address is a number as in 0x7000_0000');
+  return BigInt(digits);
+}
+
 function parseLines(text: string): number {
   const count = Number(text);
   if (!Number.isSafeInteger(count) || count < 1 || count > MOST_LINES)
@@ -181,6 +247,7 @@ function isWrongInput(error: unknown): error is Error {
     error instanceof DescriptionError ||
     error instanceof TopologyError ||
     error instanceof ProgramError ||
+    error instanceof FileError ||
     error instanceof RunError
   );
 }

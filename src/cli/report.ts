@@ -1,5 +1,7 @@
 /** What a run did, in tables for people. */
+import type { Placement } from '../system/placement/placement.js';
 import type { RunReport } from '../system/run.js';
+import { describeSaving } from './plan.js';
 import { table } from './table.js';
 
 const ENDED = {
@@ -8,7 +10,8 @@ const ENDED = {
   interrupted: 'interrupted',
 } as const;
 
-export function describeRun(report: RunReport): string {
+/** `placement`: the plan that it ran by, if by one. */
+export function describeRun(report: RunReport, placement?: Placement): string {
   const clusters = report.clusters.map(({ id, cores, kernel, memory, busySeconds }) => [
     `${id}`,
     cores.join(', '),
@@ -55,6 +58,7 @@ export function describeRun(report: RunReport): string {
       ],
       domains,
     ),
+    ...(placement === undefined ? [] : ['', describeSaving(placement)]),
     ...(notes.length > 0 ? ['', ...notes] : []),
     '',
   ].join('\n');

@@ -5,12 +5,17 @@ import { RegisterState } from '../../kernel/api/constants.js';
 import { IDLE_TIME_STRIDE, OrderWord, ORDERS_LINE, isIdle, type Orders, Stop } from '../core/core.js';
 import type { Bundle } from '../core/engine/typescript/bundle.js';
 import { compileKernel, type KernelImage } from '../core/kernel.js';
-import { Count, statisticsBytes, statisticsRow } from '../core/statistics.js';
+import { Count, statisticsBytes, statisticsRow, sumOfChannels } from '../core/statistics.js';
 import { InterruptController } from '../machine/interrupts.js';
 import { sharedLines } from '../machine/shared-lines.js';
 import { type Cluster, clustersOf, type Topology } from '../machine/topology/index.js';
 import type { ClusterTables, CoreMessage, CoreOrders } from './boot/order.js';
-import { DescriptionError, checkPrograms, type SystemDescription } from './description/index.js';
+import {
+  DescriptionError,
+  checkPrograms,
+  type ChannelEnd,
+  type SystemDescription,
+} from './description/index.js';
 import { DEVICE_LINES, planSystem, type SystemPlan } from './placement/plan.js';
 import { fillTopologyRegion, withTopologyRegion } from './placement/topology-region.js';
 
@@ -83,6 +88,16 @@ export interface DomainReport {
   readonly restarts: number;
 }
 
+/** One direction of a channel, as `from` used it on its channel `fromId`. */
+export interface ChannelReport {
+  readonly from: string;
+  readonly fromId: number;
+  readonly to: string;
+  readonly toId: number;
+  readonly calls: number;
+  readonly notifications: number;
+}
+
 export interface RunReport {
   readonly machine: string;
   readonly cores: number;
@@ -96,6 +111,8 @@ export interface RunReport {
     readonly busySeconds: readonly number[];
   }[];
   readonly domains: readonly DomainReport[];
+  /** Each direction in which domains may call or notify. */
+  readonly channels: readonly ChannelReport[];
   /** Why it ended. */
   readonly ended: 'idle' | 'time' | 'interrupted';
   /** When the domains were started: seconds since Node was up. */
@@ -356,8 +373,8 @@ class RunningMachine {
             protected: counts[Count.Protected],
             fault: counts[Count.Fault],
           },
-          calls: counts[Count.Calls],
-          notifications: counts[Count.Notifications],
+          calls: sumOfChannels(counts, Count.Calls),
+          notifications: sumOfChannels(counts, Count.Notifications),
           faults: counts[Count.Faults],
           restarts: counts[Count.Restarts],
         };
@@ -376,6 +393,7 @@ class RunningMachine {
         ),
       })),
       domains,
+      channels: this.channels(),
       ended,
       startedAt,
       seconds,
@@ -384,6 +402,25 @@ class RunningMachine {
       hungCores,
       ...(this.notPinned === undefined ? {} : { notPinned: this.notPinned }),
     };
+  }
+
+  private channels(): ChannelReport[] {
+    const { protectionDomains, channels } = this.system;
+    const direction = (from: ChannelEnd, to: ChannelEnd): ChannelReport[] => {
+      if (!from.notify && !from.pp) return [];
+      const counts = statisticsRow(this.statistics, from.pd);
+      return [
+        {
+          from: protectionDomains[from.pd].name,
+          fromId: from.id,
+          to: protectionDomains[to.pd].name,
+          toId: to.id,
+          calls: counts[Count.Calls + from.id],
+          notifications: counts[Count.Notifications + from.id],
+        },
+      ];
+    };
+    return channels.flatMap(({ ends: [a, b] }) => [...direction(a, b), ...direction(b, a)]);
   }
 
   private stateOf(tables: ClusterTables, handle: number): DomainState {

@@ -437,7 +437,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       this.beginRequest();
       if (!has(this.callable, channel)) return this.callElsewhere(channel, msginfo);
       this.writeTag(msginfo);
-      statistics[this.row + CALLS]++;
+      statistics[this.row + CALLS + channel]++;
       const slot = FIRST_ENDPOINT + channel;
       this.goOn(call(slot));
       while (words[this.registers + REDO_WORD] !== 0) {
@@ -452,7 +452,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       const call = this.remoteCalls.get(channel);
       if (call === undefined) this.refuse('channel to call', channel);
       this.writeTag(msginfo);
-      statistics[this.row + CALLS]++;
+      statistics[this.row + CALLS + channel]++;
       call.make(this);
       return this.readTag();
     }
@@ -504,7 +504,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
 
     /** What a notification needs before its capability is invoked: it is counted, and its flags are raised. */
     raise(channel: number): void {
-      statistics[this.row + NOTIFICATIONS]++;
+      statistics[this.row + NOTIFICATIONS + channel]++;
       const at = channel * OUTBOX_WORDS;
       const count = this.outgoing[at];
       if (count === 0) {

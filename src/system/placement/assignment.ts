@@ -1,0 +1,156 @@
+/** What the search changes step by step. */
+import { type Pair, type Problem, loadCost, pairCost } from './problem.js';
+
+/** Steps of the annealing, for each domain that may move, and in all. */
+const STEPS_PER_DOMAIN = 2000;
+const FEWEST_STEPS = 20_000;
+const MOST_STEPS = 2_000_000;
+/** The temperature falls to this part of its start. */
+const COOLING = 1e-4;
+/** Exchanges are tried up to here: there are as many as pairs of domains. */
+const MOST_TO_EXCHANGE = 400;
+/** What counts as better: more than rounding. */
+export const BETTER = 1e-12;
+
+/** An assignment of domains to places that changes, with what each domain would cost at each place, so that a step is looked up. */
+export class Assignment {
+  readonly places: Int32Array;
+  protected readonly count: number;
+  /** `domain * count + place`: what its pairs cost if it were there, and all others where they are. */
+  protected readonly pairsAt: Float64Array;
+  protected readonly load: Float64Array;
+  protected readonly pairsOf: readonly (readonly Pair[])[];
+  protected readonly free: readonly number[];
+
+  constructor(
+    protected readonly problem: Problem,
+    start: Int32Array,
+  ) {
+    const { distances, loads, pairs, pinned } = problem;
+    const pairsOf = Array.from(loads, () => [] as Pair[]);
+    for (const pair of pairs) {
+      pairsOf[pair.a].push(pair);
+      pairsOf[pair.b].push(pair);
+    }
+    this.pairsOf = pairsOf;
+    this.count = distances.cores.length;
+    this.pairsAt = new Float64Array(loads.length * this.count);
+    this.load = new Float64Array(this.count);
+    this.places = new Int32Array(loads.length).fill(-1);
+    this.free = Array.from(pinned.keys()).filter((domain) => pinned[domain] < 0);
+    start.forEach((place, domain) => {
+      if (place >= 0) this.move(domain, place);
+    });
+  }
+
+  /** To place -1 the domain is taken away. */
+  move(domain: number, to: number): void {
+    const { loads, distances } = this.problem;
+    const { count, pairsAt, places } = this;
+    const from = places[domain];
+    for (const pair of this.pairsOf[domain]) {
+      const row = (pair.a === domain ? pair.b : pair.a) * count;
+      for (let place = 0; place < count; place++) {
+        if (to >= 0) pairsAt[row + place] += pairCost(pair, distances, to, place);
+        if (from >= 0) pairsAt[row + place] -= pairCost(pair, distances, from, place);
+      }
+    }
+    if (from >= 0) this.load[from] -= loads[domain];
+    if (to >= 0) this.load[to] += loads[domain];
+    places[domain] = to;
+  }
+
+  /** What the cost becomes more by, if the domain moves there. */
+  change(domain: number, to: number): number {
+    const own = this.problem.loads[domain];
+    const from = this.places[domain];
+    if (from === to) return 0;
+    const row = domain * this.count;
+    const { load, pairsAt } = this;
+    return (
+      pairsAt[row + to] -
+      pairsAt[row + from] +
+      (loadCost(load[to] + own) - loadCost(load[to])) +
+      (loadCost(load[from] - own) - loadCost(load[from]))
+    );
+  }
+
+  /** The same, if two domains change places. */
+  exchange(a: number, b: number): number {
+    const { count, pairsAt, load, places } = this;
+    const { loads, distances } = this.problem;
+    const [placeA, placeB] = [places[a], places[b]];
+    const more = loads[b] - loads[a];
+    let change =
+      pairsAt[a * count + placeB] -
+      pairsAt[a * count + placeA] +
+      pairsAt[b * count + placeA] -
+      pairsAt[b * count + placeB] +
+      (loadCost(load[placeA] + more) - loadCost(load[placeA])) +
+      (loadCost(load[placeB] - more) - loadCost(load[placeB]));
+    // Their own pair stays as far apart as it is; the tables have each where the other still was.
+    for (const pair of this.pairsOf[a]) {
+      if (pair.a !== b && pair.b !== b) continue;
+      change +=
+        2 * pairCost(pair, distances, placeA, placeB) -
+        pairCost(pair, distances, placeA, placeA) -
+        pairCost(pair, distances, placeB, placeB);
+    }
+    return change;
+  }
+
+  /** Moves, and exchanges, until none makes it cheaper. */
+  descend(): void {
+    const { free, count } = this;
+    for (let improved = true; improved;) {
+      improved = false;
+      for (const domain of free) {
+        let best = -BETTER;
+        let to = -1;
+        for (let place = 0; place < count; place++) {
+          const change = this.change(domain, place);
+          if (change < best) [best, to] = [change, place];
+        }
+        if (to < 0) continue;
+        this.move(domain, to);
+        improved = true;
+      }
+      if (improved || free.length > MOST_TO_EXCHANGE) continue;
+      for (const a of free) {
+        for (const b of free) {
+          if (a >= b || this.places[a] === this.places[b] || this.exchange(a, b) >= -BETTER) continue;
+          const place = this.places[a];
+          this.move(a, this.places[b]);
+          this.move(b, place);
+          improved = true;
+        }
+      }
+    }
+  }
+
+  /** Random moves: those that make it dearer too, the less often the dearer and the later. */
+  anneal(random: () => number): void {
+    const { free, count } = this;
+    if (free.length === 0 || count < 2) return;
+    const any = (below: number): number => Math.floor(random() * below);
+    const candidate = (): [number, number] => {
+      const domain = free[any(free.length)];
+      const pairs = this.pairsOf[domain];
+      if (pairs.length === 0 || random() < 0.5) return [domain, any(count)];
+      const { a, b } = pairs[any(pairs.length)];
+      return [domain, this.places[a === domain ? b : a]];
+    };
+    let dearer = 0;
+    const samples = 1000;
+    for (let i = 0; i < samples; i++) dearer += Math.max(0, this.change(...candidate())) / samples;
+    if (dearer === 0) return;
+    const steps = Math.min(MOST_STEPS, Math.max(FEWEST_STEPS, free.length * STEPS_PER_DOMAIN));
+    const cooling = Math.pow(COOLING, 1 / steps);
+    for (let step = 0, heat = dearer; step < steps; step++, heat *= cooling) {
+      const [domain, to] = candidate();
+      const change = this.change(domain, to);
+      if (to !== this.places[domain] && (change <= 0 || random() < Math.exp(-change / heat)))
+        this.move(domain, to);
+    }
+  }
+}
