@@ -5,8 +5,9 @@ import { type Pair, type Problem, loadCost, pairCost } from './problem.js';
 const STEPS_PER_DOMAIN = 2000;
 const FEWEST_STEPS = 20_000;
 const MOST_STEPS = 2_000_000;
-/** The temperature falls to this part of its start. */
-const COOLING = 1e-4;
+/** Moves that are looked at to find the temperatures, and the least part of its start to which it falls. */
+const SAMPLES = 1000;
+const COLDEST = 1e-9;
 /** Exchanges are tried up to here: there are as many as pairs of domains. */
 const MOST_TO_EXCHANGE = 400;
 /** What counts as better: more than rounding. */
@@ -41,6 +42,10 @@ export class Assignment {
     start.forEach((place, domain) => {
       if (place >= 0) this.move(domain, place);
     });
+  }
+
+  private isPinned(domain: number): boolean {
+    return this.problem.pinned[domain] >= 0;
   }
 
   /** To place -1 the domain is taken away. */
@@ -99,7 +104,27 @@ export class Assignment {
     return change;
   }
 
-  /** Moves, and exchanges, until none makes it cheaper. */
+  /** The same, if both of a pair, which are at one place, move on to another. */
+  together(pair: Pair, to: number): number {
+    const { count, pairsAt, load, places } = this;
+    const { loads, distances } = this.problem;
+    const { a, b } = pair;
+    const from = places[a];
+    const both = loads[a] + loads[b];
+    return (
+      pairsAt[a * count + to] -
+      pairsAt[a * count + from] +
+      pairsAt[b * count + to] -
+      pairsAt[b * count + from] +
+      pairCost(pair, distances, to, to) +
+      pairCost(pair, distances, from, from) -
+      2 * pairCost(pair, distances, from, to) +
+      (loadCost(load[to] + both) - loadCost(load[to])) +
+      (loadCost(load[from] - both) - loadCost(load[from]))
+    );
+  }
+
+  /** Moves, of one or of a pair, and exchanges, until none makes it cheaper. */
   descend(): void {
     const { free, count } = this;
     for (let improved = true; improved;) {
@@ -113,6 +138,21 @@ export class Assignment {
         }
         if (to < 0) continue;
         this.move(domain, to);
+        improved = true;
+      }
+      for (const pair of this.problem.pairs) {
+        const { a, b } = pair;
+        if (this.places[a] !== this.places[b] || this.isPinned(a) || this.isPinned(b)) continue;
+        let best = -BETTER;
+        let to = -1;
+        for (let place = 0; place < count; place++) {
+          if (place === this.places[a]) continue;
+          const change = this.together(pair, place);
+          if (change < best) [best, to] = [change, place];
+        }
+        if (to < 0) continue;
+        this.move(a, to);
+        this.move(b, to);
         improved = true;
       }
       if (improved || free.length > MOST_TO_EXCHANGE) continue;
@@ -140,13 +180,16 @@ export class Assignment {
       const { a, b } = pairs[any(pairs.length)];
       return [domain, this.places[a === domain ? b : a]];
     };
-    let dearer = 0;
-    const samples = 1000;
-    for (let i = 0; i < samples; i++) dearer += Math.max(0, this.change(...candidate())) / samples;
-    if (dearer === 0) return;
+    const dearer = Float64Array.from({ length: SAMPLES }, () => this.change(...candidate()))
+      .filter((change) => change > BETTER)
+      .sort();
+    if (dearer.length === 0) return;
+    // From where most moves pass to where next to none does: costs differ by orders of magnitude.
+    const hot = dearer[Math.floor(dearer.length * 0.9)];
+    const cold = Math.max(dearer[Math.floor(dearer.length * 0.1)] / 10, hot * COLDEST);
     const steps = Math.min(MOST_STEPS, Math.max(FEWEST_STEPS, free.length * STEPS_PER_DOMAIN));
-    const cooling = Math.pow(COOLING, 1 / steps);
-    for (let step = 0, heat = dearer; step < steps; step++, heat *= cooling) {
+    const cooling = Math.pow(cold / hot, 1 / steps);
+    for (let step = 0, heat = hot; step < steps; step++, heat *= cooling) {
       const [domain, to] = candidate();
       const change = this.change(domain, to);
       if (to !== this.places[domain] && (change <= 0 || random() < Math.exp(-change / heat)))

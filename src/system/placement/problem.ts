@@ -122,7 +122,7 @@ export interface Costs {
   readonly total: number;
 }
 
-/** One pair of domains, or with `with` absent all that compete for one core. */
+/** What is between two domains; `what` is the greatest part of it. */
 export interface PairCosts {
   readonly a: number;
   readonly b: number;

@@ -34,12 +34,12 @@ export function search(
   prove = true,
 ): Found {
   const random = generator(SEED);
-  let best = written;
+  let best = written && Int32Array.from(written);
   let bestCost = written === undefined ? Infinity : costOf(problem, written);
   const consider = (assignment: Assignment): void => {
     assignment.descend();
     const cost = costOf(problem, assignment.places);
-    if (cost < bestCost - BETTER * Math.max(1, bestCost))
+    if (best === undefined || cost < bestCost - BETTER * Math.max(1, bestCost))
       [best, bestCost] = [Int32Array.from(assignment.places), cost];
   };
   const starts = [communityStart(graph, problem, random), ...(written === undefined ? [] : [written])];
