@@ -68,8 +68,11 @@ function communityStart(graph: TrafficGraph, problem: Problem, random: () => num
     const weight = (_edge: string, _traffic: unknown, a: string, b: string): number =>
       Math.max(1e-9, gain.get(`${a} ${b}`) ?? gain.get(`${b} ${a}`)!);
     const found = louvain(graph, { getEdgeWeight: weight, rng: random });
-    for (const [domain, community] of Object.entries(found))
-      communities.set(community, [...(communities.get(community) ?? []), Number(domain)]);
+    for (const [domain, community] of Object.entries(found)) {
+      const members = communities.get(community) ?? [];
+      communities.set(community, members);
+      members.push(Number(domain));
+    }
   } else {
     loads.forEach((_, domain) => communities.set(domain, [domain]));
   }
