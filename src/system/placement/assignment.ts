@@ -5,6 +5,8 @@ import { type Pair, type Problem, loadCost, pairCost } from './problem.js';
 const STEPS_PER_DOMAIN = 2000;
 const FEWEST_STEPS = 20_000;
 const MOST_STEPS = 2_000_000;
+/** Costs that are looked at, so that the largest system on the largest machine takes seconds too. */
+const MOST_WORK = 4e8;
 /** Moves that are looked at to find the temperatures, and the least part of its start to which it falls. */
 const SAMPLES = 1000;
 const COLDEST = 1e-9;
@@ -187,7 +189,12 @@ export class Assignment {
     // From where most moves pass to where next to none does: costs differ by orders of magnitude.
     const hot = dearer[Math.floor(dearer.length * 0.9)];
     const cold = Math.max(dearer[Math.floor(dearer.length * 0.1)] / 10, hot * COLDEST);
-    const steps = Math.min(MOST_STEPS, Math.max(FEWEST_STEPS, free.length * STEPS_PER_DOMAIN));
+    const perMove = count * (1 + (2 * this.problem.pairs.length) / free.length);
+    const steps = Math.min(
+      MOST_STEPS,
+      MOST_WORK / perMove,
+      Math.max(FEWEST_STEPS, free.length * STEPS_PER_DOMAIN),
+    );
     const cooling = Math.pow(cold / hot, 1 / steps);
     for (let step = 0, heat = hot; step < steps; step++, heat *= cooling) {
       const [domain, to] = candidate();
