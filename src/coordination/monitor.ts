@@ -9,8 +9,10 @@
  * taken: each waits at once, loses its context to its notification, and later starts by a signal, as all others start.
  */
 import { Invocation, ProgramCounter, Register } from '../../kernel/api/constants.js';
+import { type CallPair, serialOf } from '../core/call-lines.js';
 import { type Core, Stop } from '../core/core.js';
 import type { Invoker } from '../core/invocation.js';
+import { Recheck, type RecheckCapabilities } from './recheck.js';
 import { RemoteChild, type RemoteChildCapabilities } from './remote-child.js';
 import type { SignalFlags } from './signals.js';
 
@@ -26,7 +28,7 @@ export type MonitorEvent =
   /** A badged capability to the notification behind it. */
   | { readonly kind: 'signal'; readonly signal: number }
   /** The proxy that tells a parent of its child's fault: its handle, and its TCB's slot. */
-  | { readonly kind: 'fault'; readonly handle: number; readonly tcb: number }
+  | { readonly kind: 'fault'; readonly handle: number; readonly tcb: number; readonly pair: CallPair }
   /** Index of the child. */
   | { readonly kind: 'fault-reply' | 'control'; readonly child: number };
 
@@ -41,6 +43,9 @@ export interface MonitorCapabilities {
   /** By flag. */
   readonly events: readonly MonitorEvent[];
   readonly children: readonly RemoteChildCapabilities[];
+  /** For each caller and cluster that it calls: a capability to the notification at which the caller waits for answers. */
+  readonly callers: readonly { readonly cluster: number; readonly signal: number }[];
+  readonly recheck: RecheckCapabilities;
   /** TCBs of the domains that are not passive. */
   readonly active: readonly number[];
   readonly passive: readonly {
@@ -59,6 +64,12 @@ const BADGE_WORD = Register.Badge / 4;
 const TAG_WORD = Register.MsgInfo / 4;
 const ACKNOWLEDGE = Invocation.IRQAckIRQ << 12;
 
+/**
+ * Doorbells on the shared line that a monitor answers between two ticks; the next it answers at the tick. A signal takes
+ * it less than a microsecond, so that who rings for ever keeps a cluster from its own work for half of the time at most.
+ */
+const MOST_DOORBELLS = 5000;
+
 export class Monitor {
   private readonly registers: number;
   /** How many of the passive domains have been made so; no domain starts before all have. */
@@ -68,6 +79,12 @@ export class Monitor {
   /** The reply object for the next fault, and those in reserve. */
   private reply: number;
   private readonly spare: number[];
+  private readonly recheck: Recheck;
+  /** By flag: the serial number of the last fault that a parent here was told of. */
+  private readonly faultSerials: Uint32Array;
+  /** Doorbells since the last tick, and whether the last is not acknowledged before the next. */
+  private doorbells = 0;
+  private flooded = false;
 
   /** `reportFault(handle)`: a domain without a parent faulted; it stays stopped. `heartbeat()`: the timer ticked. */
   constructor(
@@ -82,6 +99,10 @@ export class Monitor {
     this.registers = tcb / 4;
     this.children = capabilities.children.map((each) => new RemoteChild(core, tcb, each));
     [this.reply, ...this.spare] = capabilities.replies;
+    this.recheck = new Recheck(core, capabilities.recheck);
+    this.faultSerials = Uint32Array.from(capabilities.events, (event) =>
+      event.kind === 'fault' ? serialOf(core.words, event.pair.request) : 0,
+    );
   }
 
   /** Starts the domains, passive ones first, and waits; returns who is current meanwhile. */
@@ -129,12 +150,29 @@ export class Monitor {
   }
 
   /** Another cluster, by its index in the plan, has been taken down, or is up again. */
-  peerChanged(_cluster: number, _up: boolean): void {
-    // Signals to a cluster that is down are lost with it, and nobody waits for more.
+  peerChanged(cluster: number, up: boolean): void {
+    if (up) {
+      // It has lost what it was told.
+      for (const child of this.children) if (child.parentCluster === cluster) child.resendFault();
+    } else {
+      for (const caller of this.capabilities.callers)
+        if (caller.cluster === cluster) this.core.kernel.signal(caller.signal);
+    }
   }
 
   private takeHeartbeat(): void {
     this.heartbeat();
+    this.doorbells = 0;
+    if (this.started) {
+      this.flags.take(this.event);
+      this.recheck.tick();
+      for (const child of this.children) this.checkChild(child);
+      this.capabilities.events.forEach(({ kind }, flag) => {
+        if (kind === 'fault') this.event(flag);
+      });
+      if (this.flooded) this.invoker.call(this.capabilities.doorbellHandler, Invocation.IRQAckIRQ, []);
+    }
+    this.flooded = false;
     this.invoker.call(this.capabilities.heartbeatHandler!, Invocation.IRQAckIRQ, []);
   }
 
@@ -143,6 +181,10 @@ export class Monitor {
     const { kernel, words } = this.core;
     const { doorbellHandler, endpoint } = this.capabilities;
     this.flags.take(this.event);
+    if (++this.doorbells > MOST_DOORBELLS && this.capabilities.heartbeatHandler !== undefined) {
+      this.flooded = true;
+      return this.wait();
+    }
     words[this.registers + TAG_WORD] = ACKNOWLEDGE;
     words[this.registers + TAG_WORD + 1] = 0;
     return kernel.nbSendRecv(doorbellHandler, endpoint, this.reply);
@@ -163,26 +205,28 @@ export class Monitor {
       case 'signal':
         this.core.kernel.signal(event.signal);
         break;
-      case 'fault':
+      case 'fault': {
+        const serial = serialOf(this.core.words, event.pair.request);
+        if (serial === this.faultSerials[flag]) break;
+        this.faultSerials[flag] = serial;
         // Afresh: it may still wait for the answer to the fault before, which the parent has dealt with otherwise.
-        this.invoker.call(event.tcb, Invocation.TCBWriteRegisters, [
-          1,
-          2,
-          ProgramCounter.Entry,
-          event.handle,
-        ]);
-        break;
-      case 'fault-reply': {
-        const child = this.children[event.child];
-        const free = child.takeFaultReply();
-        if (free !== 0) this.spare.push(free);
+        const registers = [1, 2, ProgramCounter.Entry, event.handle];
+        this.invoker.call(event.tcb, Invocation.TCBWriteRegisters, registers);
         break;
       }
+      case 'fault-reply':
       case 'control':
-        this.control(this.children[event.child]);
+        this.checkChild(this.children[event.child]);
         break;
     }
   };
+
+  /** Does what a child's parent, on another cluster, has answered or wants done, if there is anything. */
+  private checkChild(child: RemoteChild): void {
+    const free = child.takeFaultReply();
+    if (free !== 0) this.spare.push(free);
+    if (child.hasOrder()) this.control(child);
+  }
 
   /** Does with a child what its parent, on another cluster, wants done. */
   private control(child: RemoteChild): void {

@@ -3,13 +3,15 @@
  * calls do (proxy.ts), and what the parent wants done with it comes as a call of the monitor.
  */
 import { Register } from '../../kernel/api/constants.js';
-import { type CallPair, readMessage, serialOf, writeMessage } from '../core/call-lines.js';
+import { type CallPair, readMessage, serialOf, setSerial, writeMessage } from '../core/call-lines.js';
 import { type Core, Stop } from '../core/core.js';
 import { type Flag, Outbox } from '../machine/interrupts.js';
 
 /** What the monitor needs of it. `faultBell` and `controlBell`: slots with the right to ring the parent's cluster. */
 export interface RemoteChildCapabilities {
   readonly handle: number;
+  /** Index of the parent's cluster. */
+  readonly cluster: number;
   readonly tcb: number;
   readonly fault: CallPair;
   readonly faultFlags: readonly Flag[];
@@ -30,7 +32,7 @@ export class RemoteChild {
   private readonly registers: number;
   private readonly buffer: number;
   private faultSerial: number;
-  private orderSerial = 0;
+  private orderSerial: number;
   /** The reply object that holds the child's open fault, or 0. */
   private reply = 0;
 
@@ -48,6 +50,7 @@ export class RemoteChild {
     this.faultOutbox = new Outbox(core.interrupts, core.id, faultFlags);
     this.controlOutbox = new Outbox(core.interrupts, core.id, controlFlags);
     this.faultSerial = serialOf(core.words, fault.request);
+    this.orderSerial = serialOf(core.words, capabilities.control.reply);
   }
 
   /** Sends the fault whose message the monitor has just received with `reply`; returns a reply object that is free now, or 0. */
@@ -60,6 +63,25 @@ export class RemoteChild {
     this.faultOutbox.fill();
     this.core.kernel.signal(faultBell);
     return free;
+  }
+
+  get parentCluster(): number {
+    return this.capabilities.cluster;
+  }
+
+  /** Sends an open fault again, which the parent's cluster has lost: the message still stands there. */
+  resendFault(): void {
+    if (this.reply === 0) return;
+    this.faultSerial = (this.faultSerial + 1) >>> 0;
+    const { fault, faultBell } = this.capabilities;
+    setSerial(this.core.words, fault.request, this.faultSerial);
+    this.faultOutbox.fill();
+    this.core.kernel.signal(faultBell);
+  }
+
+  /** Whether the parent wants something done that was not yet. */
+  hasOrder(): boolean {
+    return serialOf(this.core.words, this.capabilities.control.request) !== this.orderSerial;
   }
 
   /** The parent has answered: the child goes on, or stays stopped, as the answer says. Returns a free reply object, or 0. */

@@ -231,3 +231,121 @@ it('a domain that lends its channel less than a call makes none elsewhere', twoC
   assert.ok(ran.said.some((line) => line.includes('client has no channel to call 0')));
   assert.ok(!ran.said.includes('called'));
 });
+
+describe('calls of a cluster that fails', { ...twoCores, concurrency: 2 }, () => {
+  const counters = '<memory_region name="counters" size="0x1000"/>';
+  const map = '<map mr="counters" vaddr="0x2000000" perms="rw" setvar_vaddr="counters"/>';
+  /** Hangs in its first call, in its first life. */
+  const server = `const lives = Atomics.add(pd.region('counters', Int32Array), 0, 1);
+    return { init() {}, protected() {
+      if (lives === 0) for (;;) { try { pd.msginfoNew(0, 99); } catch { } }
+      pd.mrSetNumber(0, 2 * pd.mrGetNumber(0));
+      return pd.msginfoNew(0, 1);
+    } };`;
+  const description =
+    counters +
+    domain('client', 'priority="10"', map) +
+    domain('server', 'priority="20" cpu="1"', map) +
+    channel('client 0 pp="true"', 'server 0');
+
+  it('throw, and work again when it is back', async () => {
+    const ran = await run({
+      args: ['--clusters', 'per-core', '--on-failure', 'restart', '--for', '60s'],
+      description:
+        description +
+        domain('clock', 'priority="5"', '<irq irq="16" id="1"/>') +
+        channel('clock 0', 'client 1'),
+      programs: {
+        server,
+        clock: `return { init() {}, notified(channel) { pd.irqAck(channel); pd.notify(0); } };`,
+        client: `let lost = 0, done = false;
+          const call = () => {
+            if (done) return;
+            try {
+              pd.mrSetNumber(0, 21);
+              pd.ppcall(0, pd.msginfoNew(0, 1));
+              done = true;
+              pd.dbgPuts('answer ' + pd.mrGetNumber(0) + ' after ' + (lost > 0 ? 'a failure' : 'none') + '\\n');
+              for (;;) pd.ppcall(9, 0);
+            } catch (error) {
+              if (done) throw error;
+              if (lost++ === 0) pd.dbgPuts(error.message + '\\n');
+            }
+          };
+          return { init() { call(); }, notified() { call(); } };`,
+      },
+    });
+    assert.equal(ran.said[0], 'the cluster of the server has failed');
+    assert.ok(ran.said.includes('answer 42 after a failure'));
+  });
+
+  it('are faults of callers that do not catch them, and say so to the parent', async () => {
+    const ran = await run({
+      args: ['--clusters', 'per-core', '--on-failure', 'stop'],
+      description:
+        counters +
+        domain('parent', 'priority="30"', domain('client', 'priority="10" id="1"')) +
+        domain('server', 'priority="20" cpu="1"', map) +
+        channel('client 0 pp="true"', 'server 0'),
+      programs: {
+        server,
+        client: `return { init() { pd.ppcall(0, pd.msginfoNew(0, 0)); } };`,
+        parent: `return { init() {}, fault(child) { pd.dbgPuts('exception ' + pd.mrGetNumber(2) + '\\n'); } };`,
+      },
+    });
+    assert.ok(
+      ran.said.some((line) => line.startsWith('client faulted: Error: the cluster of the server has failed')),
+    );
+    assert.ok(ran.said.includes('exception 2'));
+    assert.equal(ran.domain('client').state, 'faulted');
+    assert.equal(ran.code, 1);
+  });
+
+  it('a parent that comes back with its cluster hears of a fault that was open', async () => {
+    const ran = await run({
+      args: ['--clusters', 'per-core', '--on-failure', 'restart'],
+      description:
+        counters +
+        domain('parent', 'priority="20" cpu="1"', map + domain('child', 'priority="10" id="3" cpu="0"', map)),
+      programs: {
+        parent: `const lives = Atomics.add(pd.region('counters', Int32Array), 0, 1);
+          return { init() {}, fault(child) {
+            if (lives === 0) for (;;) { try { pd.msginfoNew(0, 99); } catch { } }
+            pd.dbgPuts('fault of ' + child + '\\n');
+            pd.pdStop(child);
+          } };`,
+        child: `return { init() { null.property; } };`,
+      },
+    });
+    assert.equal(ran.said.filter((line) => line === 'fault of 3').length, 1);
+    assert.equal(ran.domain('child').state, 'stopped');
+    assert.equal(ran.report.ended, 'idle');
+  });
+});
+
+for (const [how, more] of Object.entries(lines)) {
+  it(`a cluster that is rung without end does its own work, ${how}`, twoCores, async () => {
+    const ran = await run({
+      args: ['--clusters', 'per-core', '--for', '60s', ...more],
+      description:
+        domain('flood', 'priority="10" cpu="1"') +
+        domain('victim', 'priority="1"') +
+        domain('worker', 'priority="50"') +
+        domain('stop', 'priority="60" cpu="1"') +
+        channel('flood 0', 'victim 0') +
+        channel('worker 1', 'worker_2 1') +
+        domain('worker_2', 'priority="50"') +
+        channel('worker 2', 'stop 2'),
+      programs: {
+        // Its notifications are where its core takes interrupts: so the end of the work ends the flood.
+        flood: `return { init() { for (;;) pd.notify(0); } };`,
+        victim: `return { init() {}, notified() {} };`,
+        worker: `let left = 20000; return { init() { pd.notify(1); }, notified() { if (--left > 0) pd.notify(1); else pd.notify(2); } };`,
+        worker_2: `return { init() {}, notified() { pd.notify(1); } };`,
+        stop: `return { init() {}, notified() { pd.dbgPuts('the work is done\\n'); throw new Error('end'); } };`,
+      },
+    });
+    assert.ok(ran.said.includes('the work is done'));
+    assert.equal(ran.domain('worker').entries.notified, 20000);
+  });
+}

@@ -8,6 +8,7 @@ import { Console, writeAll } from '../../core/engine/typescript/console.js';
 import { typescriptEngine } from '../../core/engine/typescript/domain.js';
 import { ProgramError } from '../../core/engine/typescript/program-error.js';
 import { hardenRealm } from '../../core/engine/typescript/realm.js';
+import { serialOf, setSerial } from '../../core/call-lines.js';
 import { Invoker, readBootInfo } from '../../core/invocation.js';
 import { instantiateKernel } from '../../core/kernel.js';
 import { COUNTS } from '../../core/statistics.js';
@@ -21,6 +22,7 @@ import { coreInterrupts } from '../../machine/host/controller.js';
 import { threadName } from '../../machine/host/thread-time.js';
 import { InterruptController, Outbox } from '../../machine/interrupts.js';
 import { buildCluster, type BuiltCluster } from '../initialiser/initialiser.js';
+import { isForFaults } from '../placement/links.js';
 import { proxyHandle, rootHandle } from '../placement/plan.js';
 import type { CoreMessage, CoreOrders } from './order.js';
 
@@ -75,7 +77,7 @@ const core = new Core(
   first,
   (reason: string) => tell({ kind: 'panic', reason }),
 );
-const TypeScriptDomain = typescriptEngine(core, new Float64Array(orders.statistics));
+const TypeScriptDomain = typescriptEngine(core, new Float64Array(orders.statistics), orders.states);
 interrupts.mask(id, 0, false);
 interrupts.mask(id, ORDERS_LINE, false);
 if (!first) interrupts.mask(id, HEARTBEAT_LINE, false);
@@ -93,12 +95,23 @@ function bootCluster(): { invoker: Invoker; built: BuiltCluster; tcb: number } {
   core.words[(info.initialTCB + Register.Program) / 4] = rootHandle(cluster);
   const invoker = new Invoker(kernel, memory.buffer, info.initialTCB);
   const built = buildCluster(plan, cluster, invoker, info, memory.buffer, orders.incarnation === 1);
+  if (orders.incarnation > 1) answerOldCalls();
   tables.tcbs.set(built.tcbs, 1);
   tables.tcbs.set(built.proxyTcbs, proxyHandle(cluster, 0));
   for (const [region, address] of built.regions) tables.regions[region] = address;
   Atomics.store(tables.built, 0, 1);
   Atomics.notify(tables.built, 0);
   return { invoker, built, tcb: info.initialTCB };
+}
+
+/** Calls of this cluster's earlier self are answered: their callers have been told that it failed. */
+function answerOldCalls(): void {
+  const { proxies, children } = cluster.links;
+  const calls = [
+    ...proxies.filter((proxy) => !isForFaults(proxy)),
+    ...children.map(({ control }) => control),
+  ];
+  for (const { request, reply } of calls) setSerial(core.words, reply, serialOf(core.words, request));
 }
 
 /** Makes the domains that run on this core. @throws ProgramError */

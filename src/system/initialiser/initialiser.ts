@@ -171,6 +171,8 @@ export function buildCluster(
       ...(watches ? { heartbeatHandler: handle(HEARTBEAT_LINE, HEARTBEAT_BADGE) } : {}),
       events: linked.events,
       children: linked.children,
+      callers: linked.callers,
+      recheck: linked.recheck,
       active: [
         ...linked.proxies,
         ...domains.filter(({ plan: { passive } }) => !passive).map(({ tcb }) => tcb),

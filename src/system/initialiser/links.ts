@@ -7,12 +7,14 @@ import {
   Rights,
   SizeBits,
 } from '../../../kernel/api/constants.js';
-import type { MonitorEvent } from '../../coordination/monitor.js';
+import type { MonitorCapabilities, MonitorEvent } from '../../coordination/monitor.js';
 import { PROXY_RADIX, ProxySlot } from '../../coordination/proxy.js';
+import type { RecheckCapabilities } from '../../coordination/recheck.js';
 import type { RemoteChildCapabilities } from '../../coordination/remote-child.js';
 import { CNODE_RADIX, Slot } from '../../core/engine/typescript/slots.js';
+import type { CallPair } from '../../core/call-lines.js';
 import type { Invoker } from '../../core/invocation.js';
-import type { Bell } from '../placement/links.js';
+import { type Bell, isForFaults } from '../placement/links.js';
 import { type ClusterPlan, proxyHandle } from '../placement/plan.js';
 import type { Domain } from './initialiser.js';
 import { type ObjectAllocator, ROOT_CNODE } from './objects.js';
@@ -23,12 +25,14 @@ const BUFFERS_PER_PAGE = 2 ** (SizeBits.SmallPage - SizeBits.IPCBuffer);
 const PROXY_BUDGET = 10_000;
 
 export interface BuiltLinks {
-  /** Physical address of the first proxy's TCB, which the others follow; slots of all of them. */
+  /** Physical address of the first proxy's TCB, which the others follow; slots of those to be started. */
   readonly proxyTcbs: number;
   readonly proxies: readonly number[];
   /** By flag. */
   readonly events: readonly MonitorEvent[];
   readonly children: readonly RemoteChildCapabilities[];
+  readonly callers: MonitorCapabilities['callers'];
+  readonly recheck: RecheckCapabilities;
 }
 
 interface Proxy {
@@ -72,16 +76,21 @@ class LinkBuilder {
       this.give(from, Slot.Replies, slot, Rights.Read);
     }
     const { address, proxies } = this.makeProxies();
-    const children = links.children.map(({ child, fault, faultBell, control, controlBell }) => ({
-      ...{ handle: child, tcb: this.domains[child - 1].tcb, fault, control },
+    const children = links.children.map(({ child, cluster, fault, faultBell, control, controlBell }) => ({
+      ...{ handle: child, cluster, tcb: this.domains[child - 1].tcb, fault, control },
       ...{ faultFlags: faultBell.flags, faultBell: this.doorbell(faultBell) },
       ...{ controlFlags: controlBell.flags, controlBell: this.doorbell(controlBell) },
     }));
+    const callers = links.calls.map(({ from, cluster }) => ({
+      cluster,
+      signal: this.objects.mint(this.answers.get(from)!, Rights.Write, 1n),
+    }));
+    const { events, recheck } = this.connect(proxies, children);
     return {
       proxyTcbs: address,
-      proxies: proxies.map(({ tcb }) => tcb),
-      events: this.connect(proxies, children),
-      children,
+      // Those for faults run when there is one.
+      proxies: proxies.filter((_, index) => !isForFaults(links.proxies[index])).map(({ tcb }) => tcb),
+      ...{ events, children, callers, recheck },
     };
   }
 
@@ -139,14 +148,25 @@ class LinkBuilder {
   }
 
   /** Has each incoming event come to whom it is for; returns what the monitor does, by flag. */
-  private connect(proxies: readonly Proxy[], children: readonly RemoteChildCapabilities[]): MonitorEvent[] {
+  private connect(
+    proxies: readonly Proxy[],
+    children: readonly RemoteChildCapabilities[],
+  ): { events: MonitorEvent[]; recheck: RecheckCapabilities } {
     const { domains, invoker, objects, plan } = this;
     const events: MonitorEvent[] = [];
+    const requests: RecheckCapabilities['requests'][number][] = [];
+    const replies: RecheckCapabilities['replies'][number][] = [];
+    const signals: RecheckCapabilities['signals'][number][] = [];
     for (const event of plan.links.incoming) {
       const { line, flag } = event;
       if (event.kind === 'fault') {
         const handle = proxyHandle(plan, event.proxy);
-        events[flag!] = { kind: 'fault', handle, tcb: proxies[event.proxy].tcb };
+        events[flag!] = {
+          kind: 'fault',
+          handle,
+          tcb: proxies[event.proxy].tcb,
+          pair: plan.links.proxies[event.proxy],
+        };
         continue;
       }
       if (event.kind === 'fault-reply' || event.kind === 'control') {
@@ -167,6 +187,9 @@ class LinkBuilder {
                 ...{ slot: Slot.FirstIrq + event.toId },
               };
       const signal = objects.mint(notification, Rights.Write, badge);
+      if (event.kind === 'request') requests.push({ pair: plan.links.proxies[event.proxy], signal });
+      else if (event.kind === 'reply') replies.push({ pair: this.callOf(event), signal });
+      else if (event.doorbell !== undefined) signals.push({ doorbell: event.doorbell, signal });
       if (line === undefined) {
         events[flag!] = { kind: 'signal', signal };
         continue;
@@ -175,6 +198,16 @@ class LinkBuilder {
       invoker.call(handler, Invocation.IRQSetIRQHandler, [], [signal]);
       invoker.mint(cnode, slot, radix, ROOT_CNODE, handler, 64, Rights.All, 0n);
     }
-    return events;
+    return { events, recheck: { requests, replies, signals } };
+  }
+
+  private callOf(event: {
+    readonly to: number;
+    readonly call: number;
+    readonly isControl: boolean;
+  }): CallPair {
+    return this.plan.links.calls.find(
+      ({ from, id, isControl }) => from === event.to && id === event.call && isControl === event.isControl,
+    )!;
   }
 }

@@ -31,14 +31,18 @@ export type Purpose =
   /** The same of a fault. */
   | { readonly kind: 'fault'; readonly proxy: number }
   /** The answer to what a domain has called: a server on that channel, or the monitor of that child. */
-  | { readonly kind: 'reply'; readonly to: number; readonly call: number }
+  | { readonly kind: 'reply'; readonly to: number; readonly call: number; readonly isControl: boolean }
   /** The answer of the parent, on another cluster, of a domain that has faulted. */
   | { readonly kind: 'fault-reply'; readonly child: number }
   /** What the parent, on another cluster, wants done with a domain. */
   | { readonly kind: 'control'; readonly child: number };
 
-/** How an event arrives: by a doorbell of its own, or as a flag on the shared line. */
-export type IncomingEvent = Purpose & { readonly line?: number; readonly flag?: number };
+/** How an event arrives: by a doorbell of its own (its line, and the index of its first word), or as a flag on the shared line. */
+export type IncomingEvent = Purpose & {
+  readonly line?: number;
+  readonly doorbell?: number;
+  readonly flag?: number;
+};
 
 /** How an event is announced. */
 export interface Bell {
@@ -78,9 +82,16 @@ export interface ProxyPlan extends CallPair {
   readonly bell: Bell;
 }
 
+/** Whether a proxy tells a parent of its child's faults. */
+export function isForFaults({ badge }: ProxyPlan): boolean {
+  return (badge & FAULT_BADGE) === FAULT_BADGE;
+}
+
 /** A domain of this cluster whose parent is on another. */
 export interface RemoteChild {
   readonly child: number;
+  /** Index of the parent's cluster. */
+  readonly cluster: number;
   /** Its faults, and their bell. */
   readonly fault: CallPair;
   readonly faultBell: Bell;
@@ -129,7 +140,7 @@ interface Pending {
   readonly purpose: Purpose;
   /** Whether a line of its own makes it faster: not where the monitor handles it in any case. */
   readonly direct: boolean;
-  assigned?: { line?: number; flag?: number };
+  assigned?: { line?: number; doorbell?: number; flag?: number };
 }
 
 /**
@@ -227,7 +238,14 @@ class LinkPlanner {
           ...{ from: parent.handle, id: childId, isControl: true, bell: bell(third), cluster: child.cluster },
         });
         links[child.cluster].children.push({
-          ...{ child: child.handle, fault, faultBell: bell(first), control, controlBell: bell(fourth) },
+          ...{
+            child: child.handle,
+            cluster: parent.cluster,
+            fault,
+            faultBell: bell(first),
+            control,
+            controlBell: bell(fourth),
+          },
         });
       }
     });
@@ -245,7 +263,7 @@ class LinkPlanner {
       const { from, fromId, to } = crossing;
       return [
         this.event(to.cluster, { kind: 'request', proxy: this.proxies[to.cluster]++ }, true),
-        this.event(from.cluster, { kind: 'reply', to: from.handle, call: fromId }, true),
+        this.event(from.cluster, { kind: 'reply', to: from.handle, call: fromId, isControl: false }, true),
       ];
     }
     const { parent, child, childId } = crossing;
@@ -253,7 +271,7 @@ class LinkPlanner {
       this.event(parent.cluster, { kind: 'fault', proxy: this.proxies[parent.cluster]++ }, false),
       this.event(child.cluster, { kind: 'fault-reply', child: child.handle }, false),
       this.event(child.cluster, { kind: 'control', child: child.handle }, false),
-      this.event(parent.cluster, { kind: 'reply', to: parent.handle, call: childId }, false),
+      this.event(parent.cluster, { kind: 'reply', to: parent.handle, call: childId, isControl: true }, false),
     ];
   }
 
@@ -268,9 +286,10 @@ class LinkPlanner {
       const direct = events.filter((event) => event.direct);
       const calls = direct.filter(({ purpose }) => purpose.kind !== 'signal');
       const signals = direct.filter(({ purpose }) => purpose.kind === 'signal');
-      [...calls, ...signals]
-        .slice(0, this.lines - 1)
-        .forEach((event, index) => (event.assigned = { line: FIRST_DOORBELL + index }));
+      [...calls, ...signals].slice(0, this.lines - 1).forEach((event, index) => {
+        const line = FIRST_DOORBELL + index;
+        event.assigned = { line, doorbell: doorbellIndex(this.cores, this.firstCores[event.cluster], line) };
+      });
       let flag = 0;
       for (const event of events) event.assigned ??= { flag: flag++ };
     }

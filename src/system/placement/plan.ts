@@ -390,8 +390,8 @@ function planDomain(
       doorbells: links.incoming.flatMap((event) =>
         event.kind === 'signal' && event.to === handle && event.line !== undefined ? [event.toId] : [],
       ),
-      remoteCalls: calls.map(({ id, isControl, request, reply, bell }) => ({
-        ...{ id, isControl, request, reply, flags: bell.flags },
+      remoteCalls: calls.map(({ id, isControl, request, reply, bell, cluster }) => ({
+        ...{ id, isControl, request, reply, cluster, flags: bell.flags },
         hasDoorbell:
           !isControl &&
           links.incoming.some(

@@ -19,7 +19,13 @@ import { checkProgram, describeThrown, evaluateProgram } from './compartment.js'
 import type { Console } from './console.js';
 import { originalPositions } from './positions.js';
 import { ProgramError } from './program-error.js';
-import { ACKNOWLEDGE, type Caller, RemoteCall, type RemoteCallConfiguration } from './remote-call.js';
+import {
+  ACKNOWLEDGE,
+  type Caller,
+  RemoteCall,
+  type RemoteCallConfiguration,
+  isPeerFailure,
+} from './remote-call.js';
 import { regionView } from './region.js';
 import { CALL_BADGE, CHANNELS, FAULT_BADGE, Slot } from './slots.js';
 
@@ -58,6 +64,8 @@ export interface MappedRegion {
 export enum Exception {
   /** A handler threw; what it threw has been written to the console. */
   Thrown = 1,
+  /** The same, where it was that the cluster of a server has failed. */
+  PeerFailed = 2,
 }
 
 const MOST_REGISTERS = 64;
@@ -89,8 +97,9 @@ export type TypeScriptDomain = InstanceType<ReturnType<typeof typescriptEngine>>
  * the class has no field definitions (`useDefineForClassFields`), which would assign each of them twice.
  *
  * @param statistics the counters of all domains, a row each.
+ * @param states of the machine's clusters (coordination/liveness.ts).
  */
-export function typescriptEngine(core: Core, statistics: Float64Array) {
+export function typescriptEngine(core: Core, statistics: Float64Array, states: Int32Array) {
   const { words, bytes, threads, memory, interrupts } = core;
   const { recv, replyRecv, nbSend, nbSendRecv, wait, fault } = core.kernel;
   const call = withHeadroom(core.kernel.call);
@@ -191,7 +200,8 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       this.buffer = words[this.registers + Register.IPCBuffer / 4] / 4;
       this.callable = tableOf(configuration.call);
       const calls = configuration.remoteCalls.map(
-        (each) => [each.isControl, each.id, new RemoteCall(words, interrupts, core.id, each)] as const,
+        (each) =>
+          [each.isControl, each.id, new RemoteCall(words, interrupts, core.id, states, each)] as const,
       );
       this.remoteCalls = new Map(calls.flatMap(([isControl, id, call]) => (isControl ? [] : [[id, call]])));
       this.remoteChildren = new Map(
@@ -376,7 +386,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       const what = originalPositions(this.bundle, describeThrown(thrown));
       this.console.write(`${this.name} faulted: ${what}\n`);
       core.markStopped(this.handle, Stop.Fault);
-      return poll(fault(Exception.Thrown, 0));
+      return poll(fault(isPeerFailure(thrown) ? Exception.PeerFailed : Exception.Thrown, 0));
     }
 
     /** The event at hand is given up: unless it starts afresh, the domain next waits. Returns who is current. */
@@ -523,9 +533,10 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       const at = channel * OUTBOX_WORDS;
       const count = this.outgoing[at];
       if (count === 0) {
-        // Has the doorbell's line fetched while the kernel is entered: to ring takes less then.
+        // Counts, for the monitor there to see that no ring was lost; and has the doorbell's line fetched while the
+        // kernel is entered, so that to ring takes less.
         const word = this.outgoing[at + 1];
-        if (word !== 0) lines[word] = channel;
+        if (word !== 0) lines[word]++;
         return;
       }
       lines[outbox] = count;

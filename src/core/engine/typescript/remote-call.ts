@@ -5,6 +5,9 @@
  * What must hold: the next call of the same pair is written only when the last has been answered. A caller that was
  * stopped or restarted in the middle, its whole cluster perhaps, leaves a call without a listener; its next call first
  * waits until that one is answered. Serial numbers tell: they stand in the messages, and survive.
+ *
+ * Where the other cluster fails, the call throws: the reset controller has changed the cluster's state, and the caller's
+ * monitor signals the notification. When that cluster is up again it has answered all calls to its earlier self.
  */
 import { Invocation, Register } from '../../../../kernel/api/constants.js';
 import { type Flag, type InterruptController, Outbox } from '../../../machine/interrupts.js';
@@ -20,6 +23,8 @@ export interface RemoteCallConfiguration extends CallPair {
   readonly flags: readonly Flag[];
   /** Whether the answer comes by a doorbell of its own, which must be acknowledged. */
   readonly hasDoorbell: boolean;
+  /** Index of the cluster that is called. */
+  readonly cluster: number;
 }
 
 /** The caller, as its engine has it. */
@@ -38,6 +43,20 @@ export interface Caller {
 const TAG_WORD = Register.MsgInfo / 4;
 export const ACKNOWLEDGE = Invocation.IRQAckIRQ << 12;
 
+/** Errors that say so: with the engine, as an error of a class of ours would lead programs to that class. */
+const failures = new WeakSet<Error>();
+
+/** Whether `thrown` is what a call throws whose server's cluster has failed. */
+export function isPeerFailure(thrown: unknown): boolean {
+  return thrown instanceof Error && failures.has(thrown);
+}
+
+function peerFailed(): never {
+  const error = new Error('the cluster of the server has failed');
+  failures.add(error);
+  throw error;
+}
+
 export class RemoteCall {
   private serial: number;
   private readonly ringSlot: number;
@@ -48,6 +67,8 @@ export class RemoteCall {
     private readonly words: Uint32Array,
     interrupts: InterruptController,
     core: number,
+    /** By cluster: n where its n-th incarnation is up, -n where it is down (coordination/liveness.ts). */
+    private readonly states: Int32Array,
     private readonly configuration: RemoteCallConfiguration,
   ) {
     const { id, isControl, hasDoorbell, flags, request } = configuration;
@@ -57,17 +78,19 @@ export class RemoteCall {
     this.outbox = new Outbox(interrupts, core, flags);
   }
 
-  /** Sends the message in the caller's registers, and returns when the answer is there. */
+  /** Sends the message in the caller's registers, and returns when the answer is there. @throws Error where the cluster fails. */
   make(caller: Caller): void {
     const { words, configuration, handlerSlot } = this;
-    const { request, reply } = configuration;
+    const { request, reply, cluster } = configuration;
     const { registers, buffer } = caller;
+    const state = Atomics.load(this.states, cluster);
+    if (state <= 0) peerFailed();
     if (serialOf(words, reply) !== this.serial) {
       const low = words[registers + TAG_WORD];
       const high = words[registers + TAG_WORD + 1];
       // The caller may have been stopped before it rang.
       this.ring(caller);
-      this.awaitAnswer(caller);
+      this.awaitAnswer(caller, state);
       words[registers + TAG_WORD] = low;
       words[registers + TAG_WORD + 1] = high;
     }
@@ -76,7 +99,7 @@ export class RemoteCall {
     this.ring(caller);
     // While the message is on its way: the answer to the call before may have left the line masked.
     if (handlerSlot !== 0) caller.acknowledge(handlerSlot);
-    this.awaitAnswer(caller);
+    this.awaitAnswer(caller, state);
     readMessage(words, reply, registers, buffer);
   }
 
@@ -85,11 +108,12 @@ export class RemoteCall {
     caller.ring(this.ringSlot);
   }
 
-  private awaitAnswer(caller: Caller): void {
+  private awaitAnswer(caller: Caller, state: number): void {
     const { words, configuration, handlerSlot } = this;
     for (;;) {
       caller.wait(Slot.Replies);
       if (serialOf(words, configuration.reply) === this.serial) return;
+      if (Atomics.load(this.states, configuration.cluster) !== state) peerFailed();
       // It was the answer to something else, such as a call that was given up.
       if (handlerSlot !== 0) caller.acknowledge(handlerSlot);
     }
