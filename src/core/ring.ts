@@ -1,0 +1,287 @@
+/**
+ * A ring: messages from one producer to one consumer through shared memory, without the kernel.
+ *
+ * The memory is an array of 64-byte lines. The last word of a line is its header, the 15 others are data; a message
+ * takes one line, or several in a row where it is longer. There is no shared index: who waits for a message polls the
+ * header of the line that it will come in, so that a message of one line costs the transfer of one line.
+ *
+ *   line 0   how many lines the consumer has given back. Written by the consumer, seldom; read by the producer when
+ *            it has used up what it knew of, or begins a batch
+ *   line 2   the producer's own: how many lines it has published
+ *   line 3   the consumer's own: how many lines it has taken, and where the batch that it is in ends
+ *   line 4…  the lines of messages, a power of two. Line n of all that are ever sent is in the place n modulo that
+ *
+ * A header says: the lap in which its line was written (n divided by the number of lines, modulo 64); how many lines
+ * the batch has that begins here, 0 where none begins; and how many words the message has that begins here.
+ *
+ * Messages are published in **batches**. All is written by plain stores but the header of a batch's first line, which
+ * is stored last and atomically; the consumer reads that one atomically, and the rest only when it has seen it. What
+ * must hold, on every processor and under the memory model of ECMAScript and WebAssembly ("happens-before", an atomic
+ * store synchronizes with the atomic load that reads it):
+ *
+ * - What the producer wrote to a batch's lines happens before the consumer reads them, by the header of the first.
+ * - What the consumer read happens before the lines are written again, by the count in line 0.
+ * - A line is written when the consumer has given it back, so that its header is either of the lap before or of this
+ *   one: the lap tells them apart. No line that is not part of a published batch is read, but by that atomic load.
+ *
+ * So there is no data race, and then all is as if sequentially consistent. test/coordination/ring-model.test.ts
+ * checks it on this code, for all interleavings.
+ *
+ * **Neither side trusts the other.** Numbers from shared memory are bounded before use. A peer that breaks the rules
+ * can lose or garble messages of this ring and make the other side throw a {@link RingError}, and no more.
+ *
+ * **Either side may die and come back**, alone and at any moment, while the other goes on and notices nothing: its
+ * successor is made over the same memory once it can no longer run. What was published and not yet received is
+ * neither lost nor doubled. A batch that was not published is lost with the producer; the message that was received
+ * last is its receiver's. Memory of zeros is a new ring.
+ */
+
+/** The words of a line that carry data: the longest message of one line. */
+export const LINE_DATA_WORDS = 15;
+
+const LINE_WORDS = 16;
+const HEADER = LINE_WORDS - 1;
+
+const GIVEN_BACK = 0;
+const PUBLISHED = 2 * LINE_WORDS;
+const TAKEN = 3 * LINE_WORDS;
+const BATCH_END = TAKEN + 1;
+const CONTROL_LINES = 4;
+
+/** A header, from its lowest bit: words of the message (14 bits), lines of the batch (12), lap (6). */
+const WORDS_MASK = (1 << 14) - 1;
+const BATCH_SHIFT = 14;
+const BATCH_MASK = (1 << 12) - 1;
+const LAP_SHIFT = 26;
+/** With 2^20 lines, 64 MiB, and fewer, 2^32 is so many laps that their numbers go on where counts of lines wrap. */
+const MOST_LINES_SHIFT = 20;
+
+/**
+ * From so many lines on a batch is published. An atomic store waits until all stores before it have reached the other
+ * core's cache: with 16 lines in a batch these transfers overlap (bench/coordination/).
+ */
+const BATCH_LINES = 16;
+
+/** What the other side left in the ring's memory cannot be. */
+export class RingError extends Error {
+  override readonly name = 'RingError';
+}
+
+/** What both sides know: the place of each line. Counts of lines go on for ever, as integers modulo 2^32. */
+abstract class RingEnd {
+  /** How many lines messages may take at a time. */
+  readonly capacity: number;
+  protected readonly base: number;
+  private readonly mask: number;
+  private readonly lapShift: number;
+
+  /**
+   * @param words shared memory. @param start index of the ring's first word, at a multiple of 64 bytes.
+   * @param length words of the ring: some of its end may go unused.
+   * @throws RangeError where there is no room for a line.
+   */
+  constructor(
+    protected readonly words: Int32Array,
+    protected readonly start: number,
+    length: number,
+  ) {
+    const lines = Math.floor(length / LINE_WORDS) - CONTROL_LINES;
+    if (lines < 1 || start < 0 || start + length > words.length) {
+      throw new RangeError(`a ring needs at least ${(CONTROL_LINES + 1) * LINE_WORDS} words of memory`);
+    }
+    this.base = start + CONTROL_LINES * LINE_WORDS;
+    this.lapShift = Math.min(31 - Math.clz32(lines), MOST_LINES_SHIFT);
+    this.capacity = 1 << this.lapShift;
+    this.mask = this.capacity - 1;
+  }
+
+  /** The longest message, in words. */
+  get longest(): number {
+    return Math.min(this.capacity * LINE_DATA_WORDS, WORDS_MASK);
+  }
+
+  /** Index of the first word of line `count`. */
+  protected place(count: number): number {
+    return this.base + (count & this.mask) * LINE_WORDS;
+  }
+
+  /** The lap of line `count`, where headers have it. */
+  protected lap(count: number): number {
+    return (count >>> this.lapShift) << LAP_SHIFT;
+  }
+}
+
+export class RingProducer extends RingEnd {
+  /** Lines written, and how many of them are published: a batch is between the two. */
+  private written: number;
+  private published: number;
+  /** Words of the first message of that batch. */
+  private firstLength = 0;
+  /** Lines that the consumer is known to have given back. */
+  private givenBack: number;
+
+  constructor(words: Int32Array, start: number, length: number) {
+    super(words, start, length);
+    let published = words[start + PUBLISHED];
+    // A predecessor may have died between publishing a batch and counting it.
+    const header = Atomics.load(words, this.place(published) + HEADER);
+    if (isOfLap(header, this.lap(published))) published = (published + batchOf(header)) | 0;
+    this.written = this.published = published;
+    this.givenBack = published;
+    this.readGivenBack();
+  }
+
+  /**
+   * Sends `length` words of `message`, or nothing and returns false where the ring is too full; room comes as the
+   * consumer receives.
+   *
+   * The message is published at once. With `more` that may be put off until a batch is full, or to the next `flush`
+   * or `send` without `more`: to be used where another message follows at once. A consumer that is known to wait gets
+   * its message at once all the same.
+   * @throws RangeError where the message is longer than {@link longest}. @throws RingError
+   */
+  send(message: Int32Array | Uint32Array, length: number = message.length, more = false): boolean {
+    if (length !== length >>> 0 || length > this.longest || length > message.length) {
+      throw new RangeError(`a message of this ring has 0 to ${this.longest} words, not ${length}`);
+    }
+    const lines = length <= LINE_DATA_WORDS ? 1 : Math.ceil(length / LINE_DATA_WORDS);
+    if (this.room() < lines && !this.findRoom(lines)) return false;
+    const { words } = this;
+    let place = this.place(this.written);
+    const lap = this.lap(this.written);
+    if (this.written === this.published) {
+      this.firstLength = length;
+      // To begin a batch is the time to look whether anybody waits for it.
+      if (more && this.givenBack !== this.published) this.readGivenBack();
+      more &&= this.givenBack !== this.published;
+    } else {
+      words[place + HEADER] = lap | length;
+    }
+    const first = Math.min(length, LINE_DATA_WORDS);
+    for (let word = 0; word < first; word++) words[place + word] = message[word];
+    for (let line = 1, from = LINE_DATA_WORDS; line < lines; line++, from += LINE_DATA_WORDS) {
+      const count = (this.written + line) | 0;
+      place = this.place(count);
+      words[place + HEADER] = this.lap(count);
+      const some = Math.min(length - from, LINE_DATA_WORDS);
+      for (let word = 0; word < some; word++) words[place + word] = message[from + word];
+    }
+    this.written = (this.written + lines) | 0;
+    if (!more || ((this.written - this.published) | 0) >= BATCH_LINES) this.flush();
+    return true;
+  }
+
+  /** Publishes what was sent with `more`. */
+  flush(): void {
+    const { published, written } = this;
+    const lines = (written - published) | 0;
+    if (lines === 0) return;
+    const header = this.lap(published) | (lines << BATCH_SHIFT) | this.firstLength;
+    Atomics.store(this.words, this.place(published) + HEADER, header);
+    this.words[this.start + PUBLISHED] = this.published = written;
+  }
+
+  private room(): number {
+    return this.capacity - ((this.written - this.givenBack) | 0);
+  }
+
+  /** The consumer cannot give back what it has not seen. */
+  private findRoom(lines: number): boolean {
+    this.flush();
+    this.readGivenBack();
+    return this.room() >= lines;
+  }
+
+  private readGivenBack(): void {
+    const givenBack = Atomics.load(this.words, this.start + GIVEN_BACK);
+    if ((this.published - givenBack) >>> 0 > this.capacity) {
+      throw new RingError('the ring is corrupt: its consumer gives back lines that were not sent');
+    }
+    this.givenBack = givenBack;
+  }
+}
+
+export class RingConsumer extends RingEnd {
+  private taken: number;
+  private batchEnd: number;
+  private givenBack: number;
+  /** How often `receive` has found nothing since the last message. */
+  private misses = 0;
+
+  /**
+   * @param patience how often in a row `receive` may find nothing before the consumer counts as waiting. A thread that
+   *   spins has some patience: to say that it waits moves a line to the producer, and ends its batches.
+   */
+  constructor(
+    words: Int32Array,
+    start: number,
+    length: number,
+    private readonly patience = 0,
+  ) {
+    super(words, start, length);
+    this.taken = words[start + TAKEN];
+    this.batchEnd = words[start + BATCH_END];
+    // The producer can write there too.
+    if ((this.batchEnd - this.taken) >>> 0 > this.capacity) this.batchEnd = this.taken;
+    this.givenBack = Atomics.load(words, start + GIVEN_BACK);
+  }
+
+  /**
+   * Takes the next message into `into`, from its first word on.
+   * @returns its length in words; -1 where there is none.
+   * @throws RangeError where it is longer than `into`; it stays. @throws RingError
+   */
+  receive(into: Int32Array | Uint32Array): number {
+    const { words, taken } = this;
+    let place = this.place(taken);
+    let header: number;
+    if (taken === this.batchEnd) {
+      header = Atomics.load(words, place + HEADER);
+      if (!isOfLap(header, this.lap(taken))) return this.nothing();
+      this.batchEnd = (taken + batchOf(header)) | 0;
+      words[this.start + BATCH_END] = this.batchEnd;
+    } else {
+      header = words[place + HEADER];
+    }
+    const length = header & WORDS_MASK;
+    const lines = length <= LINE_DATA_WORDS ? 1 : Math.ceil(length / LINE_DATA_WORDS);
+    const left = (this.batchEnd - taken) | 0;
+    if (lines > left || left > this.capacity) {
+      throw new RingError('the ring is corrupt: its producer wrote a message that goes beyond its batch');
+    }
+    if (length > into.length) {
+      throw new RangeError(`the next message has ${length} words, and there is room for ${into.length}`);
+    }
+    const first = Math.min(length, LINE_DATA_WORDS);
+    for (let word = 0; word < first; word++) into[word] = words[place + word];
+    for (let line = 1, to = LINE_DATA_WORDS; line < lines; line++, to += LINE_DATA_WORDS) {
+      place = this.place((taken + line) | 0);
+      const some = Math.min(length - to, LINE_DATA_WORDS);
+      for (let word = 0; word < some; word++) into[to + word] = words[place + word];
+    }
+    this.misses = 0;
+    this.taken = (taken + lines) | 0;
+    words[this.start + TAKEN] = this.taken;
+    if (((this.taken - this.givenBack) | 0) * 4 >= this.capacity) this.giveBack();
+    return length;
+  }
+
+  private nothing(): number {
+    if (this.givenBack !== this.taken && this.misses++ >= this.patience) this.giveBack();
+    return -1;
+  }
+
+  private giveBack(): void {
+    this.givenBack = this.taken;
+    Atomics.store(this.words, this.start + GIVEN_BACK, this.taken);
+  }
+}
+
+/** Whether a batch of that lap begins here. */
+function isOfLap(header: number, lap: number): boolean {
+  return (header ^ lap) >>> LAP_SHIFT === 0 && batchOf(header) !== 0;
+}
+
+function batchOf(header: number): number {
+  return (header >>> BATCH_SHIFT) & BATCH_MASK;
+}
