@@ -1,0 +1,75 @@
+/**
+ * The ledger: who owns each chunk of memory that can move between clusters. One word a chunk, each on a line of its own,
+ * in memory outside of all partitions: it outlives every cluster, and is the log from which a hand-over is recovered.
+ *
+ * An entry says who owns the chunk, and whether it is offered, and to whom. What must hold:
+ *
+ * - Only the owner offers a chunk. Once it is offered, owner and taker both may end the offer, and whoever is first
+ *   decides: the taker makes the chunk its own (commit), the owner keeps it (abort).
+ * - Each change also changes the entry's version, so that who decides on an offer that has ended meanwhile fails.
+ *   Versions come round after 32,768 changes; a taker decides on the offers of one owner in the order in which they
+ *   were made, so it never has so old a one.
+ */
+import { LINE_WORDS } from '../machine/interrupts.js';
+
+/** An entry, from its lowest bit: owner (8 bits), taker (8), whether it is offered (1), version (15). */
+export type Entry = number;
+
+/** Clusters that an entry can name. */
+export const MOST_LEDGER_CLUSTERS = 256;
+
+const TAKER_SHIFT = 8;
+const CLUSTER_MASK = 0xff;
+const OFFERED = 1 << 16;
+const VERSION = 1 << 17;
+const VERSION_MASK = ~(VERSION - 1);
+
+export function ownerOf(entry: Entry): number {
+  return entry & CLUSTER_MASK;
+}
+
+export function takerOf(entry: Entry): number {
+  return (entry >> TAKER_SHIFT) & CLUSTER_MASK;
+}
+
+export function isOffered(entry: Entry): boolean {
+  return (entry & OFFERED) !== 0;
+}
+
+/** The entry that follows when the owner offers the chunk to `taker`. */
+export function offerOf(entry: Entry, taker: number): Entry {
+  return nextVersion(entry) | OFFERED | (taker << TAKER_SHIFT) | ownerOf(entry);
+}
+
+/** The entry that follows when the chunk is `owner`'s. */
+export function ownedBy(entry: Entry, owner: number): Entry {
+  return nextVersion(entry) | owner;
+}
+
+function nextVersion(entry: Entry): number {
+  return (entry & VERSION_MASK) + VERSION;
+}
+
+/** Words that the ledger of `chunks` chunks needs. */
+export function ledgerWords(chunks: number): number {
+  return chunks * LINE_WORDS;
+}
+
+export class Ledger {
+  /** @param start index of its first word. @param chunks how many it has. */
+  constructor(
+    private readonly words: Int32Array,
+    private readonly start: number,
+    readonly chunks: number,
+  ) {}
+
+  entry(chunk: number): Entry {
+    return Atomics.load(this.words, this.start + chunk * LINE_WORDS);
+  }
+
+  /** Changes an entry, if it still is what it was. Returns whether it was. */
+  replace(chunk: number, before: Entry, after: Entry): boolean {
+    const word = this.start + chunk * LINE_WORDS;
+    return Atomics.compareExchange(this.words, word, before, after) === before;
+  }
+}
