@@ -13,23 +13,15 @@ import {
 } from '../../../kernel/api/constants.js';
 import { CALL_BADGE, CNODE_RADIX, FAULT_BADGE, Slot } from '../../core/engine/typescript/slots.js';
 import type { BootInformation, Invoker } from '../../core/invocation.js';
-import {
-  DOORBELL_BADGE,
-  PASSIVE_BADGE,
-  type MonitorCapabilities,
-  type MonitorEvent,
-} from '../../coordination/monitor.js';
-import { PROXY_RADIX, ProxySlot } from '../../coordination/proxy.js';
+import { DOORBELL_BADGE, PASSIVE_BADGE, type MonitorCapabilities } from '../../coordination/monitor.js';
 import { DOORBELL_LINE } from '../../coordination/signals.js';
-import type { Bell } from '../placement/links.js';
-import { type ClusterPlan, type DomainPlan, type SystemPlan, proxyHandle } from '../placement/plan.js';
+import type { ClusterPlan, DomainPlan, SystemPlan } from '../placement/plan.js';
+import { buildLinks } from './links.js';
 import { ObjectAllocator, ROOT_CNODE } from './objects.js';
 
 const PAGE = 2 ** SizeBits.SmallPage;
 const BUFFER = 2 ** SizeBits.IPCBuffer;
 const BUFFERS_PER_PAGE = PAGE / BUFFER;
-/** A proxy's budget and period in microseconds: all the time there is. Its priority bounds what it may take. */
-const PROXY_BUDGET = 10_000;
 
 /** What the initialiser made of a cluster's plan. */
 export interface BuiltCluster {
@@ -41,7 +33,7 @@ export interface BuiltCluster {
   readonly monitor: MonitorCapabilities;
 }
 
-interface Domain {
+export interface Domain {
   readonly plan: DomainPlan;
   readonly tcb: number;
   readonly cnode: number;
@@ -49,12 +41,6 @@ interface Domain {
   readonly notification: number;
   readonly reply: number;
   readonly context: number;
-}
-
-interface Proxy {
-  readonly tcb: number;
-  readonly cnode: number;
-  readonly notification: number;
 }
 
 /** Builds everything but starts nothing. @throws InvocationError when the kernel refuses, which a plan must not cause. */
@@ -145,99 +131,7 @@ export function buildCluster(
     }
   }
 
-  const { links } = plan;
-  const doorbells = new Map<string, number>();
-  /** A slot with the right to ring what a bell names. */
-  const doorbell = ({ core, line }: Bell): number => {
-    const key = `${core} ${line}`;
-    const slot =
-      doorbells.get(key) ?? objects.issue(Invocation.IRQIssueSGISignal, InitialSlot.IRQControl, [line, core]);
-    doorbells.set(key, slot);
-    return slot;
-  };
-  for (const { from, fromId, bell } of links.signals) {
-    give(domains[from - 1], Slot.FirstNotification + fromId, doorbell(bell), Rights.All);
-  }
-  const answers = new Map<number, number>();
-  for (const { from, id, isControl, bell } of links.calls) {
-    const caller = domains[from - 1];
-    give(caller, (isControl ? Slot.FirstTCB : Slot.FirstEndpoint) + id, doorbell(bell), Rights.All);
-    if (answers.has(from)) continue;
-    const { slot } = objects.make(ObjectType.Notification);
-    answers.set(from, slot);
-    give(caller, Slot.Replies, slot, Rights.Read);
-  }
-
-  const proxyTcbs = objects.make(ObjectType.TCB, links.proxies.length);
-  const proxyBuffers = objects.make(ObjectType.SmallPage, Math.ceil(links.proxies.length / BUFFERS_PER_PAGE));
-  const proxies = links.proxies.map(({ to, badge, priority, bell }, index): Proxy => {
-    const tcb = proxyTcbs.slot + index;
-    const cnode = objects.make(ObjectType.CapTable, 1, PROXY_RADIX).slot;
-    const context = objects.make(ObjectType.SchedContext, 1, SizeBits.MinSchedContext).slot;
-    const notification = objects.make(ObjectType.Notification).slot;
-    const server = domains[to - 1];
-    const put = (slot: ProxySlot, source: number, rights: number, badge = 0n): void =>
-      invoker.mint(cnode, slot, PROXY_RADIX, ROOT_CNODE, source, 64, rights, badge);
-    put(ProxySlot.Request, notification, Rights.Read);
-    put(ProxySlot.Server, server.endpoint, Rights.Write | Rights.GrantReply, badge);
-    put(ProxySlot.Reply, doorbell(bell), Rights.All);
-    const page = Math.floor(index / BUFFERS_PER_PAGE);
-    invoker.call(
-      tcb,
-      Invocation.TCBConfigure,
-      [64 - PROXY_RADIX, proxyBuffers.address + index * BUFFER],
-      [cnode, proxyBuffers.slot + page],
-    );
-    invoker.call(
-      InitialSlot.FirstSchedControl + server.plan.clusterCore,
-      Invocation.SchedControlConfigureFlags,
-      [PROXY_BUDGET, PROXY_BUDGET, 0, 0, 0],
-      [context],
-    );
-    invoker.call(
-      tcb,
-      Invocation.TCBSetSchedParams,
-      [priority, priority],
-      [InitialSlot.ThreadTCB, context, 0],
-    );
-    invoker.call(tcb, Invocation.TCBWriteRegisters, [0, 2, ProgramCounter.Entry, proxyHandle(plan, index)]);
-    return { tcb, cnode, notification };
-  });
-
-  const children = links.children.map(({ child, fault, faultBell, control, controlBell }) => ({
-    ...{ handle: child, tcb: domains[child - 1].tcb, fault, control },
-    ...{ faultFlags: faultBell.flags, faultBell: doorbell(faultBell) },
-    ...{ controlFlags: controlBell.flags, controlBell: doorbell(controlBell) },
-  }));
-  const events: MonitorEvent[] = [];
-  for (const event of links.incoming) {
-    const { line, flag } = event;
-    if (event.kind === 'fault') {
-      const handle = proxyHandle(plan, event.proxy);
-      events[flag!] = { kind: 'fault', handle, tcb: proxies[event.proxy].tcb };
-    } else if (event.kind === 'fault-reply' || event.kind === 'control') {
-      events[flag!] = { kind: event.kind, child: children.findIndex(({ handle }) => handle === event.child) };
-    } else {
-      const [notification, badge] =
-        event.kind === 'signal'
-          ? [domains[event.to - 1].notification, 1n << BigInt(event.toId)]
-          : [event.kind === 'reply' ? answers.get(event.to)! : proxies[event.proxy].notification, 1n];
-      const signal = objects.mint(notification, Rights.Write, badge);
-      if (line === undefined) {
-        events[flag!] = { kind: 'signal', signal };
-        continue;
-      }
-      const handler = objects.issue(Invocation.IRQIssueIRQHandler, InitialSlot.IRQControl, [line]);
-      invoker.call(handler, Invocation.IRQSetIRQHandler, [], [signal]);
-      const [cnode, radix, slot] =
-        event.kind === 'signal'
-          ? [domains[event.to - 1].cnode, CNODE_RADIX, Slot.FirstIrq + event.toId]
-          : event.kind === 'reply'
-            ? [domains[event.to - 1].cnode, CNODE_RADIX, Slot.FirstReplyIrq + event.call]
-            : [proxies[event.proxy].cnode, PROXY_RADIX, ProxySlot.Doorbell];
-      invoker.mint(cnode, slot, radix, ROOT_CNODE, handler, 64, Rights.All, 0n);
-    }
-  }
+  const linked = buildLinks(plan, domains, objects, invoker);
 
   const doorbellHandler = objects.issue(Invocation.IRQIssueIRQHandler, InitialSlot.IRQControl, [
     DOORBELL_LINE,
@@ -254,16 +148,16 @@ export function buildCluster(
     Array.from({ length: number }, (_, index) => first + index * 2 ** SizeBits.TCB);
   return {
     tcbs: addresses(tcbs.address, count),
-    proxyTcbs: addresses(proxyTcbs.address, links.proxies.length),
+    proxyTcbs: addresses(linked.proxyTcbs, plan.links.proxies.length),
     regions,
     monitor: {
       endpoint: monitorEndpoint,
-      replies: Array.from({ length: 1 + children.length }, (_, index) => replies.slot + count + index),
+      replies: Array.from({ length: 1 + linked.children.length }, (_, index) => replies.slot + count + index),
       doorbellHandler,
-      events,
-      children,
+      events: linked.events,
+      children: linked.children,
       active: [
-        ...proxies.map(({ tcb }) => tcb),
+        ...linked.proxies,
         ...domains.filter(({ plan: { passive } }) => !passive).map(({ tcb }) => tcb),
       ],
       passive: domains.filter(({ plan: { passive } }) => passive),

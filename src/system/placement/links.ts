@@ -26,8 +26,10 @@ export const MOST_LINES = 1 + LAST_DOORBELL - FIRST_DOORBELL + 1;
 export type Purpose =
   /** A notification on a channel. */
   | { readonly kind: 'signal'; readonly to: number; readonly toId: number }
-  /** A call or a fault, for a proxy to make here. */
-  | { readonly kind: 'request' | 'fault'; readonly proxy: number }
+  /** A call, for a proxy to make here. */
+  | { readonly kind: 'request'; readonly proxy: number }
+  /** The same of a fault. */
+  | { readonly kind: 'fault'; readonly proxy: number }
   /** The answer to what a domain has called: a server on that channel, or the monitor of that child. */
   | { readonly kind: 'reply'; readonly to: number; readonly call: number }
   /** The answer of the parent, on another cluster, of a domain that has faulted. */

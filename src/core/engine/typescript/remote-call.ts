@@ -65,18 +65,24 @@ export class RemoteCall {
     if (serialOf(words, reply) !== this.serial) {
       const low = words[registers + TAG_WORD];
       const high = words[registers + TAG_WORD + 1];
+      // The caller may have been stopped before it rang.
+      this.ring(caller);
       this.awaitAnswer(caller);
       words[registers + TAG_WORD] = low;
       words[registers + TAG_WORD + 1] = high;
     }
     this.serial = (this.serial + 1) >>> 0;
     writeMessage(words, request, registers, buffer, this.serial);
-    this.outbox.fill();
-    caller.ring(this.ringSlot);
+    this.ring(caller);
     // While the message is on its way: the answer to the call before may have left the line masked.
     if (handlerSlot !== 0) caller.acknowledge(handlerSlot);
     this.awaitAnswer(caller);
     readMessage(words, reply, registers, buffer);
+  }
+
+  private ring(caller: Caller): void {
+    this.outbox.fill();
+    caller.ring(this.ringSlot);
   }
 
   private awaitAnswer(caller: Caller): void {

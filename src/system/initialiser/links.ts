@@ -1,0 +1,180 @@
+/** What a cluster has to do with others, built: rights to ring, proxies, and what the monitor does at each event. */
+import {
+  InitialSlot,
+  Invocation,
+  ObjectType,
+  ProgramCounter,
+  Rights,
+  SizeBits,
+} from '../../../kernel/api/constants.js';
+import type { MonitorEvent } from '../../coordination/monitor.js';
+import { PROXY_RADIX, ProxySlot } from '../../coordination/proxy.js';
+import type { RemoteChildCapabilities } from '../../coordination/remote-child.js';
+import { CNODE_RADIX, Slot } from '../../core/engine/typescript/slots.js';
+import type { Invoker } from '../../core/invocation.js';
+import type { Bell } from '../placement/links.js';
+import { type ClusterPlan, proxyHandle } from '../placement/plan.js';
+import type { Domain } from './initialiser.js';
+import { type ObjectAllocator, ROOT_CNODE } from './objects.js';
+
+const BUFFER = 2 ** SizeBits.IPCBuffer;
+const BUFFERS_PER_PAGE = 2 ** (SizeBits.SmallPage - SizeBits.IPCBuffer);
+/** A proxy's budget and period in microseconds: all the time there is. Its priority bounds what it may take. */
+const PROXY_BUDGET = 10_000;
+
+export interface BuiltLinks {
+  /** Physical address of the first proxy's TCB, which the others follow; slots of all of them. */
+  readonly proxyTcbs: number;
+  readonly proxies: readonly number[];
+  /** By flag. */
+  readonly events: readonly MonitorEvent[];
+  readonly children: readonly RemoteChildCapabilities[];
+}
+
+interface Proxy {
+  readonly tcb: number;
+  readonly cnode: number;
+  readonly notification: number;
+}
+
+/** Builds what `plan.links` says. `domains`: of the cluster, by handle from 1. */
+export function buildLinks(
+  plan: ClusterPlan,
+  domains: readonly Domain[],
+  objects: ObjectAllocator,
+  invoker: Invoker,
+): BuiltLinks {
+  const builder = new LinkBuilder(plan, domains, objects, invoker);
+  return builder.build();
+}
+
+class LinkBuilder {
+  private readonly bells = new Map<string, number>();
+  /** By caller: the notification that answers signal. */
+  private readonly answers = new Map<number, number>();
+
+  constructor(
+    private readonly plan: ClusterPlan,
+    private readonly domains: readonly Domain[],
+    private readonly objects: ObjectAllocator,
+    private readonly invoker: Invoker,
+  ) {}
+
+  build(): BuiltLinks {
+    const { links } = this.plan;
+    for (const { from, fromId, bell } of links.signals)
+      this.give(from, Slot.FirstNotification + fromId, this.doorbell(bell), Rights.All);
+    for (const { from, id, isControl, bell } of links.calls) {
+      this.give(from, (isControl ? Slot.FirstTCB : Slot.FirstEndpoint) + id, this.doorbell(bell), Rights.All);
+      if (this.answers.has(from)) continue;
+      const { slot } = this.objects.make(ObjectType.Notification);
+      this.answers.set(from, slot);
+      this.give(from, Slot.Replies, slot, Rights.Read);
+    }
+    const { address, proxies } = this.makeProxies();
+    const children = links.children.map(({ child, fault, faultBell, control, controlBell }) => ({
+      ...{ handle: child, tcb: this.domains[child - 1].tcb, fault, control },
+      ...{ faultFlags: faultBell.flags, faultBell: this.doorbell(faultBell) },
+      ...{ controlFlags: controlBell.flags, controlBell: this.doorbell(controlBell) },
+    }));
+    return {
+      proxyTcbs: address,
+      proxies: proxies.map(({ tcb }) => tcb),
+      events: this.connect(proxies, children),
+      children,
+    };
+  }
+
+  /** Puts a copy of a capability into a domain's CNode. */
+  private give(handle: number, slot: number, source: number, rights: number): void {
+    const { cnode } = this.domains[handle - 1];
+    this.invoker.mint(cnode, slot, CNODE_RADIX, ROOT_CNODE, source, 64, rights, 0n);
+  }
+
+  /** A slot with the right to ring what a bell names. */
+  private doorbell({ core, line }: Bell): number {
+    const key = `${core} ${line}`;
+    const slot =
+      this.bells.get(key) ??
+      this.objects.issue(Invocation.IRQIssueSGISignal, InitialSlot.IRQControl, [line, core]);
+    this.bells.set(key, slot);
+    return slot;
+  }
+
+  private makeProxies(): { address: number; proxies: Proxy[] } {
+    const { objects, invoker, plan } = this;
+    const count = plan.links.proxies.length;
+    const tcbs = objects.make(ObjectType.TCB, count);
+    const buffers = objects.make(ObjectType.SmallPage, Math.ceil(count / BUFFERS_PER_PAGE));
+    const proxies = plan.links.proxies.map(({ to, badge, priority, bell }, index): Proxy => {
+      const tcb = tcbs.slot + index;
+      const cnode = objects.make(ObjectType.CapTable, 1, PROXY_RADIX).slot;
+      const context = objects.make(ObjectType.SchedContext, 1, SizeBits.MinSchedContext).slot;
+      const notification = objects.make(ObjectType.Notification).slot;
+      const server = this.domains[to - 1];
+      const put = (slot: ProxySlot, source: number, rights: number, badge = 0n): void =>
+        invoker.mint(cnode, slot, PROXY_RADIX, ROOT_CNODE, source, 64, rights, badge);
+      put(ProxySlot.Request, notification, Rights.Read);
+      put(ProxySlot.Server, server.endpoint, Rights.Write | Rights.GrantReply, badge);
+      put(ProxySlot.Reply, this.doorbell(bell), Rights.All);
+      invoker.call(
+        tcb,
+        Invocation.TCBConfigure,
+        [64 - PROXY_RADIX, buffers.address + index * BUFFER],
+        [cnode, buffers.slot + Math.floor(index / BUFFERS_PER_PAGE)],
+      );
+      invoker.call(
+        InitialSlot.FirstSchedControl + server.plan.clusterCore,
+        Invocation.SchedControlConfigureFlags,
+        [PROXY_BUDGET, PROXY_BUDGET, 0, 0, 0],
+        [context],
+      );
+      const params = [InitialSlot.ThreadTCB, context, 0];
+      invoker.call(tcb, Invocation.TCBSetSchedParams, [priority, priority], params);
+      const handle = proxyHandle(plan, index);
+      invoker.call(tcb, Invocation.TCBWriteRegisters, [0, 2, ProgramCounter.Entry, handle]);
+      return { tcb, cnode, notification };
+    });
+    return { address: tcbs.address, proxies };
+  }
+
+  /** Has each incoming event come to whom it is for; returns what the monitor does, by flag. */
+  private connect(proxies: readonly Proxy[], children: readonly RemoteChildCapabilities[]): MonitorEvent[] {
+    const { domains, invoker, objects, plan } = this;
+    const events: MonitorEvent[] = [];
+    for (const event of plan.links.incoming) {
+      const { line, flag } = event;
+      if (event.kind === 'fault') {
+        const handle = proxyHandle(plan, event.proxy);
+        events[flag!] = { kind: 'fault', handle, tcb: proxies[event.proxy].tcb };
+        continue;
+      }
+      if (event.kind === 'fault-reply' || event.kind === 'control') {
+        const child = children.findIndex(({ handle }) => handle === event.child);
+        events[flag!] = { kind: event.kind, child };
+        continue;
+      }
+      const { notification, badge, cnode, radix, slot } =
+        event.kind === 'request'
+          ? { ...proxies[event.proxy], badge: 1n, radix: PROXY_RADIX, slot: ProxySlot.Doorbell as number }
+          : event.kind === 'reply'
+            ? {
+                ...{ notification: this.answers.get(event.to)!, badge: 1n, radix: CNODE_RADIX },
+                ...{ cnode: domains[event.to - 1].cnode, slot: Slot.FirstReplyIrq + event.call },
+              }
+            : {
+                ...{ ...domains[event.to - 1], badge: 1n << BigInt(event.toId), radix: CNODE_RADIX },
+                ...{ slot: Slot.FirstIrq + event.toId },
+              };
+      const signal = objects.mint(notification, Rights.Write, badge);
+      if (line === undefined) {
+        events[flag!] = { kind: 'signal', signal };
+        continue;
+      }
+      const handler = objects.issue(Invocation.IRQIssueIRQHandler, InitialSlot.IRQControl, [line]);
+      invoker.call(handler, Invocation.IRQSetIRQHandler, [], [signal]);
+      invoker.mint(cnode, slot, radix, ROOT_CNODE, handler, 64, Rights.All, 0n);
+    }
+    return events;
+  }
+}
