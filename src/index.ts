@@ -1,4 +1,5 @@
 export { protectionDomain } from './program.js';
+export { readTopology } from './topology-region.js';
 export type {
   Channel,
   Child,
@@ -9,3 +10,5 @@ export type {
   RegionArray,
   RegionArrayConstructor,
 } from './program.js';
+export type { MachineTopology, MemoryRange, VisibleCluster, VisibleCore } from './topology-region.js';
+export type { Cache, CacheKind, Core, NumaNode, Package } from './machine/topology/topology.js';

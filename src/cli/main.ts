@@ -10,6 +10,7 @@ import {
   DescriptionError,
   checkPrograms,
   loadSystem,
+  withGrants,
   type Arch,
 } from '../system/description/index.js';
 import { MOST_LINES } from '../system/placement/links.js';
@@ -29,6 +30,7 @@ interface RunOptions extends DescriptionOptions {
   readonly machine: string;
   readonly clusters: string;
   readonly lines?: number;
+  readonly grant?: readonly string[];
   readonly for?: number;
   readonly json?: boolean;
   readonly timestamps?: boolean;
@@ -71,6 +73,12 @@ program
       '--lines <n>',
       `interrupt lines of a cluster that others may ring, 1 to ${MOST_LINES}, by default all`,
     ).argParser(parseLines),
+  )
+  .addOption(
+    new Option(
+      '--grant <resource:pd,...>',
+      'lets protection domains read the machine: topology:PD[,PD...] (repeatable)',
+    ).argParser((grant: string, grants: readonly string[] | undefined) => [...(grants ?? []), grant]),
   )
   .addOption(searchPath())
   .addOption(new Option('--for <time>', 'stop after this time, as in 2s or 500ms').argParser(parseSeconds))
@@ -122,8 +130,9 @@ bench
 
 async function run(file: string, options: RunOptions): Promise<void> {
   const { arch, searchPath = [dirname(file)], json = false } = options;
-  const system = loadSystem(file, { arch, searchPath });
-  const measure = options.clusters === 'auto' ? 'where-caches-are-hidden' : 'never';
+  const system = withGrants(loadSystem(file, { arch, searchPath }), options.grant ?? []);
+  const measure =
+    system.grants.length > 0 ? 'always' : options.clusters === 'auto' ? 'where-caches-are-hidden' : 'never';
   const topology = await machineTopology(options.machine, { measure });
   const interrupt = new AbortController();
   const onInterrupt = (): void => interrupt.abort();

@@ -8,10 +8,11 @@ import { compileKernel, type KernelImage } from '../core/kernel.js';
 import { Count, statisticsBytes, statisticsRow } from '../core/statistics.js';
 import { InterruptController } from '../machine/interrupts.js';
 import { sharedLines } from '../machine/shared-lines.js';
-import { clustersOf, type Topology } from '../machine/topology/index.js';
+import { type Cluster, clustersOf, type Topology } from '../machine/topology/index.js';
 import type { ClusterTables, CoreMessage, CoreOrders } from './boot/order.js';
 import { DescriptionError, checkPrograms, type SystemDescription } from './description/index.js';
 import { DEVICE_LINES, planSystem, type SystemPlan } from './placement/plan.js';
+import { fillTopologyRegion, withTopologyRegion } from './placement/topology-region.js';
 
 /**
  * A call between domains is a chain of small functions, from one program's code through engine and kernel to the
@@ -114,12 +115,13 @@ export interface RunReport {
 /**
  * @throws DescriptionError, ProgramError or RunError for a system that cannot run; then nothing is left running.
  */
-export async function runSystem(system: SystemDescription, options: RunOptions): Promise<RunReport> {
+export async function runSystem(description: SystemDescription, options: RunOptions): Promise<RunReport> {
   const { topology } = options;
-  const { files, indices } = findPrograms(system, options.searchPath);
+  const { files, indices } = findPrograms(description, options.searchPath);
   const clusters = clustersOf(topology, options.clusters);
+  const system = withTopologyRegion(description, topology, clusters);
   const plan = planSystem(system, topology, clusters, indices, options.lines);
-  const machine = new RunningMachine(plan, system, options);
+  const machine = new RunningMachine(plan, system, clusters, options);
   try {
     // The bundler is loaded, and bundles, while the cores' threads start.
     await Promise.all([machine.boot(), bundle(files).then((bundles) => machine.load(bundles))]);
@@ -174,10 +176,12 @@ class RunningMachine {
   constructor(
     private readonly plan: SystemPlan,
     private readonly system: SystemDescription,
+    clusters: readonly Cluster[],
     private readonly options: RunOptions,
   ) {
     const pages = plan.memory / WASM_PAGE;
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    fillTopologyRegion(plan, options.topology, clusters, this.memory.buffer);
     this.interrupts = new InterruptController(this.memory.buffer, 0, plan.cores);
     this.orders = {
       words: new Int32Array(new SharedArrayBuffer(4 * OrderWord.Count)),

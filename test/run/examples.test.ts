@@ -68,6 +68,15 @@ describe('the examples', { concurrency: 3 }, () => {
     assert.equal(ran.said[1], 'A ring of islands, each its own,');
   });
 
+  it('topology finds the nearest other cluster', twoCores, async () => {
+    const ran = await example('topology', '--clusters', 'per-core');
+    assertDone(ran);
+    assert.match(ran.said[0], /^\d+ packages, \d+ nodes, \d+ caches, \d+ cores, \d+ clusters$/);
+    assert.match(ran.said[1], /^cluster 0: cores 0, unicore kernel at 0x\w+, 1024 KiB$/);
+    const last = /^I am on core 0; the nearest other cluster is \d+, \d+ ns there and back$/;
+    if (process.platform === 'linux') assert.match(ran.said.at(-1)!, last);
+  });
+
   for (const clusters of ['one', 'per-core']) {
     it(`quickstart serves and exchanges on two cores, --clusters ${clusters}`, twoCores, async () => {
       const ran = await example('quickstart', '--clusters', clusters);

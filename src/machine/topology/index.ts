@@ -11,6 +11,7 @@ import { layOut, type Topology } from './topology.js';
 export { NEAR_LINE_COST_NS, autoRule, clustersOf, type Cluster, type ClusterRule } from './clusters.js';
 export { groupBy } from './group-by.js';
 export { topologyFromFile } from './hwloc.js';
+export { writeTopology } from './region.js';
 export { formatNumberList, parseNumberList } from './number-list.js';
 export {
   TopologyError,

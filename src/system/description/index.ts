@@ -8,6 +8,7 @@ import type { SystemDescription } from './types.js';
 import { MAX_LENGTH } from './xml.js';
 
 export { DescriptionError } from './diagnostic.js';
+export { withGrants } from './grant.js';
 export { checkPrograms, findProgram, type FoundProgram } from './program.js';
 export * from './types.js';
 

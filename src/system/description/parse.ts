@@ -4,6 +4,7 @@ import type { Context } from './context.js';
 import { parseCspace } from './cspace.js';
 import { DescriptionError } from './diagnostic.js';
 import { parseDomainSchedule } from './domain-schedule.js';
+import { parseInstructions } from './instruction.js';
 import { parseIoAddressSpace } from './io-address-space.js';
 import { parseMemoryRegion } from './memory-region.js';
 import { type Draft, parseProtectionDomain } from './protection-domain.js';
@@ -57,16 +58,18 @@ export function parseDescription(text: string, options: ParseOptions): SystemDes
     return channel;
   });
 
+  const protectionDomains = drafts.map(({ description, setvars, cspace }) => ({
+    ...description,
+    setvars: setvars.all(),
+    capMaps: cspace === undefined ? [] : parseCspace(cspace, arch, pdByName),
+  }));
   return {
     file,
     arch,
     memoryRegions,
-    protectionDomains: drafts.map(({ description, setvars, cspace }) => ({
-      ...description,
-      setvars: setvars.all(),
-      capMaps: cspace === undefined ? [] : parseCspace(cspace, arch, pdByName),
-    })),
+    protectionDomains,
     channels,
+    ...parseInstructions({ ...context, protectionDomains, pdByName }, root.instructions),
     ioAddressSpaces: elements.io_address_space.map((element) => parseIoAddressSpace(context, element)),
     ...(domainSchedule && { domainSchedule }),
   };

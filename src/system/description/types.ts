@@ -26,7 +26,18 @@ export interface SystemDescription {
   readonly protectionDomains: readonly ProtectionDomainDescription[];
   readonly channels: readonly ChannelDescription[];
   readonly ioAddressSpaces: readonly IoAddressSpace[];
+  readonly rings: readonly RingDescription[];
   readonly domainSchedule?: DomainSchedule;
+  readonly grants: readonly Grant[];
+}
+
+/** A protection domain may read the machine's topology, at most one for each domain (grant.ts). */
+export interface Grant {
+  /** Index into `protectionDomains`. */
+  readonly pd: number;
+  /** By which the program names the region. */
+  readonly symbol: string;
+  readonly at: Position;
 }
 
 export interface MemoryRegion {
@@ -41,6 +52,8 @@ export interface MemoryRegion {
   readonly prefill?: Prefill;
   /** What the kernel's boot information fills the region with. */
   readonly prefillBootinfo?: PrefillBootinfo;
+  /** Of the one region that grants make, and no element. */
+  readonly prefillTopology?: true;
   readonly at: Position;
 }
 
@@ -128,7 +141,7 @@ export interface Setvar {
   readonly at: Position;
 }
 
-export type SetvarKind = 'vaddr' | 'size' | 'prefill_size' | 'region_paddr' | 'id' | 'ioport_addr';
+export type SetvarKind = 'vaddr' | 'size' | 'prefill_size' | 'region_paddr' | 'id' | 'ioport_addr' | 'cpu';
 
 /** An interrupt; `id`, 0 to 62, is the channel on which it arrives. */
 export type Irq = ConventionalIrq | IoapicIrq | MsiIrq;
@@ -223,6 +236,16 @@ export interface ChannelEnd {
   readonly notify: boolean;
   /** Whether this end may call the other, which then has a strictly higher priority. */
   readonly pp: boolean;
+  readonly at: Position;
+}
+
+/** A region by which one domain sends messages to another: `<?atoll ring region="…" producer="…"?>`. */
+export interface RingDescription {
+  /** Index into `memoryRegions`. */
+  readonly region: number;
+  /** Indices into `protectionDomains`: who sends, and who receives. */
+  readonly producer: number;
+  readonly consumer: number;
   readonly at: Position;
 }
 

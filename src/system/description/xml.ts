@@ -1,7 +1,7 @@
 /**
- * The XML below a system description: elements with attributes and positions, nothing else. What the format does
- * not use (document type declarations, and with them entities; text) is refused, and so is a file beyond the limits
- * here, so that a hostile one costs bounded memory and time.
+ * The XML below a system description: elements with attributes and positions, and instructions to Atoll. What the
+ * format does not use (document type declarations, and with them entities; text) is refused, and so is a file beyond
+ * the limits here, so that a hostile one costs bounded memory and time.
  */
 import { SaxesParser } from 'saxes';
 import { DescriptionError } from './diagnostic.js';
@@ -12,10 +12,14 @@ export const MAX_LENGTH = 16 * 1024 * 1024;
 const MAX_ELEMENTS = 100_000;
 const MAX_ATTRIBUTES = 64;
 const MAX_DEPTH = 256;
+/** How an instruction's name begins: no element's does. */
+export const INSTRUCTION = '?atoll ';
 
 export class Element {
   readonly attributes = new Map<string, string>();
   readonly children: Element[] = [];
+  /** The instructions to Atoll in it, each as an element whose name begins with `INSTRUCTION`. */
+  readonly instructions: Element[] = [];
 
   constructor(
     readonly name: string,
@@ -87,11 +91,42 @@ export function parseXml(text: string, file: string): Element {
   parser.on('closetag', () => {
     closed = open.pop();
   });
+  parser.on('processinginstruction', ({ target, body }) => {
+    if (target !== 'atoll') return;
+    const at = locate(text.lastIndexOf('<?atoll', parser.position - '?>'.length - body.length));
+    if (root === undefined || current() !== root) {
+      throw new DescriptionError("an instruction to Atoll must stand directly in the element 'system'", {
+        file,
+        at,
+      });
+    }
+    if (++elements > MAX_ELEMENTS) throw root.error(`more than ${MAX_ELEMENTS} elements`);
+    root.instructions.push(parseInstruction(body, file, at));
+  });
   parser.on('text', refuseText);
   parser.on('cdata', refuseText);
 
   parser.write(text).close();
   return root!;
+}
+
+/** An instruction is written as the start of an element is: a name, then attributes. */
+function parseInstruction(body: string, file: string, at: Position): Element {
+  let parsed: Element | undefined;
+  try {
+    parsed = parseXml(`<${body}/>`, file);
+  } catch (error) {
+    if (!(error instanceof DescriptionError)) throw error;
+  }
+  if (parsed === undefined || parsed.children.length > 0 || parsed.instructions.length > 0) {
+    throw new DescriptionError('an instruction to Atoll is written <?atoll NAME key="value" …?>', {
+      file,
+      at,
+    });
+  }
+  const instruction = new Element(`${INSTRUCTION}${parsed.name}`, file, at);
+  for (const [name, value] of parsed.attributes) instruction.attributes.set(name, value);
+  return instruction;
 }
 
 /**

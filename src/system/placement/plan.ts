@@ -31,9 +31,10 @@ const MOST_MEMORY = 2 ** 32 - 65536;
 export interface RegionPlan {
   readonly name: string;
   readonly size: number;
-  /** Physical address of a region that several clusters share; the others are allocated by their cluster. */
+  /** Physical address of a region that lies outside of all partitions; the others are allocated by their cluster. */
   readonly sharedAddress?: number;
   readonly prefillFile?: string;
+  readonly holdsTopology?: true;
 }
 
 export interface DomainPlan {
@@ -188,16 +189,18 @@ export function planSystem(
     next += firstCores.get(cluster)!.length;
   }
 
-  // Regions that domains of several clusters map lie outside of all partitions.
+  // Regions that domains of several clusters map, and the topology, lie outside of all partitions.
   const sharers = system.memoryRegions.map(
     (_, region) =>
       new Set(
         homes.filter((_, index) => system.protectionDomains[index].maps.some((map) => map.region === region)),
       ),
   );
+  const isShared = (region: number): boolean =>
+    sharers[region].size > 1 || system.memoryRegions[region].prefillTopology === true;
   const pages = (bytes: bigint): number => Number((bytes + BigInt(PAGE) - 1n) / BigInt(PAGE));
   const sharedPages = system.memoryRegions.reduce(
-    (sum, { size }, region) => sum + (sharers[region].size > 1 ? pages(size) : 0),
+    (sum, { size }, region) => sum + (isShared(region) ? pages(size) : 0),
     0,
   );
   const sharedSize = sharedPages === 0 ? 0 : powerOfTwo(sharedPages * PAGE);
@@ -208,8 +211,9 @@ export function planSystem(
       name: region.name,
       size: Number(region.size),
       ...(region.prefill === undefined ? {} : { prefillFile: region.prefill.file }),
+      ...(region.prefillTopology === true ? { holdsTopology: true as const } : {}),
     };
-    if (sharers[index].size <= 1) return plan;
+    if (!isShared(index)) return plan;
     const sharedAddress = sharedNext;
     sharedNext += pages(region.size) * PAGE;
     return { ...plan, sharedAddress };
@@ -221,8 +225,7 @@ export function planSystem(
     const indices = members.get(cluster)!;
     const cores = firstCores.get(cluster)!;
     const ownPages = system.memoryRegions.reduce(
-      (sum, { size }, region) =>
-        sum + (sharers[region].has(cluster) && sharers[region].size === 1 ? pages(size) : 0),
+      (sum, { size }, region) => sum + (sharers[region].has(cluster) && !isShared(region) ? pages(size) : 0),
       0,
     );
     const slots =

@@ -682,6 +682,78 @@ const ioAddressSpaces: Case[] = [
   ],
 ];
 
+const granted = (attributes: string) => `${a}▶<?atoll grant ${attributes}?>`;
+const grants: Case[] = [
+  ["Missing required attribute 'pd'", '?atoll grant', granted('resource="topology"')],
+  ["invalid attribute 'to'", '?atoll grant', granted('resource="topology" pd="a" to="b"')],
+  [
+    "there is no resource 'disk' to grant: there is topology",
+    '?atoll grant',
+    granted('resource="disk" pd="a"'),
+  ],
+  ["there is no protection domain 'b'", '?atoll grant', granted('resource="topology" pd="b"')],
+  [
+    "protection domain 'a' has the topology already",
+    '?atoll grant',
+    `<?atoll grant resource="topology" pd="a"?>${granted('resource="topology" pd="a" symbol="b"')}`,
+  ],
+  [
+    "the symbol 'shape_cpu' is set already in protection domain 'a'",
+    '?atoll grant',
+    within('<map mr="mr" vaddr="0x1000" setvar_vaddr="shape_cpu"/>') +
+      '▶<?atoll grant resource="topology" pd="a" symbol="shape"?>',
+  ],
+];
+
+/** A region and three domains: two have these maps of it, and the third has none. */
+const ringOf = (instruction: string, first: string, second: string, region = '') =>
+  `<memory_region name="r" size="0x1000" ${region}/>${pd('name="b"', first)}${pd('name="c"', second)}${a}${instruction}`;
+const ringMap = '<map mr="r" vaddr="0x1000" setvar_vaddr="r"/>';
+const marked = '▶<?atoll ring region="r" producer="b"?>';
+
+const rings: Case[] = [
+  ["unknown instruction 'rang': there is grant, ring", '?atoll rang', `${a}▶<?atoll rang x="&lt;"?>`],
+  ["invalid attribute 'consumer'", '?atoll ring', `${a}▶<?atoll ring consumer="a"?>`],
+  ["Missing required attribute 'region'", '?atoll ring', `${a}▶<?atoll ring producer='a' ?>`],
+  ["invalid memory region name 'r'", '?atoll ring', `${a}▶<?atoll ring region="r" producer="a"?>`],
+  ["Missing required attribute 'producer'", '?atoll ring', ringOf('▶<?atoll ring region="r"?>', '', '')],
+  [
+    "invalid protection domain name 'd'",
+    '?atoll ring',
+    ringOf('▶<?atoll ring region="r" producer="d"?>', ringMap, ringMap),
+  ],
+  ...[
+    [ringMap, ''],
+    ['', ringMap],
+    [ringMap + ringMap.replace('0x1', '0x2').replace('"r"/', '"s"/'), ''],
+    [ringMap + ringMap.replace('0x1', '0x2').replace('"r"/', '"s"/'), ringMap],
+  ].map(([first, second]): Case => [
+    "ring 'r' must be mapped twice: by its producer 'b' and by one other protection domain",
+    '?atoll ring',
+    ringOf(marked, first, second),
+  ]),
+  [
+    "ring 'r' in protection domain 'c' must be mapped with perms=\"rw\": both ends write to it",
+    '?atoll ring',
+    ringOf(marked, ringMap, ringMap.replace('/>', ' perms="r"/>')),
+  ],
+  [
+    "ring 'r' in protection domain 'b' must be mapped with setvar_vaddr: by that name the program knows it",
+    '?atoll ring',
+    ringOf(marked, '<map mr="r" vaddr="0x1000"/>', ringMap),
+  ],
+  [
+    "memory region 'r' cannot be a ring: it is prefilled",
+    '?atoll ring',
+    ringOf(marked, ringMap, ringMap, 'prefill_path="page.bin"').replace('0x1000', '0x2000'),
+  ],
+  [
+    "memory region 'r' is a ring already",
+    '?atoll ring',
+    ringOf(`<?atoll ring region="r" producer="c"?>\n${marked}`, ringMap, ringMap),
+  ],
+];
+
 const elements: Case[] = [["invalid XML element 'domain'", 'domain', `${a}▶<domain/>`]];
 
 const table = {
@@ -697,6 +769,8 @@ const table = {
   cspaces,
   'domain schedules': domainSchedules,
   'I/O address spaces': ioAddressSpaces,
+  grants,
+  rings,
 };
 
 for (const [name, cases] of Object.entries(table)) {
@@ -726,4 +800,32 @@ test('a system without protection domains is refused', () => {
   assert.throws(() => parseSystem('\n<system/>', { file: 'x.system', arch: 'aarch64' }), {
     message: 'Error: at least one protection domain must be defined: x.system:2:1',
   });
+});
+
+test('an instruction to Atoll has a form and a place', () => {
+  const written = 'an instruction to Atoll is written <?atoll NAME key="value" …?>: x.system:1:9';
+  const placed = "an instruction to Atoll must stand directly in the element 'system'";
+  const refuse = (text: string, message: string) =>
+    assert.throws(() => parseSystem(text, { file: 'x.system', arch: 'aarch64' }), {
+      message: `Error: ${message}`,
+    });
+  for (const body of ['', ' ', ' ring region', ' ring region=r', ' a/><b', ' a><b', ' a><?atoll b', ' "a"']) {
+    refuse(`<system><?atoll${body}?>${a}</system>`, written);
+  }
+  refuse(`<?atoll ring?><system>${a}</system>`, `${placed}: x.system:1:1`);
+  refuse(`<system>${pd('name="a"', '<?atoll ring?>')}</system>`, `${placed}: x.system:1:66`);
+  refuse(`<system>${a}</system>\n<?atoll ring?>`, `${placed}: x.system:2:1`);
+  assert.equal(
+    parseSystem(`<system><?other <& ?>${a}</system>`, { file: 'x', arch: 'aarch64' }).rings.length,
+    0,
+  );
+});
+
+test('a ring names who sends; who receives is the other domain that maps it', () => {
+  const text = ringOf('<?atoll ring region="r" producer="c"?>', ringMap, ringMap);
+  const { rings } = parseSystem(`<system>${text}</system>`, { file: 'x', arch: 'aarch64' });
+  assert.deepEqual(
+    rings.map(({ region, producer, consumer }) => ({ region, producer, consumer })),
+    [{ region: 0, producer: 1, consumer: 0 }],
+  );
 });

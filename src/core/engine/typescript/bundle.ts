@@ -7,6 +7,7 @@
  */
 import { SourceMap, type SourceMapPayload } from 'node:module';
 import { relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { build, stop, type BuildFailure, type Message, type Plugin } from 'esbuild';
 import { position, sourceUrl } from './positions.js';
 import { ProgramError } from './program-error.js';
@@ -73,14 +74,12 @@ export async function bundlePrograms(files: Iterable<string>): Promise<Map<strin
   }
 }
 
-/** At run time the package `atoll` is nothing but the marker of a program's default export. */
+/** The package `atoll` is this one, wherever the program is; what a program does not use of it is left out. */
 const packageAtoll: Plugin = {
   name: 'package atoll',
   setup(esbuild) {
-    esbuild.onResolve({ filter: /^atoll$/ }, () => ({ path: 'atoll', namespace: 'package' }));
-    esbuild.onLoad({ filter: /.*/, namespace: 'package' }, () => ({
-      contents: 'export const protectionDomain = (factory) => factory;',
-    }));
+    const path = fileURLToPath(new URL('../../../index.js', import.meta.url));
+    esbuild.onResolve({ filter: /^atoll$/ }, () => ({ path, sideEffects: false }));
   },
 };
 

@@ -1,0 +1,41 @@
+/**
+ * What a description says to Atoll alone: `<?atoll NAME key="value" …?>` directly in `<system>`. To Microkit, and to
+ * every other reader of XML, a processing instruction is a comment, so that the description stays valid for the board.
+ */
+import type { Context } from './context.js';
+import { parseGrant } from './grant.js';
+import { parseRing } from './ring.js';
+import type { Grant, ProtectionDomainDescription, RingDescription } from './types.js';
+import { type Element, INSTRUCTION } from './xml.js';
+
+/** What instructions may refer to, besides what elements may. */
+export interface InstructionContext extends Context {
+  readonly protectionDomains: readonly Pick<
+    ProtectionDomainDescription,
+    'name' | 'maps' | 'setvars' | 'virtualMachine'
+  >[];
+  readonly pdByName: ReadonlyMap<string, number>;
+}
+
+export interface Instructions {
+  readonly grants: readonly Grant[];
+  readonly rings: readonly RingDescription[];
+}
+
+/** @param elements the instructions, in document order. @throws DescriptionError */
+export function parseInstructions(context: InstructionContext, elements: readonly Element[]): Instructions {
+  const grants: Grant[] = [];
+  const rings: RingDescription[] = [];
+  const table: Readonly<Record<string, (element: Element) => void>> = {
+    grant: (element) => grants.push(parseGrant(context, element, grants)),
+    ring: (element) => rings.push(parseRing(context, element, rings)),
+  };
+  for (const element of elements) {
+    const name = element.name.slice(INSTRUCTION.length);
+    if (!Object.hasOwn(table, name)) {
+      throw element.error(`unknown instruction '${name}': there is ${Object.keys(table).join(', ')}`);
+    }
+    table[name](element);
+  }
+  return { grants, rings };
+}
