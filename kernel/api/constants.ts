@@ -179,6 +179,12 @@ export enum Limit {
   BootUntypeds = 64,
 }
 
+/** What the machine may write into a kernel's state, by its distance from the partition's base. */
+export enum ClusterOffset {
+  /** Not 0: the cluster is about to be reset. A core that waits for its lock then traps, and can be stopped. */
+  Halted = 68,
+}
+
 /** Interrupt lines with a meaning of their own. */
 export enum InterruptLine {
   /** The inter-processor interrupt by which a core of the cluster asks another to reschedule. */

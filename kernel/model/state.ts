@@ -37,6 +37,8 @@ export class ClusterState {
   unused6: u64;
   unused7: u64;
   cores: u32;
+  /** Not 0: the machine is about to reset this cluster (`ClusterOffset.Halted`). */
+  halted: u32;
   /** Where the partition ends. */
   end: usize;
 }

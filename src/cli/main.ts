@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command line: `atoll`, with sub-commands. Exit code 0; 1 when a fault reached the monitor; 2 for wrong input. */
+/** The command line: `atoll`, with sub-commands. Exit code 0; 1 when a fault reached the monitor or a cluster was lost; 2 for wrong input. */
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
@@ -15,11 +15,12 @@ import {
 } from '../system/description/index.js';
 import { MOST_LINES } from '../system/placement/links.js';
 import { CoreError, RunError, runSystem } from '../system/run.js';
+import { ON_FAILURE, type OnFailure } from '../system/supervisor.js';
 import { describeRun } from './report.js';
 import { topologyCommand } from './topology.js';
 
 const WRONG_INPUT = 2;
-const UNHANDLED_FAULT = 1;
+const FAILURE = 1;
 
 interface DescriptionOptions {
   readonly arch: Arch;
@@ -34,6 +35,7 @@ interface RunOptions extends DescriptionOptions {
   readonly for?: number;
   readonly json?: boolean;
   readonly timestamps?: boolean;
+  readonly onFailure?: OnFailure;
 }
 
 const arch = (): Option =>
@@ -82,6 +84,12 @@ program
   )
   .addOption(searchPath())
   .addOption(new Option('--for <time>', 'stop after this time, as in 2s or 500ms').argParser(parseSeconds))
+  .addOption(
+    new Option(
+      '--on-failure <policy>',
+      'when a cluster dies or does not answer: boot it afresh, leave it down, or end the run',
+    ).choices(ON_FAILURE),
+  )
   .option('--timestamps', 'show when each line of debug output was said, in seconds')
   .option('--json', "one JSON object on standard output, and the domains' output on standard error")
   .action(run);
@@ -144,12 +152,14 @@ async function run(file: string, options: RunOptions): Promise<void> {
     console: json ? 2 : 1,
     timestamps: options.timestamps ?? false,
     signal: interrupt.signal,
+    ...(options.onFailure === undefined ? {} : { onFailure: options.onFailure }),
     ...(options.for === undefined ? {} : { seconds: options.for }),
     ...(options.lines === undefined ? {} : { lines: options.lines }),
   });
   process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt);
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeRun(report));
-  if (report.unhandledFaults > 0) process.exitCode = UNHANDLED_FAULT;
+  const lost = report.clusters.some(({ state }) => state !== 'up');
+  if (report.unhandledFaults > 0 || lost) process.exitCode = FAILURE;
 }
 
 function version(): string {
@@ -195,7 +205,7 @@ try {
     process.exitCode = WRONG_INPUT;
   } else if (error instanceof CoreError) {
     process.stderr.write(`Error: ${error.message}\n`);
-    process.exitCode = UNHANDLED_FAULT;
+    process.exitCode = FAILURE;
   } else {
     throw error;
   }

@@ -6,6 +6,12 @@ const ENDED = {
   idle: 'nothing is left to do',
   time: 'the time is up',
   interrupted: 'interrupted',
+  failed: 'no cluster is left',
+} as const;
+
+const AFTER = {
+  stopped: 'stopped, and its memory scrubbed',
+  hung: 'lost: a core of it cannot be stopped',
 } as const;
 
 export function describeRun(report: RunReport): string {
@@ -24,7 +30,18 @@ export function describeRun(report: RunReport): string {
     ...[entries.init, entries.notified, entries.protected, entries.fault].map(String),
     ...[counts.calls, counts.notifications, counts.faults, counts.restarts].map(String),
   ]);
+  const outages = report.clusters.flatMap(({ id, failures }) =>
+    failures.map((failure) => ({ id, ...failure })),
+  );
   const notes = [
+    ...outages.map(
+      ({ id, why, at, outageSeconds }) =>
+        `Cluster ${id} failed after ${at.toFixed(3)} s: ${why}.` +
+        (outageSeconds === undefined ? '' : ` It was back ${outageSeconds.toFixed(3)} s later.`),
+    ),
+    ...report.clusters.flatMap(({ id, state }) =>
+      state === 'up' ? [] : [`Cluster ${id} is ${AFTER[state]}.`],
+    ),
     ...(report.notPinned === undefined
       ? []
       : [`Threads are not pinned to their cores: ${report.notPinned}.`]),

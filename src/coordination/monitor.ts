@@ -18,6 +18,8 @@ import type { SignalFlags } from './signals.js';
 export const DOORBELL_BADGE = 1n << 63n;
 /** The same for: a domain waits to be made passive. */
 export const PASSIVE_BADGE = 1n << 62n;
+/** The same for: the heartbeat timer has ticked, or a cluster has changed. */
+export const HEARTBEAT_BADGE = 1n << 61n;
 
 /** What is to be done when the flag of an event of another cluster is raised. */
 export type MonitorEvent =
@@ -34,6 +36,8 @@ export interface MonitorCapabilities {
   /** Reply objects: one for each child whose parent is on another cluster, and one more. */
   readonly replies: readonly number[];
   readonly doorbellHandler: number;
+  /** Where there are other clusters to watch. */
+  readonly heartbeatHandler?: number;
   /** By flag. */
   readonly events: readonly MonitorEvent[];
   readonly children: readonly RemoteChildCapabilities[];
@@ -48,6 +52,8 @@ export interface MonitorCapabilities {
 
 /** `PASSIVE_BADGE` in the upper half of a badge. */
 const PASSIVE = Number(PASSIVE_BADGE >> 32n);
+const DOORBELL = Number(DOORBELL_BADGE >> 32n);
+const HEARTBEAT = Number(HEARTBEAT_BADGE >> 32n);
 
 const BADGE_WORD = Register.Badge / 4;
 const TAG_WORD = Register.MsgInfo / 4;
@@ -63,7 +69,7 @@ export class Monitor {
   private reply: number;
   private readonly spare: number[];
 
-  /** `reportFault(handle)`: a domain without a parent faulted; it stays stopped. */
+  /** `reportFault(handle)`: a domain without a parent faulted; it stays stopped. `heartbeat()`: the timer ticked. */
   constructor(
     private readonly core: Core,
     tcb: number,
@@ -71,6 +77,7 @@ export class Monitor {
     private readonly flags: SignalFlags,
     private readonly invoker: Invoker,
     private readonly reportFault: (handle: number) => void,
+    private readonly heartbeat: () => void,
   ) {
     this.registers = tcb / 4;
     this.children = capabilities.children.map((each) => new RemoteChild(core, tcb, each));
@@ -103,14 +110,15 @@ export class Monitor {
   handle(): number {
     const { words } = this.core;
     const high = words[this.registers + 1];
-    if (high !== 0 && this.started) return this.takeSignals();
     if (high === 0) {
       this.faulted(words[this.registers + BADGE_WORD]);
-    } else if ((high & PASSIVE) !== 0) {
-      this.makePassive();
-      return this.start();
+      return this.wait();
     }
-    return this.wait();
+    if ((high & HEARTBEAT) !== 0) this.takeHeartbeat();
+    if (this.started) return (high & DOORBELL) !== 0 ? this.takeSignals() : this.wait();
+    if ((high & PASSIVE) === 0) return this.wait();
+    this.makePassive();
+    return this.start();
   }
 
   /** The domain whose turn it is waits: its scheduling context goes to its notification. */
@@ -118,6 +126,16 @@ export class Monitor {
     const { tcb, context, notification } = this.capabilities.passive[this.madePassive++];
     this.invoker.call(context, Invocation.SchedContextUnbindObject, [], [tcb]);
     this.invoker.call(context, Invocation.SchedContextBind, [], [notification]);
+  }
+
+  /** Another cluster, by its index in the plan, has been taken down, or is up again. */
+  peerChanged(_cluster: number, _up: boolean): void {
+    // Signals to a cluster that is down are lost with it, and nobody waits for more.
+  }
+
+  private takeHeartbeat(): void {
+    this.heartbeat();
+    this.invoker.call(this.capabilities.heartbeatHandler!, Invocation.IRQAckIRQ, []);
   }
 
   /** Passes all raised flags on, acknowledges the doorbell and waits: the last two in one kernel entry. */

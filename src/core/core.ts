@@ -16,11 +16,17 @@
  */
 import { Register } from '../../kernel/api/constants.js';
 import type { InterruptController } from '../machine/interrupts.js';
+import { sharedLines } from '../machine/shared-lines.js';
 import type { Kernel } from './kernel.js';
 import type { EngineThread } from './thread.js';
 
 /** The interrupt line by which a core that is busy learns of new orders. */
 export const ORDERS_LINE = 31;
+/**
+ * The machine's heartbeat timer rings every core here, and where clusters change (coordination/liveness.ts) the first
+ * core of every other. Each core notes the tick; the first passes the interrupt on to its kernel, for the monitor.
+ */
+export const HEARTBEAT_LINE = 17;
 
 /** A core spins this long for work before it parks. */
 const SPIN_MICROSECONDS = 50;
@@ -34,6 +40,20 @@ export interface Orders {
   readonly words: Int32Array;
   /** For each core of the machine, `IDLE_TIME_STRIDE` apart: milliseconds that it had nothing to do. */
   readonly idleTimes: Float64Array;
+  /** By core of the machine: 1 unless it is parked, or not used. */
+  readonly awake: Int32Array;
+  /** By core of the machine: the number of the last tick that it took. */
+  readonly ticksTaken: Int32Array;
+}
+
+/** @param cores cores of the machine. */
+export function makeOrders(cores: number): Orders {
+  return {
+    words: new Int32Array(new SharedArrayBuffer(4 * OrderWord.Count)),
+    idleTimes: new Float64Array(sharedLines(8 * IDLE_TIME_STRIDE * cores)),
+    awake: new Int32Array(new SharedArrayBuffer(4 * cores)),
+    ticksTaken: new Int32Array(new SharedArrayBuffer(4 * cores)),
+  };
 }
 
 /** How a core learns of its interrupts (machine/host/controller.ts). */
@@ -48,14 +68,14 @@ export const IDLE_TIME_STRIDE = 16;
 export enum OrderWord {
   /** Not 0: stop. */
   Halt = 0,
-  /** Cores that are not parked. */
-  Awake = 1,
   /** Counts each time that a core wakes. */
-  Wakes = 2,
+  Wakes = 1,
   /** Not 0: cores do not park. */
-  KeepSpinning = 3,
+  KeepSpinning = 2,
   /** Domains of the machine that are faulted or stopped. */
-  Stopped = 4,
+  Stopped = 3,
+  /** The number of the last tick of the machine's heartbeat timer. */
+  Ticks = 4,
   Count = 5,
 }
 
@@ -80,7 +100,11 @@ export class Core {
   readonly bytes: Uint8Array;
   private readonly orders: Int32Array;
   private readonly idleTimes: Float64Array;
+  private readonly awake: Int32Array;
+  private readonly ticksTaken: Int32Array;
   private floor = 0;
+  /** Whether anything but ticks has come since the core last parked. */
+  private busy = true;
   /** Set when the core has been told to stop: whatever still runs on it is unwound. */
   halted = false;
 
@@ -97,12 +121,18 @@ export class Core {
     stopped: Int32Array,
     /** Whether it takes interrupts by doorbells. */
     readonly hasDoorbells: boolean,
+    /** Whether the cluster's interrupts come to this core. */
+    private readonly first: boolean,
+    /** Told at once when the kernel panics. */
+    private readonly reportPanic: (reason: string) => void,
   ) {
     this.kernel = kernel;
     this.words = new Uint32Array(memory);
     this.bytes = new Uint8Array(memory);
     this.orders = orders.words;
     this.idleTimes = orders.idleTimes.subarray(id * IDLE_TIME_STRIDE, (id + 1) * IDLE_TIME_STRIDE);
+    this.awake = orders.awake;
+    this.ticksTaken = orders.ticksTaken;
     this.stopped = stopped;
   }
 
@@ -191,16 +221,33 @@ export class Core {
     for (;;) {
       const line = this.device.take();
       if (line < 0) return next;
+      if (line === HEARTBEAT_LINE) {
+        Atomics.store(this.ticksTaken, this.id, Atomics.load(this.orders, OrderWord.Ticks));
+        if (this.first) next = this.kernel.interrupt(line);
+        continue;
+      }
+      this.busy = true;
       if (line === ORDERS_LINE) this.checkOrders();
       else next = this.kernel.interrupt(line);
     }
   }
 
-  /** Waits for an interrupt: spins briefly, then parks. Returns the handle of who is current then, perhaps 0. */
+  /** Whether `thrown` is a trap of the kernel's; if so, it has been reported, and all that runs here is unwound. */
+  panicked(thrown: unknown): boolean {
+    if (!(thrown instanceof WebAssembly.RuntimeError)) return false;
+    this.halted = true;
+    this.reportPanic(thrown.message);
+    return true;
+  }
+
+  /**
+   * Waits for an interrupt: spins briefly, then parks; parks at once where only a tick had woken it.
+   * Returns the handle of who is current then, perhaps 0.
+   */
   idle(): number {
     // The clock is not read once an interrupt is there: that would cost the signal what a kernel entry costs.
     const start = performance.now();
-    const end = start + SPIN_MICROSECONDS / 1000;
+    const end = this.busy ? start + SPIN_MICROSECONDS / 1000 : start;
     let now = start;
     do {
       if (this.device.spin(SPINS_PER_CLOCK_READ) !== 0) {
@@ -212,9 +259,10 @@ export class Core {
       this.checkOrders();
     } while (now < end || Atomics.load(this.orders, OrderWord.KeepSpinning) !== 0);
 
-    Atomics.sub(this.orders, OrderWord.Awake, 1);
+    this.busy = false;
+    Atomics.store(this.awake, this.id, 0);
     this.interrupts.park(this.id, PARK_MILLISECONDS);
-    Atomics.add(this.orders, OrderWord.Awake, 1);
+    Atomics.store(this.awake, this.id, 1);
     Atomics.add(this.orders, OrderWord.Wakes, 1);
     this.idleTimes[0] += performance.now() - start;
     return this.takeInterrupts(0);
@@ -229,15 +277,16 @@ export class Core {
 }
 
 /**
- * Whether a machine is idle for good: every core is parked and nothing is pending. A core counts itself awake before
- * it takes what is pending, so one of the two is always seen.
+ * Whether a machine is idle for good: every core is parked and nothing is pending. A core says that it is awake before
+ * it takes what is pending, so one of the two is seen; where work went from core to core meanwhile, one of them woke.
  */
-export function isIdle(orders: Int32Array, interrupts: InterruptController): boolean {
-  const wakes = Atomics.load(orders, OrderWord.Wakes);
+export function isIdle({ words, awake }: Orders, interrupts: InterruptController): boolean {
+  const wakes = Atomics.load(words, OrderWord.Wakes);
+  const allParked = (): boolean => awake.every((_, core) => Atomics.load(awake, core) === 0);
   return (
-    Atomics.load(orders, OrderWord.Awake) === 0 &&
+    allParked() &&
     !interrupts.anythingPending() &&
-    Atomics.load(orders, OrderWord.Awake) === 0 &&
-    Atomics.load(orders, OrderWord.Wakes) === wakes
+    allParked() &&
+    Atomics.load(words, OrderWord.Wakes) === wakes
   );
 }

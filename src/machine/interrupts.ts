@@ -115,6 +115,22 @@ export class InterruptController {
     return doorbellIndex(this.cores, core, 0);
   }
 
+  /**
+   * Leaves a core as when the machine is switched on: nothing pending, all masked. What went out with the last rings of
+   * its doorbells stays.
+   */
+  reset(core: number): void {
+    const { words } = this;
+    const [shared, own] = [this.pendingIndex(core), this.blockIndex(core)];
+    for (let word = 0; word < LINE_WORDS; word++) {
+      Atomics.store(words, shared + word, 0);
+      Atomics.store(words, own + word, 0);
+    }
+    for (let line = FIRST_DOORBELL; line <= LAST_DOORBELL; line++) {
+      Atomics.store(words, own + SEEN + line, Atomics.load(words, this.doorbellIndex(core, line)));
+    }
+  }
+
   /** Whether a doorbell in the mask `enabled` has rung and was not yet seen. */
   private rung(core: number, enabled: number): boolean {
     for (let lines = enabled & DOORBELLS; lines !== 0; lines &= lines - 1) {

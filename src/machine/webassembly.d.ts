@@ -12,4 +12,6 @@ declare namespace WebAssembly {
     constructor(module: Module, imports: object);
     readonly exports: unknown;
   }
+  /** A trap. */
+  class RuntimeError extends Error {}
 }

@@ -1,18 +1,26 @@
 /** Runs a system on this computer: from the description to the table of what happened. */
 import { setFlagsFromString } from 'node:v8';
-import { Worker } from 'node:worker_threads';
 import { RegisterState } from '../../kernel/api/constants.js';
-import { IDLE_TIME_STRIDE, OrderWord, ORDERS_LINE, isIdle, type Orders, Stop } from '../core/core.js';
+import { IDLE_TIME_STRIDE, OrderWord, Stop, isIdle, makeOrders } from '../core/core.js';
 import type { Bundle } from '../core/engine/typescript/bundle.js';
 import { compileKernel, type KernelImage } from '../core/kernel.js';
 import { Count, statisticsBytes, statisticsRow } from '../core/statistics.js';
 import { InterruptController } from '../machine/interrupts.js';
 import { sharedLines } from '../machine/shared-lines.js';
 import { type Cluster, clustersOf, type Topology } from '../machine/topology/index.js';
-import type { ClusterTables, CoreMessage, CoreOrders } from './boot/order.js';
+import { RunningCluster, type CoreError, type Machine } from './boot/running-cluster.js';
 import { DescriptionError, checkPrograms, type SystemDescription } from './description/index.js';
 import { DEVICE_LINES, planSystem, type SystemPlan } from './placement/plan.js';
 import { fillTopologyRegion, withTopologyRegion } from './placement/topology-region.js';
+import {
+  Supervisor,
+  TICK_MILLISECONDS,
+  type ClusterFailure,
+  type ClusterState,
+  type OnFailure,
+} from './supervisor.js';
+
+export { CoreError, RunError } from './boot/running-cluster.js';
 
 /**
  * A call between domains is a chain of small functions, from one program's code through engine and kernel to the
@@ -34,15 +42,6 @@ const STOP_MILLISECONDS = 500;
 const TIMER_LINE = 16;
 const TIMER_MILLISECONDS = 10;
 
-/** A program that cannot be run: `message` names its file, and needs `Error: ` before it. */
-export class RunError extends Error {}
-
-/** A core that programs brought down, and with it the system. */
-export class CoreError extends Error {}
-
-/** JavaScript objects that the programs of one core may hold, in MiB. */
-const HEAP_MEGABYTES = 2048;
-
 export interface RunOptions {
   readonly topology: Topology;
   /** As `clustersOf` takes it. */
@@ -60,8 +59,19 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Cores never park: for measuring what a signal costs that finds its receiver awake. */
   readonly spin?: boolean;
+  /** What happens when a cluster fails; without, see `Supervisor`. */
+  readonly onFailure?: OnFailure;
   /** Told when the domains start. */
-  readonly onStart?: (plan: SystemPlan) => void;
+  readonly onStart?: (running: RunningSystem) => void;
+}
+
+/** A system while it runs, for those who want to see what it makes of failures. */
+export interface RunningSystem {
+  readonly plan: SystemPlan;
+  /** Physical memory. */
+  readonly memory: WebAssembly.Memory;
+  /** Ends the thread of a core, as a crash of it would. */
+  kill(core: number): void;
 }
 
 export type DomainState = 'running' | 'waiting' | 'calling' | 'faulted' | 'stopped';
@@ -94,10 +104,13 @@ export interface RunReport {
     readonly memory: number;
     /** Seconds that each of its cores had something to do. */
     readonly busySeconds: readonly number[];
+    readonly state: ClusterState;
+    readonly restarts: number;
+    readonly failures: readonly ClusterFailure[];
   }[];
   readonly domains: readonly DomainReport[];
-  /** Why it ended. */
-  readonly ended: 'idle' | 'time' | 'interrupted';
+  /** Why it ended. `failed`: no cluster is left. */
+  readonly ended: 'idle' | 'time' | 'interrupted' | 'failed';
   /** When the domains were started: seconds since Node was up. */
   readonly startedAt: number;
   /** How long the domains ran. */
@@ -121,10 +134,10 @@ export async function runSystem(description: SystemDescription, options: RunOpti
   const clusters = clustersOf(topology, options.clusters);
   const system = withTopologyRegion(description, topology, clusters);
   const plan = planSystem(system, topology, clusters, indices, options.lines);
+  // The bundler is loaded, and bundles, while the cores' threads start.
   const machine = new RunningMachine(plan, system, clusters, options);
   try {
-    // The bundler is loaded, and bundles, while the cores' threads start.
-    await Promise.all([machine.boot(), bundle(files).then((bundles) => machine.load(bundles))]);
+    await machine.boot(bundle(files));
     return await machine.run();
   } finally {
     await machine.end();
@@ -158,18 +171,10 @@ function findPrograms(
 }
 
 class RunningMachine {
-  private readonly memory: WebAssembly.Memory;
-  private readonly orders: Orders;
-  private readonly go = new Int32Array(new SharedArrayBuffer(4));
-  private readonly interrupts: InterruptController;
-  private readonly statistics: SharedArrayBuffer;
-  private readonly tables: readonly ClusterTables[];
-  private readonly cores: {
-    readonly id: number;
-    readonly worker: Worker;
-    readonly stopped: Promise<void>;
-    done: boolean;
-  }[] = [];
+  private readonly machine: Machine;
+  private readonly clusters: readonly RunningCluster[];
+  private readonly supervisor: Supervisor;
+  private bundles: Promise<readonly Bundle[]> | undefined;
   private unhandledFaults = 0;
   private notPinned: string | undefined;
 
@@ -180,28 +185,55 @@ class RunningMachine {
     private readonly options: RunOptions,
   ) {
     const pages = plan.memory / WASM_PAGE;
-    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-    fillTopologyRegion(plan, options.topology, clusters, this.memory.buffer);
-    this.interrupts = new InterruptController(this.memory.buffer, 0, plan.cores);
-    this.orders = {
-      words: new Int32Array(new SharedArrayBuffer(4 * OrderWord.Count)),
-      idleTimes: new Float64Array(sharedLines(8 * IDLE_TIME_STRIDE * plan.cores)),
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    fillTopologyRegion(plan, options.topology, clusters, memory.buffer);
+    const kernels = new Map<KernelImage, WebAssembly.Module>();
+    for (const { image } of plan.clusters) if (!kernels.has(image)) kernels.set(image, compileKernel(image));
+    this.machine = {
+      plan,
+      memory,
+      interrupts: new InterruptController(memory.buffer, 0, plan.cores),
+      orders: makeOrders(plan.cores),
+      go: new Int32Array(new SharedArrayBuffer(4)),
+      states: new Int32Array(new SharedArrayBuffer(4 * plan.clusters.length)).fill(1),
+      statistics: sharedLines(statisticsBytes(system.protectionDomains.length)),
+      kernels: plan.clusters.map(({ image }) => kernels.get(image)!),
+      cpus: options.topology.cores.map(({ cpu }) => cpu),
+      console: options.console,
+      timestamps: options.timestamps ?? false,
     };
-    this.statistics = sharedLines(statisticsBytes(system.protectionDomains.length));
-    this.tables = plan.clusters.map(({ domains, links }) => ({
-      built: new Int32Array(new SharedArrayBuffer(4)),
-      stopped: new Int32Array(new SharedArrayBuffer(4 * (domains.length + 1))),
-      tcbs: new Uint32Array(new SharedArrayBuffer(4 * (domains.length + 2 + links.proxies.length))),
-      regions: new Uint32Array(new SharedArrayBuffer(4 * plan.regions.length)),
-    }));
+    const events = {
+      fault: () => void this.unhandledFaults++,
+      notPinned: (reason: string) => (this.notPinned = reason),
+      died: (cluster: number, cause: CoreError) => this.supervisor.died(cluster, cause),
+      silent: (cluster: number, incarnation: number, missed: number) =>
+        this.supervisor.silent(cluster, incarnation, missed),
+      heard: (cluster: number) => this.supervisor.heard(cluster),
+    };
+    this.clusters = plan.clusters.map((_, index) => new RunningCluster(this.machine, index, events));
+    const { states, interrupts, orders } = this.machine;
+    const { onFailure } = options;
+    this.supervisor = new Supervisor(this.clusters, states, interrupts, orders, onFailure);
+  }
+
+  /** Starts a thread for each core; resolves when all domains are ready to start. */
+  async boot(bundles: Promise<readonly Bundle[]>): Promise<void> {
+    this.bundles = bundles;
+    await Promise.all(this.clusters.map((cluster) => cluster.boot(1, bundles)));
   }
 
   async run(): Promise<RunReport> {
-    this.options.onStart?.(this.plan);
+    const { orders, go } = this.machine;
     const start = performance.now();
-    if (this.options.spin === true) Atomics.store(this.orders.words, OrderWord.KeepSpinning, 1);
-    Atomics.store(this.go, 0, 1);
-    Atomics.notify(this.go, 0);
+    if (this.options.spin === true) Atomics.store(orders.words, OrderWord.KeepSpinning, 1);
+    Atomics.store(go, 0, 1);
+    Atomics.notify(go, 0);
+    this.supervisor.start(start, this.bundles!);
+    this.options.onStart?.({
+      plan: this.plan,
+      memory: this.machine.memory,
+      kill: (core) => this.clusters.forEach((cluster) => cluster.kill(core)),
+    });
     const timer = this.startTimer();
     const ended = await this.untilEnd(start);
     clearInterval(timer);
@@ -211,83 +243,6 @@ class RunningMachine {
     return this.report(ended, startedAt, seconds, hungCores);
   }
 
-  /** Starts a thread for each core; resolves when all domains are ready to start, which needs `load`. */
-  async boot(): Promise<void> {
-    const count = this.plan.clusters.reduce((sum, { cores }) => sum + cores.length, 0);
-    Atomics.store(this.orders.words, OrderWord.Awake, count);
-    const kernels = new Map<KernelImage, WebAssembly.Module>();
-    await Promise.all(
-      this.plan.clusters.flatMap((cluster, index) =>
-        cluster.cores.map((id, clusterCore) => {
-          const kernel = kernels.get(cluster.image) ?? compileKernel(cluster.image);
-          kernels.set(cluster.image, kernel);
-          return this.startCore({
-            plan: this.plan,
-            cluster: index,
-            clusterCore,
-            cpu: this.options.topology.cores[id].cpu,
-            memory: this.memory,
-            kernel,
-            orders: this.orders,
-            go: this.go,
-            tables: this.tables[index],
-            statistics: this.statistics,
-            console: this.options.console,
-            timestamps: this.options.timestamps ?? false,
-          });
-        }),
-      ),
-    );
-  }
-
-  /** Hands the programs to the cores, as the plan numbers them. To be called after `boot`, and once. */
-  load(bundles: readonly Bundle[]): void {
-    for (const { worker } of this.cores) worker.postMessage(bundles);
-  }
-
-  private startCore(orders: CoreOrders): Promise<void> {
-    const worker = new Worker(new URL('./boot/core-worker.js', import.meta.url), {
-      workerData: orders,
-      resourceLimits: { maxOldGenerationSizeMb: HEAP_MEGABYTES },
-    });
-    const id = this.plan.clusters[orders.cluster].cores[orders.clusterCore];
-    return new Promise((ready, failed) => {
-      const stopped = new Promise<void>((resolve) => {
-        worker.on('message', (message: CoreMessage) => {
-          switch (message.kind) {
-            case 'ready':
-              if (message.pinned !== true) this.notPinned = message.pinned;
-              ready();
-              break;
-            case 'program-error':
-              failed(new RunError(message.message));
-              break;
-            case 'fault':
-              this.unhandledFaults++;
-              break;
-            case 'stopped':
-              core.done = true;
-              resolve();
-              break;
-          }
-        });
-        worker.on('error', (error: NodeJS.ErrnoException) => {
-          const outOfMemory = error.code === 'ERR_WORKER_OUT_OF_MEMORY';
-          const crash = outOfMemory
-            ? new CoreError(`core ${id} stopped: its programs used up its memory`)
-            : error;
-          failed(crash);
-          this.crash ??= crash;
-          resolve();
-        });
-      });
-      const core = { id, worker, stopped, done: false };
-      this.cores.push(core);
-    });
-  }
-
-  private crash: Error | undefined;
-
   /** The timer rings on the core of whoever handles its interrupt. */
   private startTimer(): NodeJS.Timeout | undefined {
     const cores = this.plan.clusters
@@ -295,44 +250,58 @@ class RunningMachine {
       .map(({ cores }) => cores[0]);
     if (cores.length === 0) return undefined;
     return setInterval(
-      () => cores.forEach((core) => this.interrupts.ring(core, TIMER_LINE)),
+      () => cores.forEach((core) => this.machine.interrupts.ring(core, TIMER_LINE)),
       TIMER_MILLISECONDS,
     );
   }
 
   private untilEnd(start: number): Promise<RunReport['ended']> {
     const { seconds = Infinity, signal } = this.options;
+    const { orders, interrupts } = this.machine;
+    const { supervisor } = this;
+    let nextTick = start;
     const ticks = this.system.protectionDomains.some(({ irqs }) =>
       irqs.some((irq) => irq.kind === 'conventional' && DEVICE_LINES.has(irq.irq)),
     );
     return new Promise((resolve, reject) => {
       const poll = setInterval(() => {
+        const now = performance.now();
         let ended: RunReport['ended'] | undefined;
         if (signal?.aborted) ended = 'interrupted';
-        else if (performance.now() - start >= seconds * 1000) ended = 'time';
-        else if (!ticks && isIdle(this.orders.words, this.interrupts)) ended = 'idle';
-        else if (this.crash === undefined) return;
-        clearInterval(poll);
-        if (ended === undefined) reject(this.crash!);
-        else resolve(ended);
+        else if (now - start >= seconds * 1000) ended = 'time';
+        else if (supervisor.settled && supervisor.allDown) ended = 'failed';
+        else if (!ticks && supervisor.settled && isIdle(orders, interrupts)) ended = 'idle';
+        if (ended !== undefined || supervisor.crash !== undefined) clearInterval(poll);
+        if (ended !== undefined) resolve(ended);
+        else if (supervisor.crash !== undefined) reject(supervisor.crash);
+        // After the look whether all is idle: what the last tick woke has parked again.
+        else if (now >= nextTick) {
+          supervisor.tick();
+          // Where this thread was late, ticks are left out.
+          nextTick = Math.max(nextTick + TICK_MILLISECONDS, now + TICK_MILLISECONDS - POLL_MILLISECONDS);
+        }
       }, POLL_MILLISECONDS);
     });
   }
 
   /** Returns the cores that did not stop by themselves. */
   private async stop(): Promise<number[]> {
-    Atomics.store(this.orders.words, OrderWord.Halt, 1);
-    for (const { id } of this.cores) this.interrupts.ring(id, ORDERS_LINE);
+    this.supervisor.end();
+    Atomics.store(this.machine.orders.words, OrderWord.Halt, 1);
     // Where this thread is late itself, what the cores have said meanwhile is heard first.
+    let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
-      setTimeout(() => setImmediate(resolve), STOP_MILLISECONDS).unref();
+      timer = setTimeout(() => setImmediate(resolve), STOP_MILLISECONDS);
     });
-    await Promise.race([Promise.all(this.cores.map(({ stopped }) => stopped)), late]);
-    return this.cores.filter(({ done }) => !done).map(({ id }) => id);
+    await Promise.race([Promise.all(this.clusters.map((cluster) => cluster.stop())), late]);
+    clearTimeout(timer);
+    return this.clusters.flatMap((cluster) => cluster.hungCores());
   }
 
+  /** Nothing is left running, but what cannot be ended. */
   async end(): Promise<void> {
-    await Promise.all(this.cores.map(({ worker }) => worker.terminate()));
+    this.supervisor.end();
+    await Promise.all(this.clusters.map((cluster) => cluster.terminate()));
   }
 
   private report(
@@ -344,12 +313,12 @@ class RunningMachine {
     const domains: DomainReport[] = [];
     this.plan.clusters.forEach((cluster, at) => {
       for (const { index, core, configuration } of cluster.domains) {
-        const counts = statisticsRow(this.statistics, index);
+        const counts = statisticsRow(this.machine.statistics, index);
         domains[index] = {
           name: configuration.name,
           core,
           cluster: cluster.id,
-          state: this.stateOf(this.tables[at], configuration.handle),
+          state: this.stateOf(at, configuration.handle),
           entries: {
             init: counts[Count.Init],
             notified: counts[Count.Notified],
@@ -366,14 +335,15 @@ class RunningMachine {
     return {
       machine: this.options.topology.source,
       cores: this.plan.cores,
-      clusters: this.plan.clusters.map(({ id, cores, image, size }) => ({
+      clusters: this.plan.clusters.map(({ id, cores, image, size }, index) => ({
         id,
         cores,
         kernel: image,
         memory: size,
         busySeconds: cores.map((core) =>
-          Math.max(0, seconds - this.orders.idleTimes[core * IDLE_TIME_STRIDE] / 1000),
+          Math.max(0, seconds - this.machine.orders.idleTimes[core * IDLE_TIME_STRIDE] / 1000),
         ),
+        ...this.supervisor.records[index],
       })),
       domains,
       ended,
@@ -386,9 +356,11 @@ class RunningMachine {
     };
   }
 
-  private stateOf(tables: ClusterTables, handle: number): DomainState {
+  private stateOf(cluster: number, handle: number): DomainState {
+    const { tables } = this.clusters[cluster];
+    if (this.supervisor.records[cluster].state === 'stopped') return 'stopped';
     const tcb = tables.tcbs[handle];
-    const state = new Uint8Array(this.memory.buffer)[tcb + RegisterState.Byte];
+    const state = new Uint8Array(this.machine.memory.buffer)[tcb + RegisterState.Byte];
     if (tables.stopped[handle] === Number(Stop.Fault)) return 'faulted';
     if (state === RegisterState.Inactive) return 'stopped';
     if (state === RegisterState.Running) return 'running';

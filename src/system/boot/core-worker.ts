@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Register } from '../../../kernel/api/constants.js';
-import { Core, Halted, ORDERS_LINE, Stop } from '../../core/core.js';
+import { Core, HEARTBEAT_LINE, Halted, ORDERS_LINE, Stop } from '../../core/core.js';
 import type { Bundle } from '../../core/engine/typescript/bundle.js';
 import { Console, writeAll } from '../../core/engine/typescript/console.js';
 import { typescriptEngine } from '../../core/engine/typescript/domain.js';
@@ -12,11 +12,13 @@ import { Invoker, readBootInfo } from '../../core/invocation.js';
 import { instantiateKernel } from '../../core/kernel.js';
 import { COUNTS } from '../../core/statistics.js';
 import type { EngineThread } from '../../core/thread.js';
+import { Liveness } from '../../coordination/liveness.js';
 import { Monitor } from '../../coordination/monitor.js';
 import { Proxy } from '../../coordination/proxy.js';
 import { SignalFlags } from '../../coordination/signals.js';
 import { pinThread } from '../../machine/host/affinity.js';
 import { coreInterrupts } from '../../machine/host/controller.js';
+import { threadName } from '../../machine/host/thread-time.js';
 import { InterruptController, Outbox } from '../../machine/interrupts.js';
 import { buildCluster, type BuiltCluster } from '../initialiser/initialiser.js';
 import { proxyHandle, rootHandle } from '../placement/plan.js';
@@ -42,9 +44,14 @@ class RootTask implements EngineThread {
   ) {}
 
   run(): number {
-    for (;;) {
-      const next = core.poll(this.monitor.handle());
-      if (next !== this.handle) return next;
+    try {
+      for (;;) {
+        const next = core.poll(this.monitor.handle());
+        if (next !== this.handle) return next;
+      }
+    } catch (thrown) {
+      // Below on the stack there may be a program, which could catch it and go on.
+      throw core.panicked(thrown) ? new Halted() : thrown;
     }
   }
 }
@@ -54,8 +61,8 @@ const pinned = pinThread(orders.cpu);
 const interrupts = new InterruptController(memory.buffer, 0, plan.cores);
 const machine = coreInterrupts(memory, interrupts, id, cluster.cores, cluster.routes);
 const kernel = instantiateKernel(orders.kernel, memory, cluster.base, orders.clusterCore, machine);
-const hasDoorbells =
-  orders.clusterCore === 0 && cluster.links.incoming.some(({ line }) => line !== undefined);
+const first = orders.clusterCore === 0;
+const hasDoorbells = first && cluster.links.incoming.some(({ line }) => line !== undefined);
 const core = new Core(
   id,
   kernel,
@@ -65,10 +72,13 @@ const core = new Core(
   orders.orders,
   tables.stopped,
   hasDoorbells,
+  first,
+  (reason: string) => tell({ kind: 'panic', reason }),
 );
 const TypeScriptDomain = typescriptEngine(core, new Float64Array(orders.statistics));
 interrupts.mask(id, 0, false);
 interrupts.mask(id, ORDERS_LINE, false);
+if (!first) interrupts.mask(id, HEARTBEAT_LINE, false);
 
 /** Boots the kernel and builds the cluster. */
 function bootCluster(): { invoker: Invoker; built: BuiltCluster; tcb: number } {
@@ -82,7 +92,7 @@ function bootCluster(): { invoker: Invoker; built: BuiltCluster; tcb: number } {
   const info = readBootInfo(memory.buffer, bootInfo);
   core.words[(info.initialTCB + Register.Program) / 4] = rootHandle(cluster);
   const invoker = new Invoker(kernel, memory.buffer, info.initialTCB);
-  const built = buildCluster(plan, cluster, invoker, info, memory.buffer);
+  const built = buildCluster(plan, cluster, invoker, info, memory.buffer, orders.incarnation === 1);
   tables.tcbs.set(built.tcbs, 1);
   tables.tcbs.set(built.proxyTcbs, proxyHandle(cluster, 0));
   for (const [region, address] of built.regions) tables.regions[region] = address;
@@ -134,7 +144,7 @@ function makeProxies(): void {
 /** Returns what starts the domains and then waits as the monitor. */
 function rootTask({ invoker, built, tcb }: ReturnType<typeof bootCluster>): () => number {
   const flags = new SignalFlags(interrupts.words, firstCore, cluster.links.farFlags, cluster.links.flags);
-  const monitor = new Monitor(core, tcb, built.monitor, flags, invoker, (handle) => {
+  const reportFault = (handle: number): void => {
     const { index, configuration } = cluster.domains[handle - 1];
     core.markStopped(handle, Stop.Fault);
     writeAll(
@@ -142,7 +152,22 @@ function rootTask({ invoker, built, tcb }: ReturnType<typeof bootCluster>): () =
       `Fault: protection domain '${configuration.name}' has no parent to handle its fault: it is stopped\n`,
     );
     tell({ kind: 'fault', domain: index });
-  });
+  };
+  const { states } = orders;
+  const liveness = new Liveness(
+    orders.cluster,
+    cluster.cores,
+    states,
+    orders.orders,
+    interrupts.words,
+    plan.heartbeats,
+    {
+      silent: (peer, incarnation, missed) => tell({ kind: 'silent', cluster: peer, incarnation, missed }),
+      heard: (peer) => tell({ kind: 'heard', cluster: peer }),
+      peerChanged: (peer, up) => monitor.peerChanged(peer, up),
+    },
+  );
+  const monitor = new Monitor(core, tcb, built.monitor, flags, invoker, reportFault, () => liveness.tick());
   const root = new RootTask(tcb, monitor);
   core.threads[root.handle] = root;
   return () => monitor.start();
@@ -157,13 +182,13 @@ function awaitWord(word: Int32Array): void {
 
 async function main(): Promise<void> {
   hardenRealm();
-  const booted = orders.clusterCore === 0 ? bootCluster() : undefined;
+  const booted = first ? bootCluster() : undefined;
   awaitWord(tables.built);
   const [bundles] = await programs;
   makeDomains(bundles);
   makeProxies();
   const start = booted === undefined ? () => 0 : rootTask(booted);
-  tell({ kind: 'ready', pinned });
+  tell({ kind: 'ready', pinned, thread: threadName() });
   awaitWord(orders.go);
   core.loop(start());
 }
@@ -172,7 +197,7 @@ try {
   await main();
 } catch (error) {
   if (error instanceof ProgramError) tell({ kind: 'program-error', message: error.message });
-  else if (!(error instanceof Halted)) throw error;
+  else if (!(error instanceof Halted) && !core.panicked(error)) throw error;
 }
 for (const thread of core.threads) if (thread instanceof TypeScriptDomain) thread.flush();
 tell({ kind: 'stopped' });

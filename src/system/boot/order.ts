@@ -1,4 +1,5 @@
 /** What the main thread and the cores' threads of one machine tell each other. */
+import type { ClusterStates } from '../../coordination/liveness.js';
 import type { Orders } from '../../core/core.js';
 import type { SystemPlan } from '../placement/plan.js';
 
@@ -27,6 +28,9 @@ export interface CoreOrders {
   readonly orders: Orders;
   /** 0 until the domains may start. */
   readonly go: Int32Array;
+  readonly states: ClusterStates;
+  /** Counts how often the cluster was booted: 1 for the first time. */
+  readonly incarnation: number;
   readonly tables: ClusterTables;
   readonly statistics: SharedArrayBuffer;
   /** File descriptor of the debug console. */
@@ -37,10 +41,23 @@ export interface CoreOrders {
 
 /** Posted by a core's thread. */
 export type CoreMessage =
-  /** The domains are ready to start. `pinned`: true, or why the thread could not be pinned. */
-  | { readonly kind: 'ready'; readonly pinned: true | string }
+  /**
+   * The domains are ready to start. `pinned`: true, or why the thread could not be pinned.
+   * `thread`: its name to `threadTime`.
+   */
+  | { readonly kind: 'ready'; readonly pinned: true | string; readonly thread: string | undefined }
   /** A program has no usable entry points. */
   | { readonly kind: 'program-error'; readonly message: string }
   /** A fault reached the monitor. */
   | { readonly kind: 'fault'; readonly domain: number }
+  /** The kernel trapped. */
+  | { readonly kind: 'panic'; readonly reason: string }
+  /** Another cluster has not been heard for long, or is heard again (coordination/liveness.ts). */
+  | {
+      readonly kind: 'silent';
+      readonly cluster: number;
+      readonly incarnation: number;
+      readonly missed: number;
+    }
+  | { readonly kind: 'heard'; readonly cluster: number }
   | { readonly kind: 'stopped' };

@@ -13,7 +13,13 @@ import {
 } from '../../../kernel/api/constants.js';
 import { CALL_BADGE, CNODE_RADIX, FAULT_BADGE, Slot } from '../../core/engine/typescript/slots.js';
 import type { BootInformation, Invoker } from '../../core/invocation.js';
-import { DOORBELL_BADGE, PASSIVE_BADGE, type MonitorCapabilities } from '../../coordination/monitor.js';
+import {
+  DOORBELL_BADGE,
+  HEARTBEAT_BADGE,
+  PASSIVE_BADGE,
+  type MonitorCapabilities,
+} from '../../coordination/monitor.js';
+import { HEARTBEAT_LINE } from '../../core/core.js';
 import { DOORBELL_LINE } from '../../coordination/signals.js';
 import type { ClusterPlan, DomainPlan, SystemPlan } from '../placement/plan.js';
 import { buildLinks } from './links.js';
@@ -43,13 +49,17 @@ export interface Domain {
   readonly context: number;
 }
 
-/** Builds everything but starts nothing. @throws InvocationError when the kernel refuses, which a plan must not cause. */
+/**
+ * Builds everything but starts nothing. `first`: the machine starts, and memory that clusters share has no contents yet.
+ * @throws InvocationError when the kernel refuses, which a plan must not cause.
+ */
 export function buildCluster(
   system: SystemPlan,
   plan: ClusterPlan,
   invoker: Invoker,
   info: BootInformation,
   memory: SharedArrayBuffer,
+  first: boolean,
 ): BuiltCluster {
   const objects = new ObjectAllocator(invoker, info);
   const count = plan.domains.length;
@@ -72,7 +82,7 @@ export function buildCluster(
     context: contexts.slot + index,
   }));
 
-  const regions = allocateRegions(system, plan, objects, memory);
+  const regions = allocateRegions(system, plan, objects, memory, first);
   /** Puts a copy of a capability into a domain's CNode. */
   const give = (domain: Domain, slot: number, source: number, rights: number, badge = 0n): void =>
     invoker.mint(domain.cnode, slot, CNODE_RADIX, ROOT_CNODE, source, 64, rights, badge);
@@ -133,12 +143,16 @@ export function buildCluster(
 
   const linked = buildLinks(plan, domains, objects, invoker);
 
-  const doorbellHandler = objects.issue(Invocation.IRQIssueIRQHandler, InitialSlot.IRQControl, [
-    DOORBELL_LINE,
-  ]);
   invoker.call(InitialSlot.ThreadTCB, Invocation.TCBBindNotification, [], [monitorNotification]);
-  const rung = objects.mint(monitorNotification, Rights.Write, DOORBELL_BADGE);
-  invoker.call(doorbellHandler, Invocation.IRQSetIRQHandler, [], [rung]);
+  /** The handler of an interrupt line that the monitor takes. */
+  const handle = (line: number, badge: bigint): number => {
+    const irqHandler = objects.issue(Invocation.IRQIssueIRQHandler, InitialSlot.IRQControl, [line]);
+    const signal = objects.mint(monitorNotification, Rights.Write, badge);
+    invoker.call(irqHandler, Invocation.IRQSetIRQHandler, [], [signal]);
+    return irqHandler;
+  };
+  const doorbellHandler = handle(DOORBELL_LINE, DOORBELL_BADGE);
+  const watches = system.clusters.length > 1;
 
   for (const domain of domains) {
     const words = [0, 2, ProgramCounter.Entry, domain.plan.configuration.handle];
@@ -154,6 +168,7 @@ export function buildCluster(
       endpoint: monitorEndpoint,
       replies: Array.from({ length: 1 + linked.children.length }, (_, index) => replies.slot + count + index),
       doorbellHandler,
+      ...(watches ? { heartbeatHandler: handle(HEARTBEAT_LINE, HEARTBEAT_BADGE) } : {}),
       events: linked.events,
       children: linked.children,
       active: [
@@ -171,6 +186,7 @@ function allocateRegions(
   plan: ClusterPlan,
   objects: ObjectAllocator,
   memory: SharedArrayBuffer,
+  first: boolean,
 ): ReadonlyMap<number, number> {
   const mapped = new Set(
     plan.domains.flatMap(({ maps, regionAddressVars }) =>
@@ -186,7 +202,7 @@ function allocateRegions(
     else if (mapped.has(index)) address = objects.make(ObjectType.SmallPage, pages).address;
     if (address === undefined || !mapped.has(index)) return;
     regions.set(index, address);
-    if (region.prefillFile !== undefined)
+    if (region.prefillFile !== undefined && (first || region.sharedAddress === undefined))
       new Uint8Array(memory, address, region.size).set(readFileSync(region.prefillFile));
   });
   return regions;

@@ -4,13 +4,15 @@
  *
  * Physical memory, from address 0:
  *
- *   | interrupt controller | links between clusters, routes | shared regions | partition of cluster 0 | cluster 1 | …
+ *   | interrupt controller | links between clusters, heartbeats, routes | shared regions | partition of cluster 0 | cluster 1 | …
  *
  * A partition's base is a multiple of its size, a power of two, so that its untyped memory comes in few pieces.
  */
 import type { KernelImage } from '../../core/kernel.js';
 import { CNODE_RADIX } from '../../core/engine/typescript/slots.js';
 import type { DomainConfiguration } from '../../core/engine/typescript/domain.js';
+import { heartbeatWords } from '../../coordination/liveness.js';
+import { PAIR_WORDS } from '../../machine/interrupts.js';
 import type { Cluster, Topology } from '../../machine/topology/index.js';
 import { DescriptionError } from '../description/index.js';
 import type { ChannelEnd, Position, SystemDescription } from '../description/index.js';
@@ -96,6 +98,8 @@ export function proxyHandle(plan: ClusterPlan, index: number): number {
 export interface SystemPlan {
   readonly clusters: readonly ClusterPlan[];
   readonly regions: readonly RegionPlan[];
+  /** Index, in the interrupt controller's words, of the heartbeats (coordination/liveness.ts). */
+  readonly heartbeats: number;
   /** Cores of the machine, all of them. */
   readonly cores: number;
   readonly sharedBase: number;
@@ -184,6 +188,8 @@ export function planSystem(
   );
   let { next } = planned;
   const routes = new Map<Cluster, number>();
+  const heartbeats = Math.ceil(next / PAIR_WORDS) * PAIR_WORDS;
+  next = heartbeats + heartbeatWords(used.length);
   for (const cluster of used) {
     routes.set(cluster, next * 4);
     next += firstCores.get(cluster)!.length;
@@ -270,6 +276,7 @@ export function planSystem(
   return {
     clusters: plans,
     regions,
+    heartbeats,
     cores: topology.cores.length,
     sharedBase,
     sharedSize,

@@ -152,6 +152,8 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     /** Slot of the capability to invoke when the running handler ends, or 0. */
     deferred = 0;
     passivePending: boolean;
+    /** Whether the program was started before: by this thread, that is, not by one whose cluster has failed. */
+    started = false;
     /** By channel: 1 where the domain may call a server of its own cluster. */
     readonly callable: Uint8Array;
     readonly remoteCalls: ReadonlyMap<number, RemoteCall>;
@@ -275,11 +277,12 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       }
       words[this.registers + PC_WORD] = ProgramCounter.Running;
       this.deferred = 0;
-      if (statistics[this.row + Count.Init] > 0) {
+      if (this.started) {
         statistics[this.row + Count.Restarts]++;
         this.entries = undefined;
         this.failure = undefined;
       }
+      this.started = true;
       statistics[this.row + Count.Init]++;
       if (this.failure !== undefined) this.throwFailure();
       this.entries ??= this.instantiate();
@@ -347,7 +350,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     failed(thrown: unknown): number {
       this.guard = 0;
       this.deferred = 0;
-      if (thrown instanceof Halted || core.halted) throw new Halted();
+      if (thrown instanceof Halted || core.halted || core.panicked(thrown)) throw new Halted();
       if (this.unwinding) {
         this.unwinding = false;
         return this.abandon();

@@ -1,0 +1,222 @@
+/**
+ * The machine's reset controller: the one authority on whether a cluster is up. It learns of a failure from a thread
+ * that ended or from the monitors of the other clusters, decides once for each incarnation, and does what the policy
+ * says: take the cluster down, scrub it, and boot it afresh, while all others run on.
+ *
+ * A core of this machine is a thread, and on a busy computer the operating system may not run it for long. That is no
+ * failure: a core is hung when it *had a CPU* and took no tick.
+ */
+import type { ClusterStates } from '../coordination/liveness.js';
+import { MOST_MISSED } from '../coordination/liveness.js';
+import { HEARTBEAT_LINE, OrderWord, type Orders } from '../core/core.js';
+import type { Bundle } from '../core/engine/typescript/bundle.js';
+import type { InterruptController } from '../machine/interrupts.js';
+import { CoreError, type ClusterEvents, type RunningCluster } from './boot/running-cluster.js';
+
+/** The period of the heartbeat timer. */
+export const TICK_MILLISECONDS = 10;
+/** A cluster that boots afresh and is not ready by then has failed again. */
+const BOOT_MILLISECONDS = 10_000;
+/** A core that has not taken so many ticks is watched. */
+const LATE_TICKS = 2;
+/** A core that has then had a CPU for so long, and still has not taken a tick, hangs. */
+const HUNG_MILLISECONDS = (MOST_MISSED - LATE_TICKS - 1) * TICK_MILLISECONDS;
+/** A cluster that is silent for so many ticks has failed, whatever the reason. */
+const MOST_SILENT = 200;
+
+/** What happens when a cluster fails: it is booted afresh, or is left down, or the whole system ends. */
+export const ON_FAILURE = ['restart', 'stop', 'halt'] as const;
+export type OnFailure = (typeof ON_FAILURE)[number];
+
+export interface ClusterFailure {
+  /** For people. */
+  readonly why: string;
+  /** Seconds from the start of the domains to when it was found. */
+  readonly at: number;
+  /** How long the cluster was down, or did not answer; absent while it still does not. */
+  outageSeconds?: number;
+}
+
+/** `hung`: it was to be stopped, but a thread of it cannot be ended and its memory is not scrubbed. */
+export type ClusterState = 'up' | 'stopped' | 'hung';
+
+export interface ClusterRecord {
+  state: ClusterState;
+  restarts: number;
+  readonly failures: ClusterFailure[];
+}
+
+export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'heard'> {
+  readonly records: readonly ClusterRecord[];
+  /** Why the whole system must end. */
+  crash: CoreError | undefined;
+  /** When the domains started; failures before that end the system. */
+  private startedAt: number | undefined;
+  private bundles: Promise<readonly Bundle[]> | undefined;
+  /** By core that is late: the CPU time of its thread when that was first seen. */
+  private readonly late = new Map<number, number | undefined>();
+  private outages = 0;
+  private ending = false;
+
+  /**
+   * @param policy without one, the death of a thread ends the system, and a cluster that does not answer is noted.
+   */
+  constructor(
+    private readonly clusters: readonly RunningCluster[],
+    private readonly states: ClusterStates,
+    private readonly interrupts: InterruptController,
+    private readonly orders: Orders,
+    private readonly policy: OnFailure | undefined,
+  ) {
+    this.records = clusters.map(() => ({ state: 'up', restarts: 0, failures: [] }));
+  }
+
+  /** The domains start. `bundles`: their programs, for clusters that boot afresh. */
+  start(now: number, bundles: Promise<readonly Bundle[]>): void {
+    this.startedAt = now;
+    this.bundles = bundles;
+  }
+
+  /** No cluster is brought up again from now on. */
+  end(): void {
+    this.ending = true;
+  }
+
+  /** Whether no cluster is on its way down or up. */
+  get settled(): boolean {
+    return this.outages === 0;
+  }
+
+  get allDown(): boolean {
+    return this.records.every(({ state }) => state !== 'up');
+  }
+
+  /** The heartbeat timer ticks: on all cores of all clusters that are up, if there are others to watch them. */
+  tick(): void {
+    if (this.clusters.length < 2) return;
+    const tick = Atomics.add(this.orders.words, OrderWord.Ticks, 1) + 1;
+    for (const cluster of this.clusters) {
+      if (Atomics.load(this.states, cluster.index) <= 0) continue;
+      for (const core of cluster.plan.cores) {
+        this.interrupts.ring(core, HEARTBEAT_LINE);
+        if (tick - Atomics.load(this.orders.ticksTaken, core) <= LATE_TICKS) this.late.delete(core);
+        else if (!this.late.has(core)) this.late.set(core, cluster.cpuTime(core));
+      }
+    }
+  }
+
+  died(cluster: number, cause: CoreError): void {
+    if (this.startedAt === undefined || this.policy === undefined) this.crash ??= cause;
+    else void this.failed(cluster, Atomics.load(this.states, cluster), cause);
+  }
+
+  silent(cluster: number, incarnation: number, missed: number): void {
+    const hung = this.clusters[cluster].plan.cores.filter((core) =>
+      this.isHung(this.clusters[cluster], core),
+    );
+    if (hung.length === 0 && missed < MOST_SILENT) return;
+    const milliseconds = missed * TICK_MILLISECONDS;
+    const who = hung.length > 0 ? `core ${hung.join(' and ')}` : 'its monitor';
+    const cause = new CoreError(`${who} did not answer for ${milliseconds} ms`);
+    if (this.policy !== undefined) void this.failed(cluster, incarnation, cause);
+    // Each of the others may say so.
+    else if (this.silence(cluster) === undefined) this.note(cluster, cause);
+  }
+
+  private isHung(cluster: RunningCluster, core: number): boolean {
+    if (!this.late.has(core)) return false;
+    const before = this.late.get(core);
+    const now = cluster.cpuTime(core);
+    return before === undefined || now === undefined || now - before >= HUNG_MILLISECONDS;
+  }
+
+  heard(cluster: number): void {
+    const silence = this.silence(cluster);
+    if (this.policy === undefined && silence !== undefined) this.noteEnd(silence);
+  }
+
+  /** The failure of a cluster that has not ended. */
+  private silence(cluster: number): ClusterFailure | undefined {
+    const last = this.records[cluster].failures.at(-1);
+    return last?.outageSeconds === undefined ? last : undefined;
+  }
+
+  private isCurrent(cluster: number, incarnation: number): boolean {
+    return incarnation > 0 && Atomics.load(this.states, cluster) === incarnation;
+  }
+
+  private note(cluster: number, { message }: Error): ClusterFailure {
+    const failure: ClusterFailure = { why: message, at: this.seconds() };
+    this.records[cluster].failures.push(failure);
+    return failure;
+  }
+
+  private noteEnd(failure: ClusterFailure): void {
+    failure.outageSeconds = this.seconds() - failure.at;
+  }
+
+  /** Seconds since the domains started. */
+  private seconds(): number {
+    return (performance.now() - this.startedAt!) / 1000;
+  }
+
+  private async failed(index: number, incarnation: number, cause: CoreError): Promise<void> {
+    if (this.ending || !this.isCurrent(index, incarnation)) return;
+    let failure = this.note(index, cause);
+    if (this.policy === 'halt') {
+      this.crash ??= cause;
+      return;
+    }
+    const cluster = this.clusters[index];
+    const record = this.records[index];
+    this.outages++;
+    for (const core of cluster.plan.cores) this.late.delete(core);
+    this.announce(index, -incarnation);
+    try {
+      for (;;) {
+        if (!(await cluster.terminate())) {
+          record.state = 'hung';
+          return;
+        }
+        if (this.ending) return;
+        cluster.reset();
+        if (this.policy === 'stop') {
+          record.state = 'stopped';
+          return;
+        }
+        const notReady = await this.boot(cluster, ++incarnation);
+        if (this.ending) return;
+        if (notReady === undefined) break;
+        failure = this.note(index, notReady);
+      }
+      record.restarts++;
+      this.noteEnd(failure);
+      this.announce(index, incarnation);
+    } finally {
+      this.outages--;
+    }
+  }
+
+  /** Returns why the cluster is not up, if it is not. */
+  private async boot(cluster: RunningCluster, incarnation: number): Promise<Error | undefined> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<Error>((resolve) => {
+      timer = setTimeout(resolve, BOOT_MILLISECONDS, new CoreError('it was not ready in time'));
+    });
+    const booted = cluster.boot(incarnation, this.bundles!).then(
+      () => undefined,
+      (error: Error) => error,
+    );
+    const notReady = await Promise.race([booted, late]);
+    clearTimeout(timer);
+    return notReady;
+  }
+
+  /** Changes a cluster's state, and has the monitors of the others look. */
+  private announce(index: number, state: number): void {
+    Atomics.store(this.states, index, state);
+    this.clusters.forEach(({ plan }, other) => {
+      if (Atomics.load(this.states, other) > 0) this.interrupts.ring(plan.cores[0], HEARTBEAT_LINE);
+    });
+  }
+}
