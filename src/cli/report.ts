@@ -42,6 +42,13 @@ export function describeRun(report: RunReport): string {
     ...report.clusters.flatMap(({ id, state }) =>
       state === 'up' ? [] : [`Cluster ${id} is ${AFTER[state]}.`],
     ),
+    ...report.clusters.flatMap(({ id, moving }) =>
+      moving === undefined || moving.given + moving.taken === 0
+        ? []
+        : [
+            `Cluster ${id} gave ${mebibytes(moving.given)} of memory to others and took ${mebibytes(moving.taken)}; it has ${mebibytes(moving.owned)} that can move.`,
+          ],
+    ),
     ...(report.notPinned === undefined
       ? []
       : [`Threads are not pinned to their cores: ${report.notPinned}.`]),
@@ -75,4 +82,8 @@ export function describeRun(report: RunReport): string {
     ...(notes.length > 0 ? ['', ...notes] : []),
     '',
   ].join('\n');
+}
+
+function mebibytes(bytes: number): string {
+  return `${bytes / 2 ** 20} MiB`;
 }

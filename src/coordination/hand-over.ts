@@ -46,6 +46,8 @@ export interface HandOverActions {
   send(peer: number, message: HandOverMessage, chunk: number, entry: Entry): void;
   /** `peer` has answered an ask: with a chunk, or with none (-1), as when it died. Answers come in the order of asks. */
   answered(peer: number, chunk: number): void;
+  /** A chunk that was offered has been taken. */
+  given(): void;
 }
 
 /** All that a monitor remembers of hand-overs. Clusters are named by their index in the plan. */
@@ -94,6 +96,7 @@ export class HandOver {
         this.keep(chunk, entry);
         break;
       case HandOverMessage.Commit:
+        this.actions.given();
         break;
     }
   }

@@ -50,26 +50,63 @@ function nextVersion(entry: Entry): number {
   return (entry & VERSION_MASK) + VERSION;
 }
 
-/** Words that the ledger of `chunks` chunks needs. */
-export function ledgerWords(chunks: number): number {
-  return chunks * LINE_WORDS;
+/** Chunks that a cluster has given away and taken, as far as it has lived to count. */
+export interface MemoryCounts {
+  readonly given: number;
+  readonly taken: number;
+}
+
+/** Words that a ledger needs: a line for each chunk, and one for what each cluster counts. */
+export function ledgerWords(chunks: number, clusters: number): number {
+  return (chunks + clusters) * LINE_WORDS;
 }
 
 export class Ledger {
-  /** @param start index of its first word. @param chunks how many it has. */
+  /** @param start index of its first word. */
   constructor(
     private readonly words: Int32Array,
     private readonly start: number,
     readonly chunks: number,
+    readonly clusters: number,
   ) {}
 
+  /** When the machine is switched on: the chunks go to the clusters in turn, to each as many. */
+  initialise(): void {
+    for (let chunk = 0; chunk < this.chunks; chunk++)
+      Atomics.store(this.words, this.chunkWord(chunk), chunk % this.clusters);
+  }
+
   entry(chunk: number): Entry {
-    return Atomics.load(this.words, this.start + chunk * LINE_WORDS);
+    return Atomics.load(this.words, this.chunkWord(chunk));
   }
 
   /** Changes an entry, if it still is what it was. Returns whether it was. */
   replace(chunk: number, before: Entry, after: Entry): boolean {
-    const word = this.start + chunk * LINE_WORDS;
-    return Atomics.compareExchange(this.words, word, before, after) === before;
+    return Atomics.compareExchange(this.words, this.chunkWord(chunk), before, after) === before;
+  }
+
+  /** How many chunks a cluster owns. */
+  owned(cluster: number): number {
+    let count = 0;
+    for (let chunk = 0; chunk < this.chunks; chunk++) count += Number(ownerOf(this.entry(chunk)) === cluster);
+    return count;
+  }
+
+  count(cluster: number, what: keyof MemoryCounts): void {
+    Atomics.add(this.words, this.countWord(cluster, what), 1);
+  }
+
+  counts(cluster: number): MemoryCounts {
+    const read = (what: keyof MemoryCounts): number =>
+      Atomics.load(this.words, this.countWord(cluster, what));
+    return { given: read('given'), taken: read('taken') };
+  }
+
+  private chunkWord(chunk: number): number {
+    return this.start + chunk * LINE_WORDS;
+  }
+
+  private countWord(cluster: number, what: keyof MemoryCounts): number {
+    return this.start + (this.chunks + cluster) * LINE_WORDS + (what === 'given' ? 0 : 1);
   }
 }

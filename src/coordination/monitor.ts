@@ -12,6 +12,8 @@ import { Invocation, ProgramCounter, Register } from '../../kernel/api/constants
 import { type Core, Stop } from '../core/core.js';
 import type { Invoker } from '../core/invocation.js';
 import { RemoteChild, type RemoteChildCapabilities } from './remote-child.js';
+import type { MemoryRequests } from './memory-requests.js';
+import type { MemoryCapabilities, MovingMemory } from './memory.js';
 import type { SignalFlags } from './signals.js';
 
 /** The bit in the badge by which the monitor's own notification shows: a doorbell has rung. */
@@ -20,6 +22,8 @@ export const DOORBELL_BADGE = 1n << 63n;
 export const PASSIVE_BADGE = 1n << 62n;
 /** The same for: the heartbeat timer has ticked, or a cluster has changed. */
 export const HEARTBEAT_BADGE = 1n << 61n;
+/** The bit in the badge of a message by which a request about memory shows (memory-requests.ts). */
+export const MEMORY_BADGE = 1n << 60n;
 
 /** What is to be done when the flag of an event of another cluster is raised. */
 export type MonitorEvent =
@@ -28,7 +32,9 @@ export type MonitorEvent =
   /** The proxy that tells a parent of its child's fault: its handle, and its TCB's slot. */
   | { readonly kind: 'fault'; readonly handle: number; readonly tcb: number }
   /** Index of the child. */
-  | { readonly kind: 'fault-reply' | 'control'; readonly child: number };
+  | { readonly kind: 'fault-reply' | 'control'; readonly child: number }
+  /** Messages about memory, of another cluster's monitor. */
+  | { readonly kind: 'memory'; readonly peer: number };
 
 /** What the initialiser leaves to the monitor: slots of the root task's CNode. */
 export interface MonitorCapabilities {
@@ -41,6 +47,8 @@ export interface MonitorCapabilities {
   /** By flag. */
   readonly events: readonly MonitorEvent[];
   readonly children: readonly RemoteChildCapabilities[];
+  /** If memory can move between clusters. */
+  readonly memory?: MemoryCapabilities;
   /** TCBs of the domains that are not passive. */
   readonly active: readonly number[];
   readonly passive: readonly {
@@ -54,6 +62,7 @@ export interface MonitorCapabilities {
 const PASSIVE = Number(PASSIVE_BADGE >> 32n);
 const DOORBELL = Number(DOORBELL_BADGE >> 32n);
 const HEARTBEAT = Number(HEARTBEAT_BADGE >> 32n);
+const MEMORY = Number(MEMORY_BADGE >> 32n);
 
 const BADGE_WORD = Register.Badge / 4;
 const TAG_WORD = Register.MsgInfo / 4;
@@ -68,6 +77,7 @@ export class Monitor {
   /** The reply object for the next fault, and those in reserve. */
   private reply: number;
   private readonly spare: number[];
+  private memory: { readonly moving: MovingMemory; readonly requests: MemoryRequests } | undefined;
 
   /** `reportFault(handle)`: a domain without a parent faulted; it stays stopped. `heartbeat()`: the timer ticked. */
   constructor(
@@ -98,6 +108,16 @@ export class Monitor {
     return this.wait();
   }
 
+  /** Where memory can move between clusters: to be called before `start`. */
+  useMemory(moving: MovingMemory, requests: MemoryRequests): void {
+    this.memory = { moving, requests };
+  }
+
+  /** Takes a reply object back. */
+  release(reply: number): void {
+    this.spare.push(reply);
+  }
+
   private resume(tcb: number): void {
     this.invoker.call(tcb, Invocation.TCBResume, []);
   }
@@ -112,6 +132,10 @@ export class Monitor {
     const high = words[this.registers + 1];
     if (high === 0) {
       this.faulted(words[this.registers + BADGE_WORD]);
+      return this.wait();
+    }
+    if ((high & MEMORY) !== 0) {
+      if (this.memory!.requests.handle(this.reply)) this.reply = this.spare.pop()!;
       return this.wait();
     }
     if ((high & HEARTBEAT) !== 0) this.takeHeartbeat();
@@ -129,8 +153,8 @@ export class Monitor {
   }
 
   /** Another cluster, by its index in the plan, has been taken down, or is up again. */
-  peerChanged(_cluster: number, _up: boolean): void {
-    // Signals to a cluster that is down are lost with it, and nobody waits for more.
+  peerChanged(cluster: number, up: boolean): void {
+    this.memory?.moving.peerChanged(cluster, up);
   }
 
   private takeHeartbeat(): void {
@@ -180,6 +204,9 @@ export class Monitor {
       }
       case 'control':
         this.control(this.children[event.child]);
+        break;
+      case 'memory':
+        this.memory!.moving.receive(event.peer);
         break;
     }
   };

@@ -195,6 +195,7 @@ class Explorer {
           }),
         send: (peer, ...words) => step(() => world.clusters[peer].inbox.push(words)),
         answered: () => {},
+        given: () => {},
       },
       state,
     );

@@ -7,6 +7,7 @@ import {
   Rights,
   SizeBits,
 } from '../../../kernel/api/constants.js';
+import type { MemoryLink } from '../../coordination/memory.js';
 import type { MonitorEvent } from '../../coordination/monitor.js';
 import { PROXY_RADIX, ProxySlot } from '../../coordination/proxy.js';
 import type { RemoteChildCapabilities } from '../../coordination/remote-child.js';
@@ -29,6 +30,8 @@ export interface BuiltLinks {
   /** By flag. */
   readonly events: readonly MonitorEvent[];
   readonly children: readonly RemoteChildCapabilities[];
+  /** By peer: how its monitor is told of messages about memory. */
+  readonly memory: readonly MemoryLink[];
 }
 
 interface Proxy {
@@ -82,6 +85,11 @@ class LinkBuilder {
       proxies: proxies.map(({ tcb }) => tcb),
       events: this.connect(proxies, children),
       children,
+      memory: links.memory.map(({ peer, bell }) => ({
+        peer,
+        bell: this.doorbell(bell),
+        flags: bell.flags,
+      })),
     };
   }
 
@@ -147,6 +155,10 @@ class LinkBuilder {
       if (event.kind === 'fault') {
         const handle = proxyHandle(plan, event.proxy);
         events[flag!] = { kind: 'fault', handle, tcb: proxies[event.proxy].tcb };
+        continue;
+      }
+      if (event.kind === 'memory') {
+        events[flag!] = { kind: 'memory', peer: event.peer };
         continue;
       }
       if (event.kind === 'fault-reply' || event.kind === 'control') {

@@ -35,7 +35,9 @@ export type Purpose =
   /** The answer of the parent, on another cluster, of a domain that has faulted. */
   | { readonly kind: 'fault-reply'; readonly child: number }
   /** What the parent, on another cluster, wants done with a domain. */
-  | { readonly kind: 'control'; readonly child: number };
+  | { readonly kind: 'control'; readonly child: number }
+  /** What the monitor of another cluster, by its index, has to say about memory. */
+  | { readonly kind: 'memory'; readonly peer: number };
 
 /** How an event arrives: by a doorbell of its own, or as a flag on the shared line. */
 export type IncomingEvent = Purpose & { readonly line?: number; readonly flag?: number };
@@ -96,6 +98,8 @@ export interface ClusterLinks {
   readonly calls: readonly OutgoingCall[];
   readonly proxies: readonly ProxyPlan[];
   readonly children: readonly RemoteChild[];
+  /** How the monitors of others hear of messages about memory, if it can move. */
+  readonly memory: readonly { readonly peer: number; readonly bell: Bell }[];
   /** Index, in the controller's words, of the shared line's further flags. */
   readonly farFlags: number;
   readonly flags: number;
@@ -114,7 +118,9 @@ export interface Home {
 export type Crossing =
   | (ChannelCrossing & { readonly kind: 'signal' })
   | (ChannelCrossing & { readonly kind: 'call' })
-  | { readonly kind: 'child'; readonly parent: Home; readonly child: Home; readonly childId: number };
+  | { readonly kind: 'child'; readonly parent: Home; readonly child: Home; readonly childId: number }
+  /** One direction between two clusters, by their indices. */
+  | { readonly kind: 'memory'; readonly from: number; readonly to: number };
 
 /** One direction of a channel. */
 interface ChannelCrossing {
@@ -178,6 +184,7 @@ class LinkPlanner {
       calls: [] as OutgoingCall[],
       proxies: [] as ProxyPlan[],
       children: [] as RemoteChild[],
+      memory: [] as ClusterLinks['memory'][number][],
       farFlags: farFlags[cluster],
       flags: flagsOf(events),
     }));
@@ -191,6 +198,8 @@ class LinkPlanner {
       if (crossing.kind === 'signal') {
         const { from, fromId } = crossing;
         links[from.cluster].signals.push({ from: from.handle, fromId, bell: bell(first) });
+      } else if (crossing.kind === 'memory') {
+        links[crossing.from].memory.push({ peer: crossing.to, bell: bell(first) });
       } else if (crossing.kind === 'call') {
         const { from, fromId, to, toId } = crossing;
         const calls = pair(first, second);
@@ -241,6 +250,8 @@ class LinkPlanner {
       // A passive domain must hear of nothing before the monitor has made it so (coordination/monitor.ts).
       return [this.event(to.cluster, { kind: 'signal', to: to.handle, toId }, !to.passive)];
     }
+    if (crossing.kind === 'memory')
+      return [this.event(crossing.to, { kind: 'memory', peer: crossing.from }, false)];
     if (crossing.kind === 'call') {
       const { from, fromId, to } = crossing;
       return [
