@@ -110,7 +110,7 @@ export class MovingMemory implements HandOverActions {
     const { consumer } = this.links[peer]!;
     while (consumer.receive(this.message) >= 0) {
       const [message, chunk, entry] = this.message;
-      this.handOver.receive(peer, message as HandOverMessage, chunk, entry);
+      this.handOver.receive(peer, message, chunk, entry);
     }
   }
 

@@ -305,9 +305,7 @@ export function planSystem(
     clusters: plans,
     regions,
     heartbeats,
-    ...(moves
-      ? { moving: { words: movingWords, base: movingBase, chunks, clusters: used.length } }
-      : {}),
+    ...(moves ? { moving: { words: movingWords, base: movingBase, chunks, clusters: used.length } } : {}),
     cores: topology.cores.length,
     sharedBase,
     sharedSize,
