@@ -9,10 +9,16 @@ const MR_WORD = Register.MR0 / 4;
 const LABEL_SHIFT = 12;
 const LENGTH_MASK = 127;
 
+interface Waiting {
+  readonly handle: number;
+  /** The reply object; 0 if the domain was restarted and has asked for something else meanwhile. */
+  reply: number;
+}
+
 export class MemoryRequests {
   private readonly registers: number;
-  /** By peer: the reply objects of domains that wait for its answers, in the order of asks. */
-  private readonly waiting: readonly number[][];
+  /** By peer: who waits for its answers, in the order of asks. */
+  private readonly waiting: readonly Waiting[][];
 
   /**
    * @param tcb physical address of the monitor's. @param own the cluster's index. @param ids the clusters' numbers, by index.
@@ -30,8 +36,12 @@ export class MemoryRequests {
     this.waiting = ids.map(() => []);
   }
 
-  /** Handles the request that the monitor has just received with `reply`. True if `reply` is kept for a later answer. */
-  handle(reply: number): boolean {
+  /**
+   * Handles the request of domain `handle` that the monitor has just received with `reply`. True if `reply` is kept for
+   * a later answer: at most one of each domain is.
+   */
+  handle(handle: number, reply: number): boolean {
+    for (const waiting of this.waiting.flat()) if (waiting.handle === handle) this.dismiss(waiting);
     const { words } = this.core;
     const tag = words[this.registers + TAG_WORD];
     const isNumber = words[this.registers + MR_WORD + 1] === 0;
@@ -46,7 +56,7 @@ export class MemoryRequests {
     } else if (!this.memory.ask(peer)) {
       this.answer(reply, MemoryAnswer.Refused);
     } else {
-      this.waiting[peer].push(reply);
+      this.waiting[peer].push({ handle, reply });
       return true;
     }
     return false;
@@ -54,9 +64,15 @@ export class MemoryRequests {
 
   /** A peer has answered the first ask that it had not. */
   answered(peer: number, given: boolean): void {
-    const reply = this.waiting[peer].shift()!;
-    this.answer(reply, given ? MemoryAnswer.Done : MemoryAnswer.Refused);
-    this.release(reply);
+    const waiting = this.waiting[peer].shift()!;
+    if (waiting.reply === 0) return;
+    this.answer(waiting.reply, given ? MemoryAnswer.Done : MemoryAnswer.Refused);
+    this.dismiss(waiting);
+  }
+
+  private dismiss(waiting: Waiting): void {
+    if (waiting.reply !== 0) this.release(waiting.reply);
+    waiting.reply = 0;
   }
 
   private answer(reply: number, label: MemoryAnswer, ...results: readonly number[]): void {

@@ -135,7 +135,8 @@ export class Monitor {
       return this.wait();
     }
     if ((high & MEMORY) !== 0) {
-      if (this.memory!.requests.handle(this.reply)) this.reply = this.spare.pop()!;
+      const handle = words[this.registers + BADGE_WORD];
+      if (this.memory!.requests.handle(handle, this.reply)) this.reply = this.spare.pop()!;
       return this.wait();
     }
     if ((high & HEARTBEAT) !== 0) this.takeHeartbeat();

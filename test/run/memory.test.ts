@@ -72,6 +72,23 @@ describe('memory between clusters', { ...twoCores, concurrency: 2 }, () => {
     assert.equal(other.domain('a').state, 'faulted');
   });
 
+  it('may be granted by the description, on a channel that it names', async () => {
+    const asks = `return { init() {
+      pd.mrSetNumber(0, 0);
+      const reply = pd.ppcall(5, pd.msginfoNew(0, 1));
+      pd.dbgPuts(pd.msginfoGetLabel(reply) + ' ' + pd.mrGetNumber(0) + '\\n');
+    } };`;
+    const grant = '<?atoll grant resource="memory" pd="a" id="5"?>';
+    const { description, ...rest } = pair([], asks, idle);
+    const ran = await run({ ...rest, description: description + grant });
+    assert.deepEqual(ran.said, ['0 4']);
+    const twice = { ...rest, description: description + grant + grant };
+    await assert.rejects(
+      run(twice),
+      /'a' is granted memory already on element '\?atoll grant': .*test\.system:3:48/,
+    );
+  });
+
   it('wants a domain, a free channel and a size', async () => {
     const files = filesOf({
       description:
