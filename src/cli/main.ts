@@ -13,9 +13,15 @@ import {
   withGrants,
   type Arch,
 } from '../system/description/index.js';
+import { hex } from '../system/placement/cut.js';
+import { SHARED_BASE } from '../system/placement/export.js';
+import { FileError } from '../system/placement/file-error.js';
 import { MOST_LINES } from '../system/placement/links.js';
+import { placed } from '../system/placement/placement.js';
+import { assertWritable, profileOf, writeProfile } from '../system/placement/profile.js';
 import { CoreError, RunError, runSystem } from '../system/run.js';
 import { ON_FAILURE, type OnFailure } from '../system/supervisor.js';
+import { planCommand, plan } from './plan.js';
 import { describeRun } from './report.js';
 import { topologyCommand } from './topology.js';
 
@@ -33,6 +39,9 @@ interface RunOptions extends DescriptionOptions {
   readonly lines?: number;
   readonly grant?: readonly string[];
   readonly spare?: number;
+  readonly place: 'written' | 'plan';
+  readonly profile?: string;
+  readonly profileOut?: string;
   readonly for?: number;
   readonly json?: boolean;
   readonly timestamps?: boolean;
@@ -52,6 +61,13 @@ const machine = (): Option =>
   new Option('--machine <machine>', 'host, or an hwloc XML file (lstopo --of xml)').default('host');
 const clusters = (): Option =>
   new Option('--clusters <how>', 'auto, one, per-core, or cores as in "0,1;2,3"').default('auto');
+const lines = (): Option =>
+  new Option(
+    '--lines <n>',
+    `interrupt lines of a cluster that others may ring, 1 to ${MOST_LINES}, by default all`,
+  ).argParser(parseLines);
+const profile = (): Option =>
+  new Option('--profile <file>', 'what a run measured, to plan by: run --profile-out wrote it');
 
 // A reader that goes away, as `| head` does, is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -71,11 +87,14 @@ program
   .addOption(arch())
   .addOption(machine())
   .addOption(clusters())
+  .addOption(lines())
   .addOption(
     new Option(
-      '--lines <n>',
-      `interrupt lines of a cluster that others may ring, 1 to ${MOST_LINES}, by default all`,
-    ).argParser(parseLines),
+      '--place <how>',
+      "written: on the cores of the description; plan: where 'atoll plan' puts what has no cpu there",
+    )
+      .choices(['written', 'plan'])
+      .default('written'),
   )
   .addOption(
     new Option(
@@ -89,6 +108,8 @@ program
       'lets protection domains read the machine, or move memory between clusters: topology:PD[,PD...] or memory:PD[,PD...] (repeatable)',
     ).argParser((grant: string, grants: readonly string[] | undefined) => [...(grants ?? []), grant]),
   )
+  .addOption(profile())
+  .option('--profile-out <file>', 'write what each channel and domain did to a file, for --profile')
   .addOption(searchPath())
   .addOption(new Option('--for <time>', 'stop after this time, as in 2s or 500ms').argParser(parseSeconds))
   .addOption(
@@ -119,6 +140,29 @@ program
   });
 
 program
+  .command('plan')
+  .argument('<system>', 'a Microkit system description')
+  .description('decide which domain runs on which core of which cluster, and say what that costs')
+  .addOption(arch())
+  .addOption(machine())
+  .addOption(clusters())
+  .addOption(profile())
+  .addOption(searchPath())
+  .option('--json', 'one JSON object')
+  .option(
+    '--export <dir>',
+    'write a Microkit description for each cluster, and a table of what is between them',
+  )
+  .option('--force', 'export into a folder that is not empty')
+  .addOption(
+    new Option('--shared-base <address>', 'physical address for what clusters share, in an export')
+      .argParser(parseAddress)
+      .default(SHARED_BASE, hex(SHARED_BASE)),
+  )
+  .addOption(lines())
+  .action(planCommand);
+
+program
   .command('topology')
   .description('show packages, NUMA nodes, caches, cores, clusters, and the cost of a line between cores')
   .addOption(machine())
@@ -145,10 +189,20 @@ bench
 
 async function run(file: string, options: RunOptions): Promise<void> {
   const { arch, searchPath = [dirname(file)], json = false } = options;
-  const system = withGrants(loadSystem(file, { arch, searchPath }), options.grant ?? []);
+  const described = withGrants(loadSystem(file, { arch, searchPath }), options.grant ?? []);
+  if (options.profileOut !== undefined) assertWritable(options.profileOut);
+  const planning = options.place === 'plan';
+  if (!planning && options.profile !== undefined)
+    throw new FileError(`--profile '${options.profile}' is to plan by: say --place plan with it`);
   const measure =
-    system.grants.length > 0 ? 'always' : options.clusters === 'auto' ? 'where-caches-are-hidden' : 'never';
+    planning || described.grants.length > 0
+      ? 'always'
+      : options.clusters === 'auto'
+        ? 'where-caches-are-hidden'
+        : 'never';
   const topology = await machineTopology(options.machine, { measure });
+  const placement = planning ? plan(described, topology, options) : undefined;
+  const system = placement === undefined ? described : placed(described, placement);
   const interrupt = new AbortController();
   const onInterrupt = (): void => interrupt.abort();
   process.once('SIGINT', onInterrupt).once('SIGTERM', onInterrupt);
@@ -165,7 +219,12 @@ async function run(file: string, options: RunOptions): Promise<void> {
     ...(options.spare === undefined ? {} : { spare: options.spare }),
   });
   process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt);
-  process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeRun(report));
+  if (options.profileOut !== undefined) writeProfile(options.profileOut, profileOf(file, report));
+  process.stdout.write(
+    json
+      ? `${JSON.stringify(placement === undefined ? report : { ...report, placement })}\n`
+      : describeRun(report, placement),
+  );
   const lost = report.clusters.some(({ state }) => state !== 'up');
   if (report.unhandledFaults > 0 || lost) process.exitCode = FAILURE;
 }
@@ -185,6 +244,13 @@ function parseCount(text: string): number {
   const count = Number(text);
   if (!Number.isSafeInteger(count) || count < 1) throw new InvalidArgumentError('a number of cores, from 1');
   return count;
+}
+
+function parseAddress(text: string): bigint {
+  const digits = text.replaceAll('_', '');
+  if (!/^(0x[\da-f]{1,16}|\d{1,19})$/i.test(digits))
+    throw new InvalidArgumentError('an address is a number as in 0x7000_0000');
+  return BigInt(digits);
 }
 
 function parseLines(text: string): number {
@@ -208,6 +274,7 @@ function isWrongInput(error: unknown): error is Error {
     error instanceof DescriptionError ||
     error instanceof TopologyError ||
     error instanceof ProgramError ||
+    error instanceof FileError ||
     error instanceof RunError
   );
 }

@@ -1,5 +1,7 @@
 /** What a run did, in tables for people. */
+import type { Placement } from '../system/placement/placement.js';
 import type { RunReport } from '../system/run.js';
+import { describeSaving } from './plan.js';
 import { table } from './table.js';
 
 const ENDED = {
@@ -14,7 +16,8 @@ const AFTER = {
   hung: 'lost: a core of it cannot be stopped',
 } as const;
 
-export function describeRun(report: RunReport): string {
+/** `placement`: the plan that it ran by, if by one. */
+export function describeRun(report: RunReport, placement?: Placement): string {
   const clusters = report.clusters.map(({ id, cores, kernel, memory, busySeconds }) => [
     `${id}`,
     cores.join(', '),
@@ -79,6 +82,7 @@ export function describeRun(report: RunReport): string {
       ],
       domains,
     ),
+    ...(placement === undefined ? [] : ['', describeSaving(placement)]),
     ...(notes.length > 0 ? ['', ...notes] : []),
     '',
   ].join('\n');

@@ -1,17 +1,20 @@
 /** What is counted of each domain: one row of shared memory each, so that counts outlive a core that hangs. */
+import { CHANNELS } from './engine/typescript/slots.js';
+
 export enum Count {
   Init = 0,
   Notified = 1,
   Protected = 2,
   Fault = 3,
-  Calls = 4,
-  Notifications = 5,
-  Faults = 6,
-  Restarts = 7,
+  Faults = 4,
+  Restarts = 5,
+  /** By channel: the calls, and the notifications, that the domain made on it. */
+  Calls = 8,
+  Notifications = 72,
 }
 
-/** Counters in a row: a row is one cache line. */
-export const COUNTS = 8;
+/** Counters in a row: whole cache lines, so that no two domains share one. */
+export const COUNTS = 136;
 
 /** Bytes that the counters of `domains` domains take. */
 export function statisticsBytes(domains: number): number {
@@ -21,4 +24,9 @@ export function statisticsBytes(domains: number): number {
 /** The row of domain `index`. */
 export function statisticsRow(statistics: SharedArrayBuffer, index: number): Float64Array {
   return new Float64Array(statistics, index * COUNTS * Float64Array.BYTES_PER_ELEMENT, COUNTS);
+}
+
+/** Over all channels of a row: `Count.Calls` or `Count.Notifications`. */
+export function sumOfChannels(row: Float64Array, first: Count.Calls | Count.Notifications): number {
+  return row.subarray(first, first + CHANNELS).reduce((sum, count) => sum + count, 0);
 }

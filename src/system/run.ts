@@ -4,13 +4,18 @@ import { RegisterState } from '../../kernel/api/constants.js';
 import { IDLE_TIME_STRIDE, OrderWord, Stop, isIdle, makeOrders } from '../core/core.js';
 import type { Bundle } from '../core/engine/typescript/bundle.js';
 import { compileKernel, type KernelImage } from '../core/kernel.js';
-import { Count, statisticsBytes, statisticsRow } from '../core/statistics.js';
+import { Count, statisticsBytes, statisticsRow, sumOfChannels } from '../core/statistics.js';
 import { InterruptController } from '../machine/interrupts.js';
 import { sharedLines } from '../machine/shared-lines.js';
 import { type Cluster, clustersOf, type Topology } from '../machine/topology/index.js';
 import { CHUNK_BYTES, ledgerOf } from '../coordination/memory.js';
 import { RunningCluster, type CoreError, type Machine } from './boot/running-cluster.js';
-import { DescriptionError, checkPrograms, type SystemDescription } from './description/index.js';
+import {
+  DescriptionError,
+  checkPrograms,
+  type ChannelEnd,
+  type SystemDescription,
+} from './description/index.js';
 import { DEVICE_LINES, planSystem, type SystemPlan } from './placement/plan.js';
 import { fillTopologyRegion, withTopologyRegion } from './placement/topology-region.js';
 import {
@@ -96,6 +101,16 @@ export interface DomainReport {
   readonly restarts: number;
 }
 
+/** One direction of a channel, as `from` used it on its channel `fromId`. */
+export interface ChannelReport {
+  readonly from: string;
+  readonly fromId: number;
+  readonly to: string;
+  readonly toId: number;
+  readonly calls: number;
+  readonly notifications: number;
+}
+
 export interface RunReport {
   readonly machine: string;
   readonly cores: number;
@@ -114,6 +129,8 @@ export interface RunReport {
     readonly moving?: { readonly owned: number; readonly given: number; readonly taken: number };
   }[];
   readonly domains: readonly DomainReport[];
+  /** Each direction in which domains may call or notify. */
+  readonly channels: readonly ChannelReport[];
   /** Why it ended. `failed`: no cluster is left. */
   readonly ended: 'idle' | 'time' | 'interrupted' | 'failed';
   /** When the domains were started: seconds since Node was up. */
@@ -331,8 +348,8 @@ class RunningMachine {
             protected: counts[Count.Protected],
             fault: counts[Count.Fault],
           },
-          calls: counts[Count.Calls],
-          notifications: counts[Count.Notifications],
+          calls: sumOfChannels(counts, Count.Calls),
+          notifications: sumOfChannels(counts, Count.Notifications),
           faults: counts[Count.Faults],
           restarts: counts[Count.Restarts],
         };
@@ -353,6 +370,7 @@ class RunningMachine {
         ...this.movingOf(index),
       })),
       domains,
+      channels: this.channels(),
       ended,
       startedAt,
       seconds,
@@ -369,6 +387,25 @@ class RunningMachine {
     const { given, taken } = ledger.counts(cluster);
     const [owned, ...moved] = [ledger.owned(cluster), given, taken].map((chunks) => chunks * CHUNK_BYTES);
     return { moving: { owned, given: moved[0], taken: moved[1] } };
+  }
+
+  private channels(): ChannelReport[] {
+    const { protectionDomains, channels } = this.system;
+    const direction = (from: ChannelEnd, to: ChannelEnd): ChannelReport[] => {
+      if (!from.notify && !from.pp) return [];
+      const counts = statisticsRow(this.machine.statistics, from.pd);
+      return [
+        {
+          from: protectionDomains[from.pd].name,
+          fromId: from.id,
+          to: protectionDomains[to.pd].name,
+          toId: to.id,
+          calls: counts[Count.Calls + from.id],
+          notifications: counts[Count.Notifications + from.id],
+        },
+      ];
+    };
+    return channels.flatMap(({ ends: [a, b] }) => [...direction(a, b), ...direction(b, a)]);
   }
 
   private stateOf(cluster: number, handle: number): DomainState {

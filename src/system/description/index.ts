@@ -5,12 +5,13 @@ import { checkSystem } from './check.js';
 import { DescriptionError } from './diagnostic.js';
 import { type ParseOptions, parseDescription } from './parse.js';
 import type { SystemDescription } from './types.js';
-import { MAX_LENGTH } from './xml.js';
+import { type Element, MAX_LENGTH, parseXml } from './xml.js';
 
 export { DescriptionError } from './diagnostic.js';
 export { withGrants } from './grant.js';
 export { checkPrograms, findProgram, type FoundProgram } from './program.js';
 export * from './types.js';
+export { Element } from './xml.js';
 
 export interface Options extends Omit<ParseOptions, 'searchPath'> {
   /** Where `prefill_path` is looked for, in order; the description's own directory unless given. */
@@ -27,6 +28,11 @@ export function parseSystem(text: string, options: Options): SystemDescription {
 /** Reads and parses a file of UTF-8. @throws DescriptionError, also where the file cannot be read. */
 export function loadSystem(file: string, options: Omit<Options, 'file'>): SystemDescription {
   return parseSystem(readText(file), { ...options, file });
+}
+
+/** The elements of a file, as written. @throws DescriptionError */
+export function loadElements(file: string): Element {
+  return parseXml(readText(file), file);
 }
 
 function readText(file: string): string {

@@ -69,6 +69,8 @@ export function parseProtectionDomain(
       stackSize,
       smc: parseSmc(context, element),
       cpu: parseCpu(context, element),
+      // A domain schedule is for one core.
+      cpuPinned: element.attributes.has('cpu') || context.domainSchedule !== undefined,
       fpu: boolean(element, 'fpu', true),
       ...(domain !== undefined && { domain }),
       ...(isChild && { parent, childId: identifier(element) }),

@@ -93,6 +93,8 @@ export interface ProtectionDomainDescription {
   readonly smc: boolean;
   /** The core that the domain runs on; 0 where the description names none. */
   readonly cpu: number;
+  /** Whether the description names it: else another core would do as well. */
+  readonly cpuPinned: boolean;
   readonly fpu: boolean;
   /** The scheduling domain, 0 to 255; present exactly when the system has a domain schedule. */
   readonly domain?: number;

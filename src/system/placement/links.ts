@@ -118,9 +118,14 @@ export interface Home {
 export type Crossing =
   | (ChannelCrossing & { readonly kind: 'signal' })
   | (ChannelCrossing & { readonly kind: 'call' })
-  | { readonly kind: 'child'; readonly parent: Home; readonly child: Home; readonly childId: number }
-  /** One direction between two clusters, by their indices. */
-  | { readonly kind: 'memory'; readonly from: number; readonly to: number };
+  | { readonly kind: 'child'; readonly parent: Home; readonly child: Home; readonly childId: number };
+
+/** One direction between two clusters, by their indices, whose monitors hand memory over. */
+export interface MemoryCrossing {
+  readonly kind: 'memory';
+  readonly from: number;
+  readonly to: number;
+}
 
 /** One direction of a channel. */
 interface ChannelCrossing {
@@ -145,7 +150,7 @@ interface Pending {
  * all that they need.
  */
 export function planLinks(
-  crossings: readonly Crossing[],
+  crossings: readonly (Crossing | MemoryCrossing)[],
   firstCores: readonly number[],
   lines: number,
   cores: number,
@@ -169,7 +174,7 @@ class LinkPlanner {
     this.proxies = firstCores.map(() => 0);
   }
 
-  plan(crossings: readonly Crossing[]): { links: ClusterLinks[]; next: number } {
+  plan(crossings: readonly (Crossing | MemoryCrossing)[]): { links: ClusterLinks[]; next: number } {
     const expected = crossings.map((crossing) => this.expect(crossing));
     this.assign();
     const farFlags = this.events.map((events) => {
@@ -244,7 +249,7 @@ class LinkPlanner {
   }
 
   /** Notes the events of a crossing, in the order in which `plan` takes them. */
-  private expect(crossing: Crossing): Pending[] {
+  private expect(crossing: Crossing | MemoryCrossing): Pending[] {
     if (crossing.kind === 'signal') {
       const { to, toId } = crossing;
       // A passive domain must hear of nothing before the monitor has made it so (coordination/monitor.ts).

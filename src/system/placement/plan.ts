@@ -17,8 +17,15 @@ import { heartbeatWords } from '../../coordination/liveness.js';
 import { PAIR_WORDS } from '../../machine/interrupts.js';
 import type { Cluster, Topology } from '../../machine/topology/index.js';
 import { DescriptionError } from '../description/index.js';
-import type { ChannelEnd, Position, SystemDescription } from '../description/index.js';
-import { type ClusterLinks, type Crossing, type Home, MOST_LINES, planLinks } from './links.js';
+import type { Position, SystemDescription } from '../description/index.js';
+import {
+  type ClusterLinks,
+  type Crossing,
+  type Home,
+  type MemoryCrossing,
+  MOST_LINES,
+  planLinks,
+} from './links.js';
 
 const PAGE = 4096;
 /** Slots of the root task's CNode: a fixed number, and so many for each domain, channel end and page. */
@@ -169,25 +176,13 @@ export function planSystem(
     priority: system.protectionDomains[index].priority,
     passive: system.protectionDomains[index].passive,
   });
-  const crossings: Crossing[] = [];
-  const connect = (from: ChannelEnd, to: ChannelEnd): void => {
-    if (homes[from.pd] === homes[to.pd]) {
-      const ends = { from: handles[from.pd], fromId: from.id, to: handles[to.pd], toId: to.id };
-      channels.get(homes[from.pd])!.push({ ...ends, notify: from.notify, call: from.pp });
-      return;
-    }
-    const ends = { from: home(from.pd), fromId: from.id, to: home(to.pd), toId: to.id };
-    if (from.pp) crossings.push({ kind: 'call', ...ends });
-    if (from.notify) crossings.push({ kind: 'signal', ...ends });
-  };
   for (const { ends } of system.channels) {
-    connect(ends[0], ends[1]);
-    connect(ends[1], ends[0]);
+    if (homes[ends[0].pd] !== homes[ends[1].pd]) continue;
+    for (const [from, to] of [ends, ends.toReversed()]) {
+      const between = { from: handles[from.pd], fromId: from.id, to: handles[to.pd], toId: to.id };
+      channels.get(homes[from.pd])!.push({ ...between, notify: from.notify, call: from.pp });
+    }
   }
-  system.protectionDomains.forEach(({ parent, childId }, index) => {
-    if (parent !== undefined && homes[parent] !== homes[index])
-      crossings.push({ kind: 'child', parent: home(parent), child: home(index), childId: childId! });
-  });
 
   const chunks = used.length * Math.ceil(spare / CHUNK_BYTES);
   const moves = chunks > 0 || system.memoryGrants.length > 0;
@@ -197,11 +192,12 @@ export function planSystem(
       { file: system.file },
     );
   }
-  for (const [from] of moves ? used.entries() : [])
-    for (const [to] of used.entries()) if (from !== to) crossings.push({ kind: 'memory', from, to });
+  const between: MemoryCrossing[] = [];
+  for (const from of moves ? used.keys() : [])
+    for (const to of used.keys()) if (from !== to) between.push({ kind: 'memory', from, to });
 
   const planned = planLinks(
-    crossings,
+    [...crossingsOf(system, home), ...between],
     used.map((cluster) => firstCores.get(cluster)![0]),
     lines,
     topology.cores.length,
@@ -311,6 +307,24 @@ export function planSystem(
     sharedSize,
     memory: alignUp(address, 65536),
   };
+}
+
+/** All that has its ends on two clusters, of domains that are where `home` says. */
+export function crossingsOf(system: SystemDescription, home: (domain: number) => Home): Crossing[] {
+  const crossings: Crossing[] = [];
+  for (const { ends } of system.channels) {
+    for (const [from, to] of [ends, ends.toReversed()]) {
+      const between = { from: home(from.pd), fromId: from.id, to: home(to.pd), toId: to.id };
+      if (between.from.cluster === between.to.cluster) continue;
+      if (from.pp) crossings.push({ kind: 'call', ...between });
+      if (from.notify) crossings.push({ kind: 'signal', ...between });
+    }
+  }
+  system.protectionDomains.forEach(({ parent, childId }, index) => {
+    if (parent === undefined || home(parent).cluster === home(index).cluster) return;
+    crossings.push({ kind: 'child', parent: home(parent), child: home(index), childId: childId! });
+  });
+  return crossings;
 }
 
 type Refuse = (message: string, at: Position) => never;

@@ -85,6 +85,8 @@ export type TypeScriptDomain = InstanceType<ReturnType<typeof typescriptEngine>>
  * To be called once in a thread. What every request needs (memory, the kernel's entry points) is then a constant to
  * the compiler, since each method is one closure over it; as fields of an object the same would be loaded and checked
  * again after every kernel entry, at twice the cost of a call.
+ * A domain's fields that are assigned once, in its constructor, are constants too, to the code of its own program: so
+ * the class has no field definitions (`useDefineForClassFields`), which would assign each of them twice.
  *
  * @param statistics the counters of all domains, a row each.
  */
@@ -124,6 +126,12 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
   const { hasDoorbells } = core;
   let polls = 0;
 
+  /**
+   * Whether `id` is in a table. It must be a number, not what turns into one: an object could be one identifier when it
+   * is looked up here, and another when the capability's slot is computed.
+   */
+  const has = (table: Uint8Array, id: number): boolean => id === (id & 63) && table[id] === 1;
+
   /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */
   function poll(next: number): number {
     // To look at each doorbell costs as much as a kernel entry, so a busy core does it now and then.
@@ -140,9 +148,9 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     readonly registers: number;
     readonly buffer: number;
     readonly pd: ProtectionDomain;
-    entries: Entries | undefined;
+    entries: Entries | undefined = undefined;
     /** What the domain is to fault with when it next runs, such as what its program's factory threw at boot. */
-    failure: unknown;
+    failure: unknown = undefined;
     unwinding = false;
     /**
      * The TCB while a handler of the domain may make requests, else 0. A request is refused unless the kernel's current
@@ -215,19 +223,22 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
     run(): number {
       const { handle } = this;
       this.onStack = true;
-      try {
-        let next: number;
-        do {
+      let next: number;
+      do {
+        try {
+          next = this.step();
+        } catch (thrown) {
           try {
-            next = this.step();
-          } catch (thrown) {
             next = this.failed(thrown);
+          } catch (halted) {
+            // What `finally` would do, at a cost that is not paid on every call.
+            this.onStack = false;
+            throw halted;
           }
-        } while (next === handle);
-        return next;
-      } finally {
-        this.onStack = false;
-      }
+        }
+      } while (next === handle);
+      this.onStack = false;
+      return next;
     }
 
     /** Ends an unfinished line on the console. */
@@ -394,7 +405,8 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       if (next !== this.handle) {
         // The usual case: a more urgent thread, such as a server that was called, runs and gives way again.
         const other = threads[next];
-        if (other !== undefined && other.priority > this.priority && !other.onStack) next = other.run();
+        if (other !== undefined && other.priority > this.priority && other.onStack === false)
+          next = other.run();
         if (next !== this.handle || this.held) {
           core.runOthers(this, next, this.isCut);
           if (this.isCut()) this.cutHandler();
@@ -440,7 +452,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       this.beginRequest();
       if (!has(this.callable, channel)) return this.callElsewhere(channel, msginfo);
       this.writeTag(msginfo);
-      statistics[this.row + CALLS]++;
+      statistics[this.row + CALLS + channel]++;
       const slot = FIRST_ENDPOINT + channel;
       this.goOn(call(slot));
       while (words[this.registers + REDO_WORD] !== 0) {
@@ -455,7 +467,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
       const call = this.remoteCalls.get(channel);
       if (call === undefined) this.refuse('channel to call', channel);
       this.writeTag(msginfo);
-      statistics[this.row + CALLS]++;
+      statistics[this.row + CALLS + channel]++;
       call.make(this);
       return this.readTag();
     }
@@ -507,7 +519,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array) {
 
     /** What a notification needs before its capability is invoked: it is counted, and its flags are raised. */
     raise(channel: number): void {
-      statistics[this.row + NOTIFICATIONS]++;
+      statistics[this.row + NOTIFICATIONS + channel]++;
       const at = channel * OUTBOX_WORDS;
       const count = this.outgoing[at];
       if (count === 0) {
@@ -735,14 +747,6 @@ function outboxes(flags: DomainConfiguration['flags']): Int32Array {
     table[at + 2 + 2 * count] = mask;
   }
   return table;
-}
-
-/**
- * Whether `id` is in a table. It must be a number, not what turns into one: an object could be one identifier when it
- * is looked up here, and another when the capability's slot is computed.
- */
-function has(table: Uint8Array, id: number): boolean {
-  return id === (id & 63) && table[id] === 1;
 }
 
 /** A bit for each identifier below 32, and from 0. */
