@@ -1,3 +1,4 @@
+export { MemoryAnswer, MemoryRequest } from './memory-request.js';
 export { protectionDomain } from './program.js';
 export { readTopology } from './topology-region.js';
 export type {

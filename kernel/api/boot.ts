@@ -51,6 +51,7 @@ export function boot(size: usize, cores: u32, sharedBase: usize, sharedSize: usi
   if (free >= end || end < start || <u32>InitialSlot.FirstSchedControl + cores > (<u32>1) << rootBits) return 0;
 
   cluster().cores = cores;
+  cluster().end = end;
   for (let core: u32 = 0; core < cores; core++) bootCore(core);
   if (SMP) initLock(start + LOCK_LINE * 2);
 
@@ -75,6 +76,7 @@ export function boot(size: usize, cores: u32, sharedBase: usize, sharedSize: usi
   const frameRights = <u8>(Rights.Read | Rights.Write);
   const frame = provide(cnode, InitialSlot.IPCBuffer, CapType.Frame, buffer, SizeBits.SmallPage, frameRights, 0);
   provide(cnode, InitialSlot.SchedContext, CapType.SchedContext, sc, SizeBits.MinSchedContext, 0, 0);
+  provide(cnode, InitialSlot.UntypedControl, CapType.UntypedControl, 0, 0, 0, 0);
   for (let core: u32 = 0; core < cores; core++) {
     provide(cnode, InitialSlot.FirstSchedControl + core, CapType.SchedControl, core, 0, 0, 0);
   }

@@ -83,6 +83,7 @@ export enum Invocation {
   SchedContextUnbind = 30,
   SchedContextUnbindObject = 31,
   SchedContextConsumed = 32,
+  UntypedIssue = 40,
 }
 
 /** Labels of fault messages (manual section 6.2). */
@@ -121,6 +122,8 @@ export enum InitialSlot {
   IRQControl = 4,
   IPCBuffer = 10,
   SchedContext = 14,
+  /** Atoll's own: see object/untyped-control.ts. */
+  UntypedControl = 15,
   /** One SchedControl capability for each core of the cluster, then the untyped capabilities. */
   FirstSchedControl = 16,
 }

@@ -10,6 +10,7 @@ import { invokeIRQControl, invokeIRQHandler } from '../object/interrupt';
 import { invokeSchedContext, invokeSchedControl } from '../object/schedcontext-invocation';
 import { invokeTCB } from '../object/tcb-invocation';
 import { invokeUntyped } from '../object/untyped';
+import { invokeUntypedControl } from '../object/untyped-control';
 import { messageInfo, messageLabel, messageLength } from '../ipc/message';
 import { sendSGI } from '../smp/machine';
 import { Invocation, LookupFailure, Rights, SeL4Error } from './constants';
@@ -83,6 +84,8 @@ function invokeObject(thread: TCB, cap: Slot): SeL4Error {
       return invokeIRQControl(thread, label, length, cap);
     case CapType.IRQHandler:
       return invokeIRQHandler(label, cap);
+    case CapType.UntypedControl:
+      return invokeUntypedControl(thread, label, length, cap);
     case CapType.Frame:
       return SeL4Error.IllegalOperation;
     default:

@@ -24,6 +24,7 @@ export const enum CapType {
   IRQControl = 11,
   IRQHandler = 12,
   SGISignal = 13,
+  UntypedControl = 14,
 }
 
 /** Bits of `Slot.mdb`. */

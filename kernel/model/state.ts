@@ -39,6 +39,8 @@ export class ClusterState {
   cores: u32;
   /** Not 0: the machine is about to reset this cluster (`ClusterOffset.Halted`). */
   halted: u32;
+  /** Where the partition ends. */
+  end: usize;
 }
 
 @unmanaged

@@ -22,6 +22,7 @@ export function deriveCap(slot: Slot, cap: Slot, derived: Slot): SeL4Error {
   switch (<i32>cap.type) {
     case CapType.Zombie:
     case CapType.IRQControl:
+    case CapType.UntypedControl:
       clearCap(derived);
       return SeL4Error.NoError;
     case CapType.Untyped:

@@ -39,6 +39,9 @@ export function sameRegionAs(a: Slot, b: Slot): bool {
       return b.type == a.type && b.object == a.object && b.bits == a.bits;
     case CapType.IRQControl:
       return b.type == CapType.IRQControl || b.type == CapType.IRQHandler || b.type == CapType.SGISignal;
+    case CapType.UntypedControl:
+      // What was made of the memory that it issued follows in the list too.
+      return b.type == CapType.UntypedControl || objectBits(b) != 0;
     case CapType.SGISignal:
       return b.type == a.type && b.object == a.object && b.badge == a.badge;
     default:
@@ -50,6 +53,7 @@ export function sameRegionAs(a: Slot, b: Slot): bool {
 function sameObjectAs(a: Slot, b: Slot): bool {
   if (a.type == CapType.Untyped) return false;
   if (a.type == CapType.IRQControl && b.type != CapType.IRQControl) return false;
+  if (a.type == CapType.UntypedControl && b.type != CapType.UntypedControl) return false;
   if (a.type == CapType.Frame) return b.type == CapType.Frame && a.object == b.object && a.bits == b.bits;
   return sameRegionAs(a, b);
 }

@@ -38,6 +38,7 @@ interface RunOptions extends DescriptionOptions {
   readonly clusters: string;
   readonly lines?: number;
   readonly grant?: readonly string[];
+  readonly spare?: number;
   readonly place: 'written' | 'plan';
   readonly profile?: string;
   readonly profileOut?: string;
@@ -97,8 +98,14 @@ program
   )
   .addOption(
     new Option(
+      '--spare <size>',
+      'memory that each cluster has at first to give to others, as in 512K or 4M; 1M where a domain is granted memory, else none',
+    ).argParser(parseBytes),
+  )
+  .addOption(
+    new Option(
       '--grant <resource:pd,...>',
-      'lets protection domains read the machine: topology:PD[,PD...] (repeatable)',
+      'lets protection domains read the machine, or move memory between clusters: topology:PD[,PD...] or memory:PD[,PD...] (repeatable)',
     ).argParser((grant: string, grants: readonly string[] | undefined) => [...(grants ?? []), grant]),
   )
   .addOption(profile())
@@ -209,6 +216,7 @@ async function run(file: string, options: RunOptions): Promise<void> {
     ...(options.onFailure === undefined ? {} : { onFailure: options.onFailure }),
     ...(options.for === undefined ? {} : { seconds: options.for }),
     ...(options.lines === undefined ? {} : { lines: options.lines }),
+    ...(options.spare === undefined ? {} : { spare: options.spare }),
   });
   process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt);
   if (options.profileOut !== undefined) writeProfile(options.profileOut, profileOf(file, report));
@@ -250,6 +258,15 @@ function parseLines(text: string): number {
   if (!Number.isSafeInteger(count) || count < 1 || count > MOST_LINES)
     throw new InvalidArgumentError(`a number of lines, 1 to ${MOST_LINES}`);
   return count;
+}
+
+function parseBytes(text: string): number {
+  const match = /^(\d+)([KMG]?)$/.exec(text);
+  const bytes =
+    match === null ? NaN : Number(match[1]) * { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 }[match[2]]!;
+  if (!Number.isSafeInteger(bytes))
+    throw new InvalidArgumentError('a size is a number with K, M or G, as in 512K');
+  return bytes;
 }
 
 function isWrongInput(error: unknown): error is Error {

@@ -45,6 +45,13 @@ export function describeRun(report: RunReport, placement?: Placement): string {
     ...report.clusters.flatMap(({ id, state }) =>
       state === 'up' ? [] : [`Cluster ${id} is ${AFTER[state]}.`],
     ),
+    ...report.clusters.flatMap(({ id, moving }) =>
+      moving === undefined || moving.given + moving.taken === 0
+        ? []
+        : [
+            `Cluster ${id} gave ${mebibytes(moving.given)} of memory to others and took ${mebibytes(moving.taken)}; it has ${mebibytes(moving.owned)} that can move.`,
+          ],
+    ),
     ...(report.notPinned === undefined
       ? []
       : [`Threads are not pinned to their cores: ${report.notPinned}.`]),
@@ -79,4 +86,8 @@ export function describeRun(report: RunReport, placement?: Placement): string {
     ...(notes.length > 0 ? ['', ...notes] : []),
     '',
   ].join('\n');
+}
+
+function mebibytes(bytes: number): string {
+  return `${bytes / 2 ** 20} MiB`;
 }

@@ -14,6 +14,8 @@ import { type Core, Stop } from '../core/core.js';
 import type { Invoker } from '../core/invocation.js';
 import { Recheck, type RecheckCapabilities } from './recheck.js';
 import { RemoteChild, type RemoteChildCapabilities } from './remote-child.js';
+import type { MemoryRequests } from './memory-requests.js';
+import type { MemoryCapabilities, MovingMemory } from './memory.js';
 import type { SignalFlags } from './signals.js';
 
 /** The bit in the badge by which the monitor's own notification shows: a doorbell has rung. */
@@ -22,6 +24,8 @@ export const DOORBELL_BADGE = 1n << 63n;
 export const PASSIVE_BADGE = 1n << 62n;
 /** The same for: the heartbeat timer has ticked, or a cluster has changed. */
 export const HEARTBEAT_BADGE = 1n << 61n;
+/** The bit in the badge of a message by which a request about memory shows (memory-requests.ts). */
+export const MEMORY_BADGE = 1n << 60n;
 
 /** What is to be done when the flag of an event of another cluster is raised. */
 export type MonitorEvent =
@@ -30,7 +34,9 @@ export type MonitorEvent =
   /** The proxy that tells a parent of its child's fault: its handle, and its TCB's slot. */
   | { readonly kind: 'fault'; readonly handle: number; readonly tcb: number; readonly pair: CallPair }
   /** Index of the child. */
-  | { readonly kind: 'fault-reply' | 'control'; readonly child: number };
+  | { readonly kind: 'fault-reply' | 'control'; readonly child: number }
+  /** Messages about memory, of another cluster's monitor. */
+  | { readonly kind: 'memory'; readonly peer: number };
 
 /** What the initialiser leaves to the monitor: slots of the root task's CNode. */
 export interface MonitorCapabilities {
@@ -46,6 +52,8 @@ export interface MonitorCapabilities {
   /** For each caller and cluster that it calls: a capability to the notification at which the caller waits for answers. */
   readonly callers: readonly { readonly cluster: number; readonly signal: number }[];
   readonly recheck: RecheckCapabilities;
+  /** If memory can move between clusters. */
+  readonly memory?: MemoryCapabilities;
   /** TCBs of the domains that are not passive. */
   readonly active: readonly number[];
   readonly passive: readonly {
@@ -59,6 +67,7 @@ export interface MonitorCapabilities {
 const PASSIVE = Number(PASSIVE_BADGE >> 32n);
 const DOORBELL = Number(DOORBELL_BADGE >> 32n);
 const HEARTBEAT = Number(HEARTBEAT_BADGE >> 32n);
+const MEMORY = Number(MEMORY_BADGE >> 32n);
 
 const BADGE_WORD = Register.Badge / 4;
 const TAG_WORD = Register.MsgInfo / 4;
@@ -85,6 +94,7 @@ export class Monitor {
   /** Doorbells since the last tick, and whether the last is not acknowledged before the next. */
   private doorbells = 0;
   private flooded = false;
+  private memory: { readonly moving: MovingMemory; readonly requests: MemoryRequests } | undefined;
 
   /** `reportFault(handle)`: a domain without a parent faulted; it stays stopped. `heartbeat()`: the timer ticked. */
   constructor(
@@ -119,6 +129,16 @@ export class Monitor {
     return this.wait();
   }
 
+  /** Where memory can move between clusters: to be called before `start`. */
+  useMemory(moving: MovingMemory, requests: MemoryRequests): void {
+    this.memory = { moving, requests };
+  }
+
+  /** Takes a reply object back. */
+  release(reply: number): void {
+    this.spare.push(reply);
+  }
+
   private resume(tcb: number): void {
     this.invoker.call(tcb, Invocation.TCBResume, []);
   }
@@ -133,6 +153,11 @@ export class Monitor {
     const high = words[this.registers + 1];
     if (high === 0) {
       this.faulted(words[this.registers + BADGE_WORD]);
+      return this.wait();
+    }
+    if ((high & MEMORY) !== 0) {
+      const handle = words[this.registers + BADGE_WORD];
+      if (this.memory!.requests.handle(handle, this.reply)) this.reply = this.spare.pop()!;
       return this.wait();
     }
     if ((high & HEARTBEAT) !== 0) this.takeHeartbeat();
@@ -158,6 +183,7 @@ export class Monitor {
       for (const caller of this.capabilities.callers)
         if (caller.cluster === cluster) this.core.kernel.signal(caller.signal);
     }
+    this.memory?.moving.peerChanged(cluster, up);
   }
 
   private takeHeartbeat(): void {
@@ -168,7 +194,7 @@ export class Monitor {
       this.recheck.tick();
       for (const child of this.children) this.checkChild(child);
       this.capabilities.events.forEach(({ kind }, flag) => {
-        if (kind === 'fault') this.event(flag);
+        if (kind === 'fault' || kind === 'memory') this.event(flag);
       });
       if (this.flooded) this.invoker.call(this.capabilities.doorbellHandler, Invocation.IRQAckIRQ, []);
     }
@@ -217,6 +243,9 @@ export class Monitor {
       case 'fault-reply':
       case 'control':
         this.checkChild(this.children[event.child]);
+        break;
+      case 'memory':
+        this.memory!.moving.receive(event.peer);
         break;
     }
   };

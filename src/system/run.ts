@@ -8,6 +8,7 @@ import { Count, statisticsBytes, statisticsRow, sumOfChannels } from '../core/st
 import { InterruptController } from '../machine/interrupts.js';
 import { sharedLines } from '../machine/shared-lines.js';
 import { type Cluster, clustersOf, type Topology } from '../machine/topology/index.js';
+import { CHUNK_BYTES, ledgerOf } from '../coordination/memory.js';
 import { RunningCluster, type CoreError, type Machine } from './boot/running-cluster.js';
 import {
   DescriptionError,
@@ -53,6 +54,8 @@ export interface RunOptions {
   readonly clusters: string;
   /** Interrupt lines of a cluster that others may ring, from 1; by default as many as there are. */
   readonly lines?: number;
+  /** Bytes that each cluster has at first to give to others; by default none, unless a domain may move memory. */
+  readonly spare?: number;
   readonly searchPath: readonly string[];
   /** Seconds after which the system is stopped; without, it runs until it is idle for good. */
   readonly seconds?: number;
@@ -122,6 +125,8 @@ export interface RunReport {
     readonly state: ClusterState;
     readonly restarts: number;
     readonly failures: readonly ClusterFailure[];
+    /** Where memory can move between clusters: what it had of that at the end, and has given and taken, in bytes. */
+    readonly moving?: { readonly owned: number; readonly given: number; readonly taken: number };
   }[];
   readonly domains: readonly DomainReport[];
   /** Each direction in which domains may call or notify. */
@@ -150,7 +155,7 @@ export async function runSystem(description: SystemDescription, options: RunOpti
   const { files, indices } = findPrograms(description, options.searchPath);
   const clusters = clustersOf(topology, options.clusters);
   const system = withTopologyRegion(description, topology, clusters);
-  const plan = planSystem(system, topology, clusters, indices, options.lines);
+  const plan = planSystem(system, topology, clusters, indices, options.lines, options.spare);
   // The bundler is loaded, and bundles, while the cores' threads start.
   const machine = new RunningMachine(plan, system, clusters, options);
   try {
@@ -227,6 +232,7 @@ class RunningMachine {
         this.supervisor.silent(cluster, incarnation, missed),
       heard: (cluster: number) => this.supervisor.heard(cluster),
     };
+    if (plan.moving !== undefined) ledgerOf(this.machine.interrupts.words, plan.moving).initialise();
     this.clusters = plan.clusters.map((_, index) => new RunningCluster(this.machine, index, events));
     const { states, interrupts, orders } = this.machine;
     const { onFailure } = options;
@@ -361,6 +367,7 @@ class RunningMachine {
           Math.max(0, seconds - this.machine.orders.idleTimes[core * IDLE_TIME_STRIDE] / 1000),
         ),
         ...this.supervisor.records[index],
+        ...this.movingOf(index),
       })),
       domains,
       channels: this.channels(),
@@ -372,6 +379,14 @@ class RunningMachine {
       hungCores,
       ...(this.notPinned === undefined ? {} : { notPinned: this.notPinned }),
     };
+  }
+
+  private movingOf(cluster: number): Pick<RunReport['clusters'][number], 'moving'> {
+    if (this.plan.moving === undefined) return {};
+    const ledger = ledgerOf(this.machine.interrupts.words, this.plan.moving);
+    const { given, taken } = ledger.counts(cluster);
+    const [owned, ...moved] = [ledger.owned(cluster), given, taken].map((chunks) => chunks * CHUNK_BYTES);
+    return { moving: { owned, given: moved[0], taken: moved[1] } };
   }
 
   private channels(): ChannelReport[] {

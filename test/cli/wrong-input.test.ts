@@ -82,7 +82,7 @@ describe('atoll run refuses', { concurrency: 3 }, () => {
     'a cpu that the machine has not': { description: domain('a', 'priority="1" cpu="63"'), error: /cpu 63/ },
     'a grant to nobody': { args: ['--grant', 'topology:a,b'], error: /there is no protection domain 'b'/ },
     'a grant of what there is not': { args: ['--grant', 'disk:a'], error: /there is no resource 'disk'/ },
-    'a grant that is none': { args: ['--grant', 'a'], error: /a grant is topology: and names of/ },
+    'a grant that is none': { args: ['--grant', 'a'], error: /a grant is topology: or memory: and names of/ },
     'a grant in the description that is wrong': {
       description: `${domain('a', 'priority="1"')}<?atoll grant pd="a"?>`,
       error: /Missing required attribute 'resource' on element '.atoll grant': .*test\.system:2:1/,

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import binaryen from 'binaryen';
-import { Invocation, ObjectType, Rights } from '../../kernel/api/constants.js';
+import { InitialSlot, Invocation, ObjectType, Rights } from '../../kernel/api/constants.js';
 import type { Kernel, KernelImage } from '../../src/core/kernel.js';
 import { IMAGES, Machine, type MachineOptions } from './machine.js';
 
@@ -25,9 +25,12 @@ function read(image: KernelImage): binaryen.Module {
   return module;
 }
 
-/** Something of everything: objects made and destroyed, long messages, transfers, signals, faults. */
 function workload(options: MachineOptions): string[] {
-  const m = new Machine(options);
+  return workloadOn(new Machine(options));
+}
+
+/** Something of everything: objects made and destroyed, long messages, transfers, signals, faults. */
+function workloadOn(m: Machine): string[] {
   const log: string[] = [];
   for (let round = 0; round < 3; round++) {
     const ep = m.create(ObjectType.Endpoint);
@@ -89,27 +92,85 @@ for (const image of IMAGES) {
       const bases = [1 << 20, 6 << 20];
       const pages = (bases[1] + size + (1 << 20)) >> 16;
       const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-      const module = new WebAssembly.Module(instrument(image));
       const device = { base: bases[1] + size, size: 1 << 20 };
       for (const base of bases) {
-        let accesses = 0;
-        const check = (address: number, length: number): void => {
-          accesses++;
-          const from = address >>> 0;
-          if (from < base || from + (length >>> 0) > base + size)
-            throw new Error(`access to ${length} bytes at ${from}, partition ${base}`);
+        const owned = [{ base, size }];
+        const { instantiate, accesses } = watched(image, memory, owned);
+        workload({ image, base, size, memory, device, instantiate });
+        assert.ok(accesses() > 1000, `${accesses()} accesses were seen`);
+      }
+    });
+
+    it('touches memory that was issued to it, and not once it is given up', () => {
+      const size = 4 << 20;
+      const chunk = { base: 12 << 20, size: 1 << 18 };
+      const pages = (13 << 20) >> 16;
+      const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+      const bytes = new Uint8Array(memory.buffer);
+      const partitions = [1 << 20, 6 << 20].map((base) => ({ base, size, owned: [{ base, size }] }));
+      const machines = partitions.map(({ base, size, owned }) => {
+        const { instantiate } = watched(image, memory, owned);
+        return new Machine({ image, base, size, memory, instantiate });
+      });
+      for (let round = 0; round < 6; round++) {
+        const m = machines[round % 2];
+        const { owned } = partitions[round % 2];
+        owned.push(chunk);
+        const untyped = m.slot();
+        m.invoke(InitialSlot.UntypedControl, Invocation.UntypedIssue, [chunk.base, 18, untyped, 64], [2]);
+        const objects = (type: ObjectType, bits: number, count: number): number => {
+          const first = m.slot();
+          for (let one = 1; one < count; one++) m.slot();
+          m.invoke(untyped, Invocation.UntypedRetype, [type, bits, 0, 0, first, count], [2]);
+          return first;
         };
-        const kernel = (core: number, machine: object): Kernel =>
-          new WebAssembly.Instance(module, {
-            env: { memory, abort: () => {}, ...watch(check) },
-            machine: { base, core, ...machine },
-            watch: { range: check },
-          }).exports as Kernel;
-        workload({ image, base, size, memory, device, instantiate: kernel });
-        assert.ok(accesses > 1000, `${accesses} accesses were seen`);
+        const tcb = objects(ObjectType.TCB, 0, 3);
+        const cnode = objects(ObjectType.CapTable, 6, 1);
+        const frame = objects(ObjectType.SmallPage, 0, 2);
+        const rest = bytes.subarray(m.objectAt(frame), chunk.base + chunk.size);
+        assert.equal(
+          rest.findIndex((byte) => byte !== 0),
+          -1,
+          'what the other left is gone',
+        );
+        rest.fill(0xaa);
+        m.invoke(tcb, Invocation.TCBSetIPCBuffer, [m.objectAt(frame), 0], [frame]);
+        m.mint(cnode, 3, tcb);
+        m.revoke(untyped);
+        m.delete(untyped);
+        assert.ok(m.isEmpty(tcb) && m.isEmpty(cnode) && m.isEmpty(frame));
+        bytes.fill(0xaa, chunk.base, chunk.base + chunk.size);
+        owned.pop();
+        // Whatever is left of it would be found now.
+        workloadOn(m);
       }
     });
   });
+}
+
+interface Range {
+  readonly base: number;
+  readonly size: number;
+}
+
+/** How to instantiate an image so that each of its loads and stores is checked against the ranges that it may touch. */
+function watched(image: KernelImage, memory: WebAssembly.Memory, owned: readonly Range[]) {
+  const module = new WebAssembly.Module(instrument(image));
+  let accesses = 0;
+  const check = (address: number, length: number): void => {
+    accesses++;
+    const from = address >>> 0;
+    const to = from + (length >>> 0);
+    if (!owned.some(({ base, size }) => from >= base && to <= base + size))
+      throw new Error(`access to ${length} bytes at ${from}, partition ${owned[0].base}`);
+  };
+  const instantiate = (core: number, machine: object): Kernel =>
+    new WebAssembly.Instance(module, {
+      env: { memory, abort: () => {}, ...watch(check) },
+      machine: { base: owned[0].base, core, ...machine },
+      watch: { range: check },
+    }).exports as Kernel;
+  return { instantiate, accesses: () => accesses };
 }
 
 type Watcher = (id: number, ...rest: never[]) => unknown;

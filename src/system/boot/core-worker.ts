@@ -14,6 +14,8 @@ import { instantiateKernel } from '../../core/kernel.js';
 import { COUNTS } from '../../core/statistics.js';
 import type { EngineThread } from '../../core/thread.js';
 import { Liveness } from '../../coordination/liveness.js';
+import { MemoryRequests } from '../../coordination/memory-requests.js';
+import { MovingMemory } from '../../coordination/memory.js';
 import { Monitor } from '../../coordination/monitor.js';
 import { Proxy } from '../../coordination/proxy.js';
 import { SignalFlags } from '../../coordination/signals.js';
@@ -181,6 +183,20 @@ function rootTask({ invoker, built, tcb }: ReturnType<typeof bootCluster>): () =
     },
   );
   const monitor = new Monitor(core, tcb, built.monitor, flags, invoker, reportFault, () => liveness.tick());
+  const capabilities = built.monitor.memory;
+  if (plan.moving !== undefined && capabilities !== undefined) {
+    // After `liveness` has looked: what changes in between it will tell.
+    const up = Array.from(states, (_, index) => Atomics.load(states, index) > 0);
+    const moving = new MovingMemory(
+      ...([orders.cluster, up, core, invoker, plan.moving, capabilities] as const),
+      (peer, given) => requests.answered(peer, given),
+    );
+    const ids = plan.clusters.map((each) => each.id);
+    const requests = new MemoryRequests(core, tcb, moving, orders.cluster, ids, (reply) =>
+      monitor.release(reply),
+    );
+    monitor.useMemory(moving, requests);
+  }
   const root = new RootTask(tcb, monitor);
   core.threads[root.handle] = root;
   return () => monitor.start();

@@ -1,6 +1,6 @@
 /**
- * Grants: what a protection domain may have besides what Microkit's elements give it. There is one resource, the
- * topology region, by the processing instruction
+ * Grants: what a protection domain may have besides what Microkit's elements give it. One resource is memory
+ * (memory-grant.ts); the other, here, is the topology region, by the processing instruction
  *
  *     <?atoll grant resource="topology" pd="NAME" symbol="topology"?>
  *
@@ -9,6 +9,7 @@
 import { checkAttributes, required } from './attributes.js';
 import { DescriptionError } from './diagnostic.js';
 import type { InstructionContext } from './instruction.js';
+import { makeMemoryGrant } from './memory-grant.js';
 import type { Grant, Position, SystemDescription } from './types.js';
 import type { Element } from './xml.js';
 
@@ -38,8 +39,12 @@ export function withGrants(description: SystemDescription, texts: readonly strin
     };
     const [, resource, names] =
       /^([^:]*):(.*)$/s.exec(text) ??
-      fail('a grant is topology: and names of protection domains, as in topology:client,server');
+      fail('a grant is topology: or memory: and names of protection domains, as in topology:client,server');
     return names.split(',').reduce((granted, pd) => {
+      if (resource === 'memory') {
+        const grant = makeMemoryGrant(granted, pd, { line: 1, column: 1 }, fail);
+        return { ...granted, memoryGrants: [...granted.memoryGrants, grant] };
+      }
       const wanted = { resource, pd, symbol: DEFAULT_SYMBOL };
       const grant = makeGrant(granted, wanted, { line: 1, column: 1 }, fail);
       return { ...granted, grants: [...granted.grants, grant] };
@@ -58,7 +63,8 @@ function makeGrant(
   fail: (problem: string) => never,
 ): Grant {
   const { resource, pd: name, symbol } = wanted;
-  if (resource !== 'topology') fail(`there is no resource '${resource}' to grant: there is topology`);
+  if (resource !== 'topology')
+    fail(`there is no resource '${resource}' to grant: there is topology, and memory`);
   const pd = protectionDomains.findIndex((each) => each.name === name);
   if (pd < 0) fail(`there is no protection domain '${name}'`);
   if (grants.some((each) => each.pd === pd)) fail(`protection domain '${name}' has the topology already`);

@@ -4,30 +4,43 @@
  */
 import type { Context } from './context.js';
 import { parseGrant } from './grant.js';
+import { parseMemoryGrant } from './memory-grant.js';
 import { parseRing } from './ring.js';
-import type { Grant, ProtectionDomainDescription, RingDescription } from './types.js';
+import type {
+  ChannelDescription,
+  Grant,
+  MemoryGrant,
+  ProtectionDomainDescription,
+  RingDescription,
+} from './types.js';
 import { type Element, INSTRUCTION } from './xml.js';
 
 /** What instructions may refer to, besides what elements may. */
 export interface InstructionContext extends Context {
   readonly protectionDomains: readonly Pick<
     ProtectionDomainDescription,
-    'name' | 'maps' | 'setvars' | 'virtualMachine'
+    'name' | 'maps' | 'setvars' | 'virtualMachine' | 'irqs'
   >[];
+  readonly channels: readonly ChannelDescription[];
   readonly pdByName: ReadonlyMap<string, number>;
 }
 
 export interface Instructions {
   readonly grants: readonly Grant[];
+  readonly memoryGrants: readonly MemoryGrant[];
   readonly rings: readonly RingDescription[];
 }
 
 /** @param elements the instructions, in document order. @throws DescriptionError */
 export function parseInstructions(context: InstructionContext, elements: readonly Element[]): Instructions {
   const grants: Grant[] = [];
+  const memoryGrants: MemoryGrant[] = [];
   const rings: RingDescription[] = [];
   const table: Readonly<Record<string, (element: Element) => void>> = {
-    grant: (element) => grants.push(parseGrant(context, element, grants)),
+    grant: (element) =>
+      element.attributes.get('resource') === 'memory'
+        ? memoryGrants.push(parseMemoryGrant(context, element, memoryGrants))
+        : grants.push(parseGrant(context, element, grants)),
     ring: (element) => rings.push(parseRing(context, element, rings)),
   };
   for (const element of elements) {
@@ -37,5 +50,5 @@ export function parseInstructions(context: InstructionContext, elements: readonl
     }
     table[name](element);
   }
-  return { grants, rings };
+  return { grants, memoryGrants, rings };
 }

@@ -69,7 +69,7 @@ export function parseDescription(text: string, options: ParseOptions): SystemDes
     memoryRegions,
     protectionDomains,
     channels,
-    ...parseInstructions({ ...context, protectionDomains, pdByName }, root.instructions),
+    ...parseInstructions({ ...context, protectionDomains, pdByName, channels }, root.instructions),
     ioAddressSpaces: elements.io_address_space.map((element) => parseIoAddressSpace(context, element)),
     ...(domainSchedule && { domainSchedule }),
   };

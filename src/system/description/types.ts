@@ -29,6 +29,7 @@ export interface SystemDescription {
   readonly rings: readonly RingDescription[];
   readonly domainSchedule?: DomainSchedule;
   readonly grants: readonly Grant[];
+  readonly memoryGrants: readonly MemoryGrant[];
 }
 
 /** A protection domain may read the machine's topology, at most one for each domain (grant.ts). */
@@ -37,6 +38,15 @@ export interface Grant {
   readonly pd: number;
   /** By which the program names the region. */
   readonly symbol: string;
+  readonly at: Position;
+}
+
+/** A protection domain may move memory between clusters, at most one for each domain (memory-grant.ts). */
+export interface MemoryGrant {
+  /** Index into `protectionDomains`. */
+  readonly pd: number;
+  /** The channel by which it calls its cluster's monitor. */
+  readonly id: number;
   readonly at: Position;
 }
 

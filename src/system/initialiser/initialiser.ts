@@ -16,6 +16,7 @@ import type { BootInformation, Invoker } from '../../core/invocation.js';
 import {
   DOORBELL_BADGE,
   HEARTBEAT_BADGE,
+  MEMORY_BADGE,
   PASSIVE_BADGE,
   type MonitorCapabilities,
 } from '../../coordination/monitor.js';
@@ -68,7 +69,10 @@ export function buildCluster(
   const contexts = objects.make(ObjectType.SchedContext, count, SizeBits.MinSchedContext);
   const endpoints = objects.make(ObjectType.Endpoint, count + 1);
   const notifications = objects.make(ObjectType.Notification, count + 1);
-  const replies = objects.make(ObjectType.Reply, count + 1 + plan.links.children.length);
+  const replies = objects.make(
+    ObjectType.Reply,
+    count + 1 + plan.links.children.length + plan.memoryGrants.length,
+  );
   const pages = objects.make(ObjectType.SmallPage, Math.ceil(count / BUFFERS_PER_PAGE));
   const monitorEndpoint = endpoints.slot + count;
   const monitorNotification = notifications.slot + count;
@@ -141,6 +145,10 @@ export function buildCluster(
     }
   }
 
+  for (const { from, id } of plan.memoryGrants) {
+    const rights = Rights.Write | Rights.GrantReply;
+    give(domains[from - 1], Slot.FirstEndpoint + id, monitorEndpoint, rights, MEMORY_BADGE | BigInt(from));
+  }
   const linked = buildLinks(plan, domains, objects, invoker);
 
   invoker.call(InitialSlot.ThreadTCB, Invocation.TCBBindNotification, [], [monitorNotification]);
@@ -166,13 +174,19 @@ export function buildCluster(
     regions,
     monitor: {
       endpoint: monitorEndpoint,
-      replies: Array.from({ length: 1 + linked.children.length }, (_, index) => replies.slot + count + index),
+      replies: Array.from(
+        { length: 1 + linked.children.length + plan.memoryGrants.length },
+        (_, index) => replies.slot + count + index,
+      ),
       doorbellHandler,
       ...(watches ? { heartbeatHandler: handle(HEARTBEAT_LINE, HEARTBEAT_BADGE) } : {}),
       events: linked.events,
       children: linked.children,
       callers: linked.callers,
       recheck: linked.recheck,
+      ...(system.moving === undefined
+        ? {}
+        : { memory: { chunks: objects.slots(system.moving.chunks), links: linked.memory } }),
       active: [
         ...linked.proxies,
         ...domains.filter(({ plan: { passive } }) => !passive).map(({ tcb }) => tcb),

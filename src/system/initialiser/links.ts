@@ -7,6 +7,7 @@ import {
   Rights,
   SizeBits,
 } from '../../../kernel/api/constants.js';
+import type { MemoryLink } from '../../coordination/memory.js';
 import type { MonitorCapabilities, MonitorEvent } from '../../coordination/monitor.js';
 import { PROXY_RADIX, ProxySlot } from '../../coordination/proxy.js';
 import type { RecheckCapabilities } from '../../coordination/recheck.js';
@@ -33,6 +34,8 @@ export interface BuiltLinks {
   readonly children: readonly RemoteChildCapabilities[];
   readonly callers: MonitorCapabilities['callers'];
   readonly recheck: RecheckCapabilities;
+  /** By peer: how its monitor is told of messages about memory. */
+  readonly memory: readonly MemoryLink[];
 }
 
 interface Proxy {
@@ -91,6 +94,11 @@ class LinkBuilder {
       // Those for faults run when there is one.
       proxies: proxies.filter((_, index) => !isForFaults(links.proxies[index])).map(({ tcb }) => tcb),
       ...{ events, children, callers, recheck },
+      memory: links.memory.map(({ peer, bell }) => ({
+        peer,
+        bell: this.doorbell(bell),
+        flags: bell.flags,
+      })),
     };
   }
 
@@ -167,6 +175,10 @@ class LinkBuilder {
           tcb: proxies[event.proxy].tcb,
           pair: plan.links.proxies[event.proxy],
         };
+        continue;
+      }
+      if (event.kind === 'memory') {
+        events[flag!] = { kind: 'memory', peer: event.peer };
         continue;
       }
       if (event.kind === 'fault-reply' || event.kind === 'control') {

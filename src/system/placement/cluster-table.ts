@@ -144,6 +144,8 @@ function keyOf(event: IncomingEvent): string {
     case 'request':
     case 'fault':
       return `request ${event.proxy}`;
+    case 'memory':
+      return `memory ${event.peer}`;
     default:
       return `${event.kind} ${event.child}`;
   }

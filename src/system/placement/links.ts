@@ -35,7 +35,9 @@ export type Purpose =
   /** The answer of the parent, on another cluster, of a domain that has faulted. */
   | { readonly kind: 'fault-reply'; readonly child: number }
   /** What the parent, on another cluster, wants done with a domain. */
-  | { readonly kind: 'control'; readonly child: number };
+  | { readonly kind: 'control'; readonly child: number }
+  /** What the monitor of another cluster, by its index, has to say about memory. */
+  | { readonly kind: 'memory'; readonly peer: number };
 
 /** How an event arrives: by a doorbell of its own (its line, and the index of its first word), or as a flag on the shared line. */
 export type IncomingEvent = Purpose & {
@@ -107,6 +109,8 @@ export interface ClusterLinks {
   readonly calls: readonly OutgoingCall[];
   readonly proxies: readonly ProxyPlan[];
   readonly children: readonly RemoteChild[];
+  /** How the monitors of others hear of messages about memory, if it can move. */
+  readonly memory: readonly { readonly peer: number; readonly bell: Bell }[];
   /** Index, in the controller's words, of the shared line's further flags. */
   readonly farFlags: number;
   readonly flags: number;
@@ -126,6 +130,13 @@ export type Crossing =
   | (ChannelCrossing & { readonly kind: 'signal' })
   | (ChannelCrossing & { readonly kind: 'call' })
   | { readonly kind: 'child'; readonly parent: Home; readonly child: Home; readonly childId: number };
+
+/** One direction between two clusters, by their indices, whose monitors hand memory over. */
+export interface MemoryCrossing {
+  readonly kind: 'memory';
+  readonly from: number;
+  readonly to: number;
+}
 
 /** One direction of a channel. */
 interface ChannelCrossing {
@@ -150,7 +161,7 @@ interface Pending {
  * all that they need.
  */
 export function planLinks(
-  crossings: readonly Crossing[],
+  crossings: readonly (Crossing | MemoryCrossing)[],
   firstCores: readonly number[],
   lines: number,
   cores: number,
@@ -174,7 +185,7 @@ class LinkPlanner {
     this.proxies = firstCores.map(() => 0);
   }
 
-  plan(crossings: readonly Crossing[]): { links: ClusterLinks[]; next: number } {
+  plan(crossings: readonly (Crossing | MemoryCrossing)[]): { links: ClusterLinks[]; next: number } {
     const expected = crossings.map((crossing) => this.expect(crossing));
     this.assign();
     const farFlags = this.events.map((events) => {
@@ -189,6 +200,7 @@ class LinkPlanner {
       calls: [] as OutgoingCall[],
       proxies: [] as ProxyPlan[],
       children: [] as RemoteChild[],
+      memory: [] as ClusterLinks['memory'][number][],
       farFlags: farFlags[cluster],
       flags: flagsOf(events),
     }));
@@ -202,6 +214,8 @@ class LinkPlanner {
       if (crossing.kind === 'signal') {
         const { from, fromId } = crossing;
         links[from.cluster].signals.push({ from: from.handle, fromId, bell: bell(first) });
+      } else if (crossing.kind === 'memory') {
+        links[crossing.from].memory.push({ peer: crossing.to, bell: bell(first) });
       } else if (crossing.kind === 'call') {
         const { from, fromId, to, toId } = crossing;
         const calls = pair(first, second);
@@ -253,12 +267,14 @@ class LinkPlanner {
   }
 
   /** Notes the events of a crossing, in the order in which `plan` takes them. */
-  private expect(crossing: Crossing): Pending[] {
+  private expect(crossing: Crossing | MemoryCrossing): Pending[] {
     if (crossing.kind === 'signal') {
       const { to, toId } = crossing;
       // A passive domain must hear of nothing before the monitor has made it so (coordination/monitor.ts).
       return [this.event(to.cluster, { kind: 'signal', to: to.handle, toId }, !to.passive)];
     }
+    if (crossing.kind === 'memory')
+      return [this.event(crossing.to, { kind: 'memory', peer: crossing.from }, false)];
     if (crossing.kind === 'call') {
       const { from, fromId, to } = crossing;
       return [

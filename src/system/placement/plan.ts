@@ -11,12 +11,21 @@
 import type { KernelImage } from '../../core/kernel.js';
 import { CNODE_RADIX } from '../../core/engine/typescript/slots.js';
 import type { DomainConfiguration } from '../../core/engine/typescript/domain.js';
+import { MOST_LEDGER_CLUSTERS } from '../../coordination/ledger.js';
+import { CHUNK_BYTES, type MemoryPlan, memoryWords } from '../../coordination/memory.js';
 import { heartbeatWords } from '../../coordination/liveness.js';
 import { PAIR_WORDS } from '../../machine/interrupts.js';
 import type { Cluster, Topology } from '../../machine/topology/index.js';
 import { DescriptionError } from '../description/index.js';
 import type { Position, SystemDescription } from '../description/index.js';
-import { type ClusterLinks, type Crossing, type Home, MOST_LINES, planLinks } from './links.js';
+import {
+  type ClusterLinks,
+  type Crossing,
+  type Home,
+  type MemoryCrossing,
+  MOST_LINES,
+  planLinks,
+} from './links.js';
 
 const PAGE = 4096;
 /** Slots of the root task's CNode: a fixed number, and so many for each domain, channel end and page. */
@@ -27,6 +36,8 @@ const SLOTS_PER_EVENT = 6;
 const SLOTS_PER_PROXY = 8;
 const OBJECT_BYTES_PER_PROXY = 4096;
 const OBJECT_BYTES_PER_DOMAIN = (1 << (CNODE_RADIX + 5)) + 4096;
+/** What each cluster can give to others at first, where a domain may move it: bytes. */
+const DEFAULT_SPARE = 2 ** 20;
 /** The largest physical memory that 32-bit addresses reach. */
 const MOST_MEMORY = 2 ** 32 - 65536;
 
@@ -82,6 +93,8 @@ export interface ClusterPlan {
   readonly channels: readonly LocalChannel[];
   /** What it has to do with other clusters. Its proxies' handles follow that of the root task. */
   readonly links: ClusterLinks;
+  /** Of each domain that may move memory between clusters: its handle, and the channel by which it says so. */
+  readonly memoryGrants: readonly { readonly from: number; readonly id: number }[];
   /** Physical address of a word for each of its cores, in which the interrupt controller keeps their numbers. */
   readonly routes: number;
 }
@@ -100,6 +113,8 @@ export interface SystemPlan {
   readonly regions: readonly RegionPlan[];
   /** Index, in the interrupt controller's words, of the heartbeats (coordination/liveness.ts). */
   readonly heartbeats: number;
+  /** Memory that can move between clusters, if there is any (coordination/memory.ts). */
+  readonly moving?: MemoryPlan;
   /** Cores of the machine, all of them. */
   readonly cores: number;
   readonly sharedBase: number;
@@ -113,7 +128,7 @@ export const DEVICE_LINES: ReadonlyMap<number, string> = new Map([[16, 'the time
 
 /**
  * Plans a description on a machine cut into clusters. `bundles`: for each domain the index of its program. `lines`: how
- * many interrupt lines of a cluster the others may ring.
+ * many interrupt lines of a cluster the others may ring. `spare`: bytes that each cluster has at first to give to others.
  * @throws DescriptionError for what cannot run on this machine, or not yet on Atoll.
  */
 export function planSystem(
@@ -122,6 +137,7 @@ export function planSystem(
   clusters: readonly Cluster[],
   bundles: readonly number[],
   lines = MOST_LINES,
+  spare = system.memoryGrants.length > 0 ? DEFAULT_SPARE : 0,
 ): SystemPlan {
   const refuse = (message: string, at: Position): never => {
     throw new DescriptionError(message, { file: system.file, at });
@@ -168,8 +184,20 @@ export function planSystem(
     }
   }
 
+  const chunks = used.length * Math.ceil(spare / CHUNK_BYTES);
+  const moves = chunks > 0 || system.memoryGrants.length > 0;
+  if (moves && used.length > MOST_LEDGER_CLUSTERS) {
+    throw new DescriptionError(
+      `memory can move between ${MOST_LEDGER_CLUSTERS} clusters at most, and there are ${used.length}: leave out --spare and grants of memory, or join clusters with --clusters`,
+      { file: system.file },
+    );
+  }
+  const between: MemoryCrossing[] = [];
+  for (const from of moves ? used.keys() : [])
+    for (const to of used.keys()) if (from !== to) between.push({ kind: 'memory', from, to });
+
   const planned = planLinks(
-    crossingsOf(system, home),
+    [...crossingsOf(system, home), ...between],
     used.map((cluster) => firstCores.get(cluster)![0]),
     lines,
     topology.cores.length,
@@ -178,6 +206,8 @@ export function planSystem(
   const routes = new Map<Cluster, number>();
   const heartbeats = Math.ceil(next / PAIR_WORDS) * PAIR_WORDS;
   next = heartbeats + heartbeatWords(used.length);
+  const movingWords = next;
+  if (moves) next += memoryWords(chunks, used.length);
   for (const cluster of used) {
     routes.set(cluster, next * 4);
     next += firstCores.get(cluster)!.length;
@@ -229,6 +259,7 @@ export function planSystem(
       sharedPages +
       links.incoming.length * SLOTS_PER_EVENT +
       links.proxies.length * SLOTS_PER_PROXY +
+      chunks +
       cores.length;
     const rootBits = Math.ceil(Math.log2(slots));
     const need =
@@ -252,9 +283,14 @@ export function planSystem(
       ),
       channels: channels.get(cluster)!,
       links,
+      memoryGrants: system.memoryGrants
+        .filter(({ pd }) => homes[pd] === cluster)
+        .map(({ pd, id }) => ({ from: handles[pd], id })),
       routes: routes.get(cluster)!,
     };
   });
+  const movingBase = alignUp(address, CHUNK_BYTES);
+  if (moves) address = movingBase + chunks * CHUNK_BYTES;
   if (address > MOST_MEMORY) {
     throw new DescriptionError(
       `the system needs ${Math.ceil(address / 2 ** 20)} MiB of memory: a machine has at most 4096 MiB`,
@@ -265,6 +301,7 @@ export function planSystem(
     clusters: plans,
     regions,
     heartbeats,
+    ...(moves ? { moving: { words: movingWords, base: movingBase, chunks, clusters: used.length } } : {}),
     cores: topology.cores.length,
     sharedBase,
     sharedSize,
@@ -374,7 +411,10 @@ function planDomain(
       priority: pd.priority,
       passive: pd.passive,
       notify: [...own.filter(({ notify }) => notify), ...signals].map(({ fromId }) => fromId),
-      call: own.filter(({ call }) => call).map(({ fromId }) => fromId),
+      call: [
+        ...own.filter(({ call }) => call).map(({ fromId }) => fromId),
+        ...system.memoryGrants.filter((grant) => grant.pd === index).map(({ id }) => id),
+      ],
       irqs: pd.irqs.map(({ id }) => id),
       children: system.protectionDomains.flatMap((child, at) =>
         child.parent === index && !calls.some(({ isControl, id }) => isControl && id === child.childId)

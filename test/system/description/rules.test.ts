@@ -687,7 +687,7 @@ const grants: Case[] = [
   ["Missing required attribute 'pd'", '?atoll grant', granted('resource="topology"')],
   ["invalid attribute 'to'", '?atoll grant', granted('resource="topology" pd="a" to="b"')],
   [
-    "there is no resource 'disk' to grant: there is topology",
+    "there is no resource 'disk' to grant: there is topology, and memory",
     '?atoll grant',
     granted('resource="disk" pd="a"'),
   ],
