@@ -19,14 +19,15 @@ import {
   scratch,
 } from '../model/state';
 import { initLock } from '../smp/lock';
+import { refillNew } from '../scheduler/refill';
 import { insertNewCap } from '../object/derivation';
 import { useBuffer } from '../object/tcb';
 import { BootInfo, InitialSlot, Limit, Rights, SizeBits } from './constants';
 
 const PAGE: usize = 4096;
 const LOCK_LINE: usize = 64;
-/** Longest period, and a full budget, for the initial thread: microseconds. */
-const FULL_BUDGET: u64 = 10000;
+/** Period and budget of the initial thread: nanoseconds. */
+const FULL_BUDGET: u64 = 10000000;
 
 @inline
 function alignUp(address: usize, bits: u32): usize {
@@ -59,7 +60,7 @@ export function boot(size: usize, cores: u32, sharedBase: usize, sharedSize: usi
   context.core = 0;
   context.budget = FULL_BUDGET;
   context.period = FULL_BUDGET;
-  context.refillMax = 2;
+  refillNew(context, 2, 0);
   context.tcb = thread;
   thread.sc = context;
   thread.hasTime = 1;

@@ -1,8 +1,9 @@
 /** Faults (manual section 6.2): a message to the thread's fault handler, which the thread waits to be answered. */
-import { CapType, isNull } from '../model/cap';
+import { CapType, Slot, isNull } from '../model/cap';
 import { Endpoint, TCB, ThreadState } from '../model/objects';
 import { here } from '../model/state';
 import { sendIPC } from '../object/endpoint';
+import { takeConsumed } from '../object/schedcontext';
 import { setThreadState } from '../scheduler/schedule';
 import { messageLabel, setMR } from '../ipc/message';
 import { FaultType, Rights } from './constants';
@@ -27,21 +28,36 @@ export function userException(thread: TCB, number: u64, code: u64): void {
   handleFault(thread, FaultType.UserException);
 }
 
+/**
+ * The thread has used up its budget: false if nobody is there to be told. The time that the handler of the fault takes
+ * is not the thread's.
+ */
+export function timeoutFault(thread: TCB): bool {
+  if (!isHandler(thread.timeoutHandler)) return false;
+  sendFault(thread, FaultType.Timeout, thread.timeoutHandler, false);
+  return true;
+}
+
 function handleFault(thread: TCB, fault: FaultType): void {
-  const handler = thread.faultHandler;
   // Should the thread ever go on, it goes on with the system call that it was at.
   thread.redo = 1;
-  const able =
-    handler.type == CapType.Endpoint &&
-    (handler.rights & (<u8>Rights.Write)) != 0 &&
-    (handler.rights & (<u8>(Rights.Grant | Rights.GrantReply))) != 0;
-  if (!able) {
-    setThreadState(thread, ThreadState.Inactive);
-    return;
-  }
+  if (isHandler(thread.faultHandler)) sendFault(thread, fault, thread.faultHandler, !isNull(thread.sc));
+  else setThreadState(thread, ThreadState.Inactive);
+}
+
+/** Whether a fault can be sent through the capability, and answered. */
+function isHandler(cap: Slot): bool {
+  return (
+    cap.type == CapType.Endpoint &&
+    (cap.rights & (<u8>Rights.Write)) != 0 &&
+    (cap.rights & (<u8>(Rights.Grant | Rights.GrantReply))) != 0
+  );
+}
+
+function sendFault(thread: TCB, fault: FaultType, handler: Slot, canDonate: bool): void {
   thread.fault = <u8>fault;
   const endpoint = changetype<Endpoint>(handler.object);
-  sendIPC(true, false, handler.badge, handler.rights, !isNull(thread.sc), thread, endpoint);
+  sendIPC(true, false, handler.badge, handler.rights, canDonate, thread, endpoint);
 }
 
 /** Writes the message of `sender`'s fault into `receiver`'s message registers; returns its length. */
@@ -51,6 +67,12 @@ export function setFaultMessage(sender: TCB, receiver: TCB): u32 {
     setMR(receiver, 1, 0);
     setMR(receiver, 2, sender.faultNumber);
     return setMR(receiver, 3, sender.lookupWord0);
+  }
+  if (sender.fault == FaultType.Timeout) {
+    const sc = sender.sc;
+    if (isNull(sc)) return setMR(receiver, 0, 0);
+    setMR(receiver, 0, sc.badge);
+    return setMR(receiver, 1, takeConsumed(sc));
   }
   setMR(receiver, 0, sender.pc);
   setMR(receiver, 1, sender.faultAddress);

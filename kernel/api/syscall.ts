@@ -11,10 +11,11 @@ import { invokeSchedContext, invokeSchedControl } from '../object/schedcontext-i
 import { invokeTCB } from '../object/tcb-invocation';
 import { invokeUntyped } from '../object/untyped';
 import { messageInfo, messageLabel, messageLength } from '../ipc/message';
+import { isExhausted, postpone } from '../scheduler/budget';
 import { sendSGI } from '../smp/machine';
 import { Invocation, LookupFailure, Rights, SeL4Error } from './constants';
 import { setErrorMessage } from './error';
-import { capFault } from './fault';
+import { capFault, timeoutFault } from './fault';
 import { lookupCap, lookupExtraCaps } from './lookup';
 
 /**
@@ -106,6 +107,12 @@ function invocationDone(thread: TCB, error: SeL4Error, isCall: bool): void {
 
 /** Recv, NBRecv, Wait and NBWait. `replyCptr` names the reply object to offer; Wait and NBWait offer none. */
 export function handleRecv(thread: TCB, cptr: u64, blocking: bool, canReply: bool, replyCptr: u64): void {
+  if (here().timed != 0 && isExhausted(thread)) {
+    // It makes its system call when it has time again.
+    thread.redo = 1;
+    if (!timeoutFault(thread)) postpone(thread);
+    return;
+  }
   const cap = lookupCap(thread, cptr);
   if (isNull(cap)) return capFault(thread, cptr, true);
   if (cap.type == CapType.Endpoint && cap.rights & (<u8>Rights.Read)) {

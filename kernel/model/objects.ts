@@ -14,6 +14,17 @@ export const enum ThreadState {
   Idle = 6,
 }
 
+/** Where a thread is queued, by the links `queueNext` and `queuePrev`. */
+export const enum Queued {
+  Nowhere = 0,
+  /** In the ready queue of its core and priority. */
+  Ready = 1,
+  /** Nowhere, and kept out of all queues: see `hold` in scheduler/schedule.ts. */
+  Held = 2,
+  /** In its core's release queue, until its budget is replenished. */
+  Release = 3,
+}
+
 /**
  * A thread. Its first cache line is its register file, which the engine reads and writes as a processor would.
  * The second holds all else that a fastpath needs: those two lines are all that an IPC touches of a thread.
@@ -41,7 +52,7 @@ export class TCB {
   priority: u8;
   /** The core whose kernel instance runs the thread. */
   core: u8;
-  /** 1: in a ready queue; 2: held, see scheduler/schedule.ts. */
+  /** Which queue the thread is in: a `Queued`. */
   queued: u8;
   sc: SchedContext;
   /** While blocked on receive: the reply object offered; while blocked on reply: the one that will answer. */
@@ -52,7 +63,7 @@ export class TCB {
   endpointPrev: TCB;
   /** Not 0 while a fault of the thread awaits its reply: a `FaultType`. */
   fault: u8;
-  /** Whether the thread has time: exactly when `sc` is not null and configured. Here, a fastpath need not look there. */
+  /** 1 exactly when `sc` gives time that needs no accounting (`isUnlimited`). Here, a fastpath need not look there. */
   hasTime: u8;
   unused: u16;
   boundNotification: Notification;
@@ -145,18 +156,34 @@ export class Reply {
   sc: SchedContext;
 }
 
-/** A scheduling context (128 bytes or more): the right to run on a core. Budgets are kept, not yet enforced. */
+/**
+ * A scheduling context (128 bytes or more): the right to run on a core for `budget` in each `period`, as a sporadic
+ * server. Its refills follow it in memory, a ring of at most `refillMax` (scheduler/refill.ts). Times are nanoseconds.
+ */
 @unmanaged
 export class SchedContext {
   tcb: TCB;
   /** The last call along which the context was donated. */
   reply: Reply;
   notification: Notification;
-  core: u32;
+  core: u16;
+  /** Whether budget counts as given from when the thread wakes (1), or from when it runs (0). */
+  sporadic: u8;
+  unused: u8;
   /** Not 0 once SchedControl has configured it. */
   refillMax: u32;
+  refillHead: u32;
+  refillCount: u32;
+  unused1: u32;
   budget: u64;
   period: u64;
   badge: u64;
   consumed: u64;
+}
+
+/** A part of a budget: `amount` may be used from `time` on. */
+@unmanaged
+export class Refill {
+  time: u64;
+  amount: u64;
 }

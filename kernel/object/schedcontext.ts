@@ -1,14 +1,26 @@
 /** Scheduling contexts (manual section 6.1): bound to a thread or a notification, lent along calls. */
 import { Notification, Reply, SchedContext, TCB } from '../model/objects';
 import { isNull, none } from '../model/cap';
-import { isActive, isCurrent, possibleSwitchTo, removeFromScheduling, rescheduleRequired } from '../scheduler/schedule';
+import { cluster, coreState } from '../model/state';
+import { wakeUp } from '../scheduler/budget';
+import { isCurrent, isUnlimited, removeFromScheduling, rescheduleRequired } from '../scheduler/schedule';
+
+/** In a microsecond, the unit of the interface. */
+export const NANOSECONDS: u64 = 1000;
+
+/** Microseconds of time that the context has been charged since this was last asked. */
+export function takeConsumed(sc: SchedContext): u64 {
+  const consumed = sc.consumed / NANOSECONDS;
+  sc.consumed = 0;
+  return consumed;
+}
 
 /** Moves a scheduling context to a thread that has none, away from whoever has it. */
 export function donate(sc: SchedContext, to: TCB): void {
   if (!isNull(sc.tcb)) release(sc);
   sc.tcb = to;
   to.sc = sc;
-  to.hasTime = isActive(sc) ? 1 : 0;
+  to.hasTime = isUnlimited(sc) ? 1 : 0;
 }
 
 /** Takes the context from its thread, which cannot run without. */
@@ -23,10 +35,10 @@ function release(sc: SchedContext): void {
 
 export function bindThread(sc: SchedContext, tcb: TCB): void {
   tcb.sc = sc;
-  tcb.hasTime = isActive(sc) ? 1 : 0;
+  tcb.hasTime = isUnlimited(sc) ? 1 : 0;
   tcb.core = <u8>sc.core;
   sc.tcb = tcb;
-  possibleSwitchTo(tcb);
+  wakeUp(tcb);
 }
 
 export function unbindThread(sc: SchedContext): void {
@@ -68,4 +80,8 @@ export function finaliseSchedContext(sc: SchedContext): void {
     sc.reply = none<Reply>();
   }
   sc.refillMax = 0;
+  for (let core: u32 = 0; core < cluster().cores; core++) {
+    const state = coreState(core);
+    if (changetype<usize>(state.sc) == changetype<usize>(sc)) state.sc = none<SchedContext>();
+  }
 }

@@ -59,6 +59,8 @@ export class Machine {
   readonly masks: [irq: number, masked: boolean][] = [];
   readonly sgis: [target: number, irq: number][] = [];
   readonly ipis: number[] = [];
+  /** What the kernel's clock shows, in microseconds. */
+  time = 1000;
   private readonly threads = new Map<number, Thread>();
   private readonly words: BigUint64Array;
   private readonly view: DataView;
@@ -85,6 +87,7 @@ export class Machine {
         },
         sendSGI: (target: number, irq: number) => this.sgis.push([target, irq]),
         sendIPI: (target: number) => this.ipis.push(target),
+        now: () => this.time * 1000,
       };
       this.kernels.push(
         options.instantiate?.(core, machine) ?? instantiateKernel(module!, this.memory, base, core, machine),
