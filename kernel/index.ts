@@ -10,6 +10,7 @@ import { CoreState, SMP, here } from './model/state';
 import { handleInvocation, handleRecv } from './api/syscall';
 import { userException } from './api/fault';
 import { handleInterrupt } from './object/interrupt';
+import { completeYieldTo } from './object/schedcontext';
 import { yieldCore as yieldThread } from './object/tcb';
 import { beginTime, passTime } from './scheduler/budget';
 import { hold as setHeld, rescheduleRequired, schedule } from './scheduler/schedule';
@@ -37,6 +38,8 @@ function enter(): bool {
 @inline
 function leave(): u32 {
   schedule();
+  const current = here().current;
+  if (current.yielding) completeYieldTo(current);
   beginTime(here());
   return leaveFast(here().current.program);
 }

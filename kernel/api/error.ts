@@ -5,6 +5,9 @@ import { setMR } from '../ipc/message';
 import { LookupFailure, SeL4Error } from './constants';
 import { setLookupFailure } from './lookup';
 
+/** Not an error: the caller is answered later. */
+export const DEFERRED = <SeL4Error>-1;
+
 export function invalidArgument(index: u32): SeL4Error {
   here().errorWord0 = index;
   return SeL4Error.InvalidArgument;

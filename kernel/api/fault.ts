@@ -5,7 +5,7 @@ import { here } from '../model/state';
 import { sendIPC } from '../object/endpoint';
 import { takeConsumed } from '../object/schedcontext';
 import { setThreadState } from '../scheduler/schedule';
-import { messageLabel, setMR } from '../ipc/message';
+import { getMR, messageLabel, messageLength, setMR } from '../ipc/message';
 import { FaultType, Rights } from './constants';
 import { setLookupFailure } from './lookup';
 
@@ -80,7 +80,12 @@ export function setFaultMessage(sender: TCB, receiver: TCB): u32 {
   return setLookupFailure(receiver, 3, sender.lookupFailure, sender.lookupWord0, sender.lookupWord1, sender.lookupWord2);
 }
 
-/** Whether the handler's reply lets the thread go on: always after a capability fault, else on label 0. */
+/**
+ * Whether the handler's reply lets the thread go on: always after a capability fault, else on label 0. What the reply
+ * brings along is where the thread goes on: its program counter.
+ */
 export function handleFaultReply(receiver: TCB, sender: TCB): bool {
-  return receiver.fault == FaultType.CapFault || messageLabel(sender.msgInfo) == 0;
+  if (receiver.fault == FaultType.CapFault) return true;
+  if (messageLength(sender.msgInfo) != 0) receiver.pc = <u32>getMR(sender, 0);
+  return messageLabel(sender.msgInfo) == 0;
 }

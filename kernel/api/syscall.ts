@@ -14,8 +14,9 @@ import { messageInfo, messageLabel, messageLength } from '../ipc/message';
 import { isExhausted, postpone } from '../scheduler/budget';
 import { sendSGI } from '../smp/machine';
 import { Invocation, LookupFailure, Rights, SeL4Error } from './constants';
-import { setErrorMessage } from './error';
+import { DEFERRED, setErrorMessage } from './error';
 import { capFault, timeoutFault } from './fault';
+import { beginWork, isPreempted } from './preemption';
 import { lookupCap, lookupExtraCaps } from './lookup';
 
 /**
@@ -62,7 +63,10 @@ export function handleInvocation(
     case CapType.SchedContext:
       if (firstPhase) return;
   }
-  invocationDone(thread, invokeObject(thread, cap), isCall);
+  beginWork();
+  const error = invokeObject(thread, cap);
+  if (isPreempted()) thread.redo = 1;
+  else if (error != DEFERRED) invocationDone(thread, error, isCall);
 }
 
 function invokeObject(thread: TCB, cap: Slot): SeL4Error {

@@ -65,7 +65,9 @@ export class TCB {
   fault: u8;
   /** 1 exactly when `sc` gives time that needs no accounting (`isUnlimited`). Here, a fastpath need not look there. */
   hasTime: u8;
-  unused: u16;
+  /** Not 0 while the thread waits for `yieldTo`'s thread to have run. */
+  yielding: u8;
+  unused: u8;
   boundNotification: Notification;
 
   // Line 2: what only slow paths need.
@@ -84,7 +86,15 @@ export class TCB {
   lookupWord2: u64;
   faultNumber: u64;
 
-  // Line 3: the remaining capabilities. Offsets are the constants below.
+  // Line 3: the remaining capabilities. Offsets are the constants below. Line 4:
+
+  /** While `yielding`: the context whose thread runs first; its `yieldFrom` is this thread. */
+  @inline get yieldTo(): SchedContext {
+    return changetype<SchedContext>(load<usize>(changetype<usize>(this) + TCB_YIELD_TO));
+  }
+  @inline set yieldTo(sc: SchedContext) {
+    store<usize>(changetype<usize>(this) + TCB_YIELD_TO, changetype<usize>(sc));
+  }
 
   @inline get ctable(): Slot {
     return changetype<Slot>(changetype<usize>(this) + TCB_CTABLE);
@@ -101,6 +111,7 @@ export class TCB {
 }
 const TCB_CTABLE: usize = 64;
 const TCB_SLOTS: usize = 192;
+const TCB_YIELD_TO: usize = 320;
 
 /** Capability slots inside a TCB: the root of its capability space, buffer, fault and timeout handler. */
 export const TCB_SLOT_COUNT: u32 = 4;
@@ -174,7 +185,8 @@ export class SchedContext {
   refillMax: u32;
   refillHead: u32;
   refillCount: u32;
-  unused1: u32;
+  /** The thread that yields to this one's; it is told what has been consumed when it runs again. */
+  yieldFrom: TCB;
   budget: u64;
   period: u64;
   badge: u64;

@@ -90,6 +90,9 @@ export class CoreState {
   lookupWord2: u64;
   errorWord0: u64;
   errorWord1: u64;
+  /** Units of work that the running call has done (api/preemption.ts). */
+  work: u32;
+  unused: u32;
   /** The slots of the running call's extra capabilities. */
   extra0: Slot;
   extra1: Slot;

@@ -3,21 +3,23 @@ import { CapType, Slot, isNull } from '../model/cap';
 import { Notification, Refill, SchedContext, TCB } from '../model/objects';
 import { here } from '../model/state';
 import { Invocation, SeL4Error } from '../api/constants';
-import { invalidCapability, rangeError } from '../api/error';
+import { DEFERRED, invalidCapability, rangeError } from '../api/error';
 import { extraCap } from '../api/lookup';
 import { getMR, setMR } from '../ipc/message';
-import { now, wakeUp } from '../scheduler/budget';
+import { isReleased, now, wakeUp } from '../scheduler/budget';
+import { dequeue, enqueueHead } from '../scheduler/queue';
 import { MIN_BUDGET, refillNew, refillUpdate } from '../scheduler/refill';
 import {
   isActive,
   isCurrent,
   isRunnable,
+  isSchedulable,
   isUnlimited,
   removeFromScheduling,
   rescheduleRequired,
 } from '../scheduler/schedule';
 import { bindContext } from './notification';
-import { NANOSECONDS, bindThread, takeConsumed, unbindNotification, unbindThread } from './schedcontext';
+import { NANOSECONDS, bindThread, completeYieldTo, takeConsumed, unbindNotification, unbindThread } from './schedcontext';
 import { isBlocked } from './tcb-invocation';
 
 /** Longest and shortest period and budget, in microseconds: an hour is the longest. */
@@ -42,9 +44,35 @@ export function invokeSchedContext(thread: TCB, label: u32, slot: Slot): SeL4Err
     case Invocation.SchedContextConsumed:
       here().resultLength = setMR(thread, 0, takeConsumed(sc));
       return SeL4Error.NoError;
+    case Invocation.SchedContextYieldTo:
+      return yieldTo(thread, sc);
     default:
       return SeL4Error.IllegalOperation;
   }
+}
+
+/** Lets the context's thread run first, if it can and is no less urgent; returns what it has consumed then. */
+function yieldTo(thread: TCB, sc: SchedContext): SeL4Error {
+  const tcb = sc.tcb;
+  if (isNull(tcb) || changetype<usize>(tcb) == changetype<usize>(thread)) return SeL4Error.IllegalOperation;
+  if (tcb.priority > thread.mcp) return SeL4Error.IllegalOperation;
+  if (!isNull(sc.yieldFrom)) completeYieldTo(sc.yieldFrom);
+  if (isSchedulable(tcb)) {
+    dequeue(tcb);
+    if (tcb.core != thread.core || tcb.priority < thread.priority) {
+      enqueueHead(tcb);
+    } else {
+      thread.yieldTo = sc;
+      thread.yielding = 1;
+      sc.yieldFrom = thread;
+      rescheduleRequired();
+      enqueueHead(thread);
+      enqueueHead(tcb);
+      return DEFERRED;
+    }
+  }
+  here().resultLength = setMR(thread, 0, takeConsumed(sc));
+  return SeL4Error.NoError;
 }
 
 function bind(sc: SchedContext): SeL4Error {
@@ -54,7 +82,7 @@ function bind(sc: SchedContext): SeL4Error {
   if (cap.type == CapType.Thread) {
     const tcb = changetype<TCB>(cap.object);
     if (!isNull(tcb.sc)) return SeL4Error.IllegalOperation;
-    if (isBlocked(tcb) && !isActive(sc)) return SeL4Error.IllegalOperation;
+    if (isBlocked(tcb) && !isReleased(sc)) return SeL4Error.IllegalOperation;
     bindThread(sc, tcb);
     return SeL4Error.NoError;
   }

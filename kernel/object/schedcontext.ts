@@ -2,6 +2,8 @@
 import { Notification, Reply, SchedContext, TCB } from '../model/objects';
 import { isNull, none } from '../model/cap';
 import { cluster, coreState } from '../model/state';
+import { SeL4Error } from '../api/constants';
+import { messageInfo, setMR } from '../ipc/message';
 import { wakeUp } from '../scheduler/budget';
 import { isCurrent, isUnlimited, removeFromScheduling, rescheduleRequired } from '../scheduler/schedule';
 
@@ -13,6 +15,14 @@ export function takeConsumed(sc: SchedContext): u64 {
   const consumed = sc.consumed / NANOSECONDS;
   sc.consumed = 0;
   return consumed;
+}
+
+/** The thread that yielded runs again, or has waited enough: its call of YieldTo is answered. */
+export function completeYieldTo(tcb: TCB): void {
+  tcb.msgInfo = messageInfo(SeL4Error.NoError, 0, 0, setMR(tcb, 0, takeConsumed(tcb.yieldTo)));
+  tcb.badge = 0;
+  tcb.yielding = 0;
+  tcb.yieldTo.yieldFrom = none<TCB>();
 }
 
 /** Moves a scheduling context to a thread that has none, away from whoever has it. */
@@ -80,6 +90,7 @@ export function finaliseSchedContext(sc: SchedContext): void {
     sc.reply = none<Reply>();
   }
   sc.refillMax = 0;
+  if (!isNull(sc.yieldFrom)) completeYieldTo(sc.yieldFrom);
   for (let core: u32 = 0; core < cluster().cores; core++) {
     const state = coreState(core);
     if (changetype<usize>(state.sc) == changetype<usize>(sc)) state.sc = none<SchedContext>();

@@ -12,7 +12,8 @@ import { cteInsert, isFinalCapability, sameRegionAs } from './derivation';
 import { bindNotification, unbindNotification } from './notification';
 import { bindThread, unbindThreadContext } from './schedcontext';
 import { restart, setPriority, suspend, useBuffer } from './tcb';
-import { isActive, isCurrent } from '../scheduler/schedule';
+import { isReleased } from '../scheduler/budget';
+import { isCurrent } from '../scheduler/schedule';
 
 const REGISTERS: u64 = 2;
 
@@ -203,7 +204,7 @@ function setSchedParams(thread: TCB, length: u32, tcb: TCB): SeL4Error {
   if (context.type == CapType.SchedContext) {
     const sc = changetype<SchedContext>(context.object);
     if (!isNull(tcb.sc) || !isNull(sc.tcb) || !isNull(sc.notification)) return SeL4Error.IllegalOperation;
-    if (isBlocked(tcb) && !isActive(sc)) return SeL4Error.IllegalOperation;
+    if (isBlocked(tcb) && !isReleased(sc)) return SeL4Error.IllegalOperation;
   } else if (context.type == CapType.Null) {
     if (isCurrent(tcb)) return SeL4Error.IllegalOperation;
   } else {

@@ -13,10 +13,12 @@ import { giveUpBudget, postpone, wakeUp } from '../scheduler/budget';
 import { dequeue, enqueueTail } from '../scheduler/queue';
 import { cancelIPC, reorderQueue } from './endpoint';
 import { unbindNotification } from './notification';
+import { completeYieldTo } from './schedcontext';
 import { FaultType } from '../api/constants';
 
 export function suspend(tcb: TCB): void {
   cancelIPC(tcb);
+  if (tcb.yielding) completeYieldTo(tcb);
   setThreadState(tcb, ThreadState.Inactive);
   removeFromScheduling(tcb);
 }

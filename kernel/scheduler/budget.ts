@@ -81,6 +81,11 @@ export function giveUpBudget(tcb: TCB): bool {
   return !refillReady(tcb.sc, now());
 }
 
+/** Whether the context gives a thread time at this moment. */
+export function isReleased(sc: SchedContext): bool {
+  return isActive(sc) && (isUnlimited(sc) || refillReady(sc, now()));
+}
+
 /** Whether the thread has used up its budget, so that no event may start it. */
 export function isExhausted(tcb: TCB): bool {
   return isAccounted(tcb.sc) && !refillReady(tcb.sc, now());

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { Invocation, InitialSlot, Limit, ObjectType, Register, Rights } from '../../kernel/api/constants.js';
 import { compileKernel, instantiateKernel, type Kernel, type KernelImage } from '../../src/core/kernel.js';
+import { KernelMemory } from '../../src/core/inspect/memory.js';
 import { Invoker, InvocationError, readBootInfo, type BootInformation } from '../../src/core/invocation.js';
 
 export const IMAGES: readonly KernelImage[] = ['unicore', 'smp'];
@@ -53,6 +54,7 @@ export interface Message {
 export class Machine {
   readonly memory: WebAssembly.Memory;
   readonly base: number;
+  private readonly size: number;
   readonly kernels: Kernel[] = [];
   readonly info: BootInformation;
   readonly root: Thread;
@@ -74,6 +76,7 @@ export class Machine {
     const size = options.size ?? 4 << 20;
     const cores = options.cores ?? 1;
     this.base = base;
+    this.size = size;
     this.memory =
       options.memory ??
       new WebAssembly.Memory({ initial: (base + size) >> 16, maximum: (base + size) >> 16, shared: true });
@@ -109,6 +112,21 @@ export class Machine {
     const handler = this.slot();
     this.invoke(InitialSlot.IRQControl, Invocation.IRQIssueIRQHandler, [WAKE_LINE, handler, 64], [2]);
     this.invoke(handler, Invocation.IRQSetIRQHandler, [], [this.park]);
+  }
+
+  /** The cluster's memory as a checker sees it. */
+  image(): KernelMemory {
+    return new KernelMemory(
+      this.memory.buffer,
+      this.base,
+      this.size,
+      this.kernels.length,
+      this.info.initialTCB,
+    );
+  }
+
+  get largestUntyped(): number {
+    return this.untyped;
   }
 
   /** An empty slot of the initial thread's CNode. */
