@@ -10,7 +10,7 @@ import { invokeIRQControl, invokeIRQHandler } from '../object/interrupt';
 import { invokeSchedContext, invokeSchedControl } from '../object/schedcontext-invocation';
 import { invokeTCB } from '../object/tcb-invocation';
 import { invokeUntyped } from '../object/untyped';
-import { messageInfo, messageLabel, messageLength } from '../ipc/message';
+import { messageInfo, messageLabel, messageLength, setMR } from '../ipc/message';
 import { isExhausted, postpone } from '../scheduler/budget';
 import { sendSGI } from '../smp/machine';
 import { Invocation, LookupFailure, Rights, SeL4Error } from './constants';
@@ -104,9 +104,16 @@ function invocationFailed(thread: TCB, isCall: bool): void {
 /** Answers a call of the kernel itself. A thread that its own invocation stopped gets its answer all the same. */
 function invocationDone(thread: TCB, error: SeL4Error, isCall: bool): void {
   if (!isCall) return;
-  const length = error == SeL4Error.NoError ? here().resultLength : setErrorMessage(thread, error);
+  const length = error == SeL4Error.NoError ? setResult(thread) : setErrorMessage(thread, error);
   thread.msgInfo = messageInfo(error, 0, 0, length);
   thread.badge = 0;
+}
+
+function setResult(thread: TCB): u32 {
+  const core = here();
+  if (core.resultLength > 0) setMR(thread, 0, core.errorWord0);
+  if (core.resultLength > 1) setMR(thread, 1, core.errorWord1);
+  return core.resultLength;
 }
 
 /** Recv, NBRecv, Wait and NBWait. `replyCptr` names the reply object to offer; Wait and NBWait offer none. */

@@ -83,7 +83,7 @@ export class CoreState {
 
   /** The lookup failure and error words of the running call. */
   lookupFailure: u32;
-  /** Message registers that a successful invocation returns. */
+  /** How many words a successful invocation returns, in `errorWord0` and so on. */
   resultLength: u32;
   lookupWord0: u64;
   lookupWord1: u64;

@@ -1,11 +1,10 @@
 /** Invocations of scheduling contexts and of SchedControl (manual sections 6.1.5 and 10.3). */
 import { CapType, Slot, isNull } from '../model/cap';
 import { Notification, Refill, SchedContext, TCB } from '../model/objects';
-import { here } from '../model/state';
 import { Invocation, SeL4Error } from '../api/constants';
-import { DEFERRED, invalidCapability, rangeError } from '../api/error';
+import { DEFERRED, invalidCapability, rangeError, returnWords } from '../api/error';
 import { extraCap } from '../api/lookup';
-import { getMR, setMR } from '../ipc/message';
+import { getMR } from '../ipc/message';
 import { isReleased, now, wakeUp } from '../scheduler/budget';
 import { dequeue, enqueueHead } from '../scheduler/queue';
 import { MIN_BUDGET, refillNew, refillUpdate } from '../scheduler/refill';
@@ -42,8 +41,7 @@ export function invokeSchedContext(thread: TCB, label: u32, slot: Slot): SeL4Err
     case Invocation.SchedContextUnbindObject:
       return unbindObject(sc);
     case Invocation.SchedContextConsumed:
-      here().resultLength = setMR(thread, 0, takeConsumed(sc));
-      return SeL4Error.NoError;
+      return returnWords(1, takeConsumed(sc));
     case Invocation.SchedContextYieldTo:
       return yieldTo(thread, sc);
     default:
@@ -71,8 +69,7 @@ function yieldTo(thread: TCB, sc: SchedContext): SeL4Error {
       return DEFERRED;
     }
   }
-  here().resultLength = setMR(thread, 0, takeConsumed(sc));
-  return SeL4Error.NoError;
+  return returnWords(1, takeConsumed(sc));
 }
 
 function bind(sc: SchedContext): SeL4Error {

@@ -69,7 +69,7 @@ export class Machine {
   private readonly invoker: Invoker;
   private readonly untyped: number;
   private nextSlot: number;
-  private readonly park: number;
+  readonly parkCptr: number;
 
   constructor(options: MachineOptions = {}) {
     const base = options.base ?? 1 << 20;
@@ -108,10 +108,10 @@ export class Machine {
     this.untyped = this.info.untypeds
       .filter(({ device }) => !device)
       .reduce((a, b) => (b.sizeBits > a.sizeBits ? b : a)).cptr;
-    this.park = this.create(ObjectType.Notification);
+    this.parkCptr = this.create(ObjectType.Notification);
     const handler = this.slot();
     this.invoke(InitialSlot.IRQControl, Invocation.IRQIssueIRQHandler, [WAKE_LINE, handler, 64], [2]);
-    this.invoke(handler, Invocation.IRQSetIRQHandler, [], [this.park]);
+    this.invoke(handler, Invocation.IRQSetIRQHandler, [], [this.parkCptr]);
   }
 
   /** The cluster's memory as a checker sees it. */
@@ -152,7 +152,7 @@ export class Machine {
 
   /** The initial thread waits, so that others can run. */
   sleep(): void {
-    this.kernels[0].wait(this.park);
+    this.kernels[0].wait(this.parkCptr);
   }
 
   wake(): void {

@@ -165,7 +165,16 @@ export class KernelMemory {
   }
 
   notification(at: number) {
-    return { ...this.queue(at), bound: this.u32(at + 12), badge: this.u64(at + 16), sc: this.u32(at + 24) };
+    const { head, tail, state } = this.queue(at);
+    return {
+      at,
+      head,
+      tail,
+      state,
+      bound: this.u32(at + 12),
+      badge: this.u64(at + 16),
+      sc: this.u32(at + 24),
+    };
   }
 
   reply(at: number) {
@@ -200,16 +209,16 @@ export class KernelMemory {
     };
   }
 
-  /** The slots that a capability's object consists of: those of a CNode or TCB, or those left of a zombie. */
-  slotsOf(cap: Slot): number[] {
-    const { type, object, bits } = cap;
-    if (type === CapType.Thread) return TCB_SLOTS.map((offset) => object + offset);
-    if (type === CapType.CNode) return Array.from({ length: 2 ** bits }, (_, index) => object + 32 * index);
-    if (type !== CapType.Zombie) return [];
-    const left = Number(cap.badge);
-    return bits === ZOMBIE_TCB
-      ? TCB_SLOTS.slice(0, left).map((offset) => object + offset)
-      : Array.from({ length: left }, (_, index) => object + 32 * index);
+  /** Calls `visit` with each slot that a capability's object consists of: those of a CNode or TCB, or those left of a zombie. */
+  private eachSlotOf({ type, object, bits, badge }: Slot, visit: (at: number) => void): void {
+    if (type !== CapType.Thread && type !== CapType.CNode && type !== CapType.Zombie) return;
+    const left = type === CapType.Zombie ? Number(badge) : Infinity;
+    if (type === CapType.Thread || (type === CapType.Zombie && bits === ZOMBIE_TCB)) {
+      for (let index = 0; index < TCB_SLOTS.length && index < left; index++) visit(object + TCB_SLOTS[index]);
+    } else {
+      const count = Math.min(2 ** bits, left);
+      for (let index = 0; index < count; index++) visit(object + 32 * index);
+    }
   }
 
   /**
@@ -220,10 +229,8 @@ export class KernelMemory {
     const found = new Map<number, Slot>();
     const open: number[] = [];
     const visit = (at: number): void => {
-      if (at === 0 || found.has(at)) return;
-      const slot = this.slot(at);
-      if (slot.type === CapType.Null) return;
-      found.set(at, slot);
+      if (at === 0 || this.u8(at) === CapType.Null || found.has(at)) return;
+      found.set(at, this.slot(at));
       open.push(at);
     };
     for (let irq = 0; irq < (Limit.Interrupts as number); irq++) visit(this.irqSlot(irq));
@@ -236,7 +243,7 @@ export class KernelMemory {
       const slot = found.get(at)!;
       visit(slot.prev);
       visit(slot.next);
-      for (const inner of this.slotsOf(slot)) visit(inner);
+      this.eachSlotOf(slot, visit);
     }
     return found;
   }
