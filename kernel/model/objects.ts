@@ -51,9 +51,7 @@ export class TCB {
   state: u8;
   priority: u8;
   /** The core whose kernel instance runs the thread. */
-  core: u8;
-  /** Which queue the thread is in: a `Queued`. */
-  queued: u8;
+  core: u16;
   sc: SchedContext;
   /** While blocked on receive: the reply object offered; while blocked on reply: the one that will answer. */
   reply: Reply;
@@ -65,9 +63,10 @@ export class TCB {
   fault: u8;
   /** 1 exactly when `sc` gives time that needs no accounting (`isUnlimited`). Here, a fastpath need not look there. */
   hasTime: u8;
+  /** Which queue the thread is in: a `Queued`. */
+  queued: u8;
   /** Not 0 while the thread waits for `yieldTo`'s thread to have run. */
   yielding: u8;
-  unused: u8;
   boundNotification: Notification;
 
   // Line 2: what only slow paths need.

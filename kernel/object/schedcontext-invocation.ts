@@ -143,7 +143,7 @@ function configure(sc: SchedContext, core: u16, budget: u64, period: u64, refill
   if (inUse && budget != period) refillUpdate(sc, refills, time);
   else refillNew(sc, refills, time);
   if (isNull(tcb)) return;
-  tcb.core = <u8>core;
+  tcb.core = core;
   tcb.hasTime = isUnlimited(sc) ? 1 : 0;
   wakeUp(tcb);
   if (isCurrent(tcb)) rescheduleRequired();

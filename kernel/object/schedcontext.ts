@@ -46,7 +46,7 @@ function release(sc: SchedContext): void {
 export function bindThread(sc: SchedContext, tcb: TCB): void {
   tcb.sc = sc;
   tcb.hasTime = isUnlimited(sc) ? 1 : 0;
-  tcb.core = <u8>sc.core;
+  tcb.core = <u16>sc.core;
   sc.tcb = tcb;
   wakeUp(tcb);
 }

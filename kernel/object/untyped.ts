@@ -11,7 +11,7 @@ import { ensureNoChildren, insertNewCap } from './derivation';
 
 const WORD_BITS: u64 = 64;
 /** What is cleared between two preemption points: bytes. */
-const RESET_CHUNK: u64 = 8192;
+const RESET_CHUNK: u64 = 1024;
 
 /** Size of an object of a type, in bits; `userBits` counts for those whose size the user chooses. */
 function sizeBits(type: u32, userBits: u32): u32 {

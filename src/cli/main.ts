@@ -180,6 +180,12 @@ bench
     (await import('./bench.js')).benchBoot({ json, quick }),
   );
 
+bench
+  .command('kernel')
+  .description('what the kernel touches and executes, which does not depend on the computer')
+  .option('--json', 'one JSON object')
+  .action(async ({ json = false }: { json?: boolean }) => (await import('./bench.js')).benchKernel({ json }));
+
 async function run(file: string, options: RunOptions): Promise<void> {
   const { arch, searchPath = [dirname(file)], json = false } = options;
   const described = withGrants(loadSystem(file, { arch, searchPath }), options.grant ?? []);

@@ -63,8 +63,8 @@ for (const image of IMAGES) {
         'a ready bit without a thread': ({ core }) => [core + 16, 1],
         'a ready queue without its bit': ({ core }) => [core + 20, 0],
         'a running thread that is queued': ({ m, running }) => [
-          running.tcb + 96,
-          m.u32(running.tcb + 96) | (1 << 24),
+          running.tcb + 120,
+          m.u32(running.tcb + 120) | (1 << 16),
         ],
         'no thread that runs': ({ core, client }) => [core, client.tcb],
         'an undecided core': ({ core }) => [core + 4, 1],

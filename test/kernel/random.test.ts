@@ -55,7 +55,7 @@ for (const image of IMAGES) {
             checkInvariants(m.image());
           }
         }),
-        { numRuns: 150, seed: 2, endOnFailure: true },
+        { numRuns: Number(process.env.ATOLL_RANDOM_RUNS ?? 150), seed: 2, endOnFailure: true },
       );
     });
   });
