@@ -748,9 +748,9 @@ export abstract class Threads {
   }
 
   private postpone(me: Name): void {
-    const { release } = this.state;
     const timeOf = (name: Name): bigint => this.context(this.thread(name).sc).refills[0].time;
     this.removeFromScheduling(me);
+    const { release } = this.state;
     const later = release.findIndex((other) => timeOf(other) > timeOf(me));
     release.splice(later < 0 ? release.length : later, 0, me);
     if (me === this.current) this.reschedule();
