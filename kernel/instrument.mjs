@@ -61,7 +61,7 @@ const HELPERS = `
    (then (i32.atomic.rmw.xchg (local.get $at) (local.get $value)))
    (else (local.get $value))))`;
 
-/** Instructions that are done by the functions above instead. They must have no offset. */
+/** Instructions that are done by the functions above instead. */
 const BY_HELPER = new Set(['memory.copy', 'memory.fill', 'i32.atomic.load', 'i32.atomic.store', 'i32.atomic.rmw.xchg']);
 
 const ACCESS = /^(?:i32|i64|v128)\.(load|store)(8|16|32)?(?:_[su])?$/;
@@ -121,8 +121,10 @@ function expression(node, block) {
   }
   const parts = node.map((part) => expression(part, block));
   if (BY_HELPER.has(operator)) {
-    if (!parts.slice(1).every(Array.isArray)) throw new Error(`${operator} has an offset`);
-    return ['call', `$${operator}`, ...parts.slice(1)];
+    const offset = parts.find((part) => typeof part === 'string' && part.startsWith('offset='));
+    const [address, ...rest] = parts.filter(Array.isArray);
+    const at = offset ? ['i32.add', address, ['i32.const', offset.slice('offset='.length)]] : address;
+    return ['call', `$${operator}`, at, ...rest];
   }
   const access = ACCESS.exec(operator);
   if (access === null) {
