@@ -44,6 +44,7 @@ interface RunOptions extends DescriptionOptions {
   readonly for?: number;
   readonly json?: boolean;
   readonly timestamps?: boolean;
+  readonly checkInvariants?: boolean;
   readonly onFailure?: OnFailure;
 }
 
@@ -111,6 +112,7 @@ program
       'when a cluster dies or does not answer: boot it afresh, leave it down, or end the run',
     ).choices(ON_FAILURE),
   )
+  .option('--check-invariants', "check each kernel's memory after each of its entries (slow)")
   .option('--timestamps', 'show when each line of debug output was said, in seconds')
   .option('--json', "one JSON object on standard output, and the domains' output on standard error")
   .action(run);
@@ -211,6 +213,7 @@ async function run(file: string, options: RunOptions): Promise<void> {
     searchPath,
     console: json ? 2 : 1,
     timestamps: options.timestamps ?? false,
+    checkInvariants: options.checkInvariants ?? false,
     signal: interrupt.signal,
     ...(options.onFailure === undefined ? {} : { onFailure: options.onFailure }),
     ...(options.for === undefined ? {} : { seconds: options.for }),

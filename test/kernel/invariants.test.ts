@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { InitialSlot, Invocation, ObjectType, Rights } from '../../kernel/api/constants.js';
 import { InvariantViolation, checkInvariants } from '../../src/core/inspect/invariants.js';
-import { IMAGES, Machine } from './machine.js';
+import { checkedKernel } from '../../src/core/inspect/checked-kernel.js';
+import { compileKernel, instantiateKernel } from '../../src/core/kernel.js';
+import { IMAGES, Machine, type MachineOptions } from './machine.js';
 
 const N = 6;
 const EP = 5;
@@ -53,6 +55,23 @@ for (const image of IMAGES) {
         reply,
       };
     };
+
+    it('stops a kernel whose memory is broken, when that has been entered', () => {
+      const [base, size] = [1 << 20, 4 << 20];
+      const pages = (base + size) >> 16;
+      const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+      const instantiate: MachineOptions['instantiate'] = (core, machine) =>
+        checkedKernel(
+          instantiateKernel(compileKernel(image), memory, base, core, machine),
+          memory.buffer,
+          base,
+          size,
+        );
+      const m = new Machine({ base, size, memory, instantiate });
+      m.schedContext();
+      m.setU32(base + 8192 + 16, 1);
+      assert.throws(() => m.kernels[0].interrupt(5), /^RuntimeError: invariant violated: core 0, priority 0/);
+    });
 
     it('is content with a sound kernel', () => {
       checkInvariants(world().m.image());
