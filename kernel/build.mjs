@@ -1,11 +1,12 @@
 /**
  * Builds the kernel's two images from one source, `unicore` for clusters of one core and `smp` for several, and the
- * host machine's interrupt controller.
+ * host machine's interrupt controller; and from each image that of the simulated machine.
  */
-import asc from 'assemblyscript/asc';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { compile } from './compile.mjs';
+import { instrument } from './instrument.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const out = join(here, '../build/kernel');
@@ -18,24 +19,14 @@ const builds = [
 ];
 
 for (const { source, output, smp } of builds) {
-  const { error, stderr } = await asc.main([
-    join(here, source),
-    ...['--use', `ATOLL_SMP=${smp}`],
-    ...['--outFile', join(out, output)],
-    ...[
-      '--runtime',
-      'stub',
-      '--importMemory',
-      '--sharedMemory',
-      '--initialMemory',
-      '1',
-      '--maximumMemory',
-      '65536',
-    ],
-    ...['--enable', 'threads', '--enable', 'simd', '--noAssert', '-O3', '--converge', '--noExportMemory'],
-  ]);
-  if (error) {
-    console.error(`${stderr}${error.message}`);
+  const wrong = await compile(join(here, source), join(out, output), smp);
+  if (wrong !== undefined) {
+    console.error(wrong);
     process.exit(1);
   }
+}
+
+for (const image of ['unicore', 'smp']) {
+  const shipped = readFileSync(join(out, `${image}.wasm`));
+  writeFileSync(join(out, `${image}.simulated.wasm`), instrument(shipped));
 }

@@ -10,7 +10,9 @@ import { CoreState, SMP, here } from './model/state';
 import { handleInvocation, handleRecv } from './api/syscall';
 import { userException } from './api/fault';
 import { handleInterrupt } from './object/interrupt';
-import { yieldTo } from './object/tcb';
+import { completeYieldTo } from './object/schedcontext';
+import { yieldCore as yieldThread } from './object/tcb';
+import { beginTime, passTime } from './scheduler/budget';
 import { hold as setHeld, rescheduleRequired, schedule } from './scheduler/schedule';
 import { acquire, release } from './smp/lock';
 import { fastCall } from './fastpath/call';
@@ -18,13 +20,15 @@ import { fastReplyRecv } from './fastpath/reply-recv';
 import { TCB } from './model/objects';
 
 export { boot } from './api/boot';
+export { deadline } from './scheduler/budget';
 
 /** Enters the kernel; false if the calling thread was stopped meanwhile, so that its call must not be done. */
 @inline
 function enter(): bool {
-  if (!SMP) return true;
   const core = here();
-  acquire(core);
+  if (SMP) acquire(core);
+  if (core.timed != 0) passTime(core);
+  if (!SMP) return true;
   if (core.stalled == 0) return true;
   core.stalled = 0;
   rescheduleRequired();
@@ -34,6 +38,9 @@ function enter(): bool {
 @inline
 function leave(): u32 {
   schedule();
+  const current = here().current;
+  if (current.yielding) completeYieldTo(current);
+  beginTime(here());
   return leaveFast(here().current.program);
 }
 
@@ -45,7 +52,7 @@ function leaveFast(program: u32): u32 {
 
 export function call(cptr: u32): u32 {
   if (enter()) {
-    const next = fastCall(cptr);
+    const next = here().timed == 0 ? fastCall(cptr) : 0;
     if (next != 0) return leaveFast(next);
     handleInvocation(here().current, cptr, true, true, true, false);
   }
@@ -54,7 +61,7 @@ export function call(cptr: u32): u32 {
 
 export function replyRecv(cptr: u32, reply: u32): u32 {
   if (enter()) {
-    const next = fastReplyRecv(cptr, reply);
+    const next = here().timed == 0 ? fastReplyRecv(cptr, reply) : 0;
     if (next != 0) return leaveFast(next);
     const thread = here().current;
     handleInvocation(thread, reply, false, false, true, true);
@@ -115,7 +122,7 @@ export function signal(cptr: u32): u32 {
 
 /** `seL4_Yield`; the name is a reserved word in the languages that call it. */
 export function yieldCore(): u32 {
-  if (enter()) yieldTo(here().current);
+  if (enter()) yieldThread(here().current);
   return leave();
 }
 
@@ -129,6 +136,12 @@ export function fault(number: u32, code: u32): u32 {
 export function interrupt(irq: u32): u32 {
   enter();
   handleInterrupt(irq);
+  return leave();
+}
+
+/** The time that `deadline()` gave has come. */
+export function timer(): u32 {
+  enter();
   return leave();
 }
 

@@ -19,14 +19,15 @@ import {
   scratch,
 } from '../model/state';
 import { initLock } from '../smp/lock';
+import { refillNew } from '../scheduler/refill';
 import { insertNewCap } from '../object/derivation';
 import { useBuffer } from '../object/tcb';
 import { BootInfo, InitialSlot, Limit, Rights, SizeBits } from './constants';
 
 const PAGE: usize = 4096;
 const LOCK_LINE: usize = 64;
-/** Longest period, and a full budget, for the initial thread: microseconds. */
-const FULL_BUDGET: u64 = 10000;
+/** Period and budget of the initial thread: nanoseconds. */
+const FULL_BUDGET: u64 = 10000000;
 
 @inline
 function alignUp(address: usize, bits: u32): usize {
@@ -60,7 +61,7 @@ export function boot(size: usize, cores: u32, sharedBase: usize, sharedSize: usi
   context.core = 0;
   context.budget = FULL_BUDGET;
   context.period = FULL_BUDGET;
-  context.refillMax = 2;
+  refillNew(context, 2, 0);
   context.tcb = thread;
   thread.sc = context;
   thread.hasTime = 1;
@@ -103,7 +104,7 @@ function bootCore(core: u32): void {
   const state = coreState(core);
   const idle = changetype<TCB>(changetype<usize>(state) + IDLE_OFFSET);
   idle.state = <u8>ThreadState.Idle;
-  idle.core = <u8>core;
+  idle.core = <u16>core;
   state.idle = idle;
   state.current = idle;
   state.lockNode = changetype<usize>(state) + LOCK_NODE_OFFSET;

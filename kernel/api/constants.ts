@@ -83,6 +83,7 @@ export enum Invocation {
   SchedContextUnbind = 30,
   SchedContextUnbindObject = 31,
   SchedContextConsumed = 32,
+  SchedContextYieldTo = 33,
   UntypedIssue = 40,
 }
 

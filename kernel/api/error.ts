@@ -5,6 +5,18 @@ import { setMR } from '../ipc/message';
 import { LookupFailure, SeL4Error } from './constants';
 import { setLookupFailure } from './lookup';
 
+/** Not an error: the caller is answered later. */
+export const DEFERRED = <SeL4Error>-1;
+
+/** What the running invocation returns if it succeeds: `count` words. */
+export function returnWords(count: u32, word0: u64, word1: u64 = 0): SeL4Error {
+  const core = here();
+  core.resultLength = count;
+  core.errorWord0 = word0;
+  core.errorWord1 = word1;
+  return SeL4Error.NoError;
+}
+
 export function invalidArgument(index: u32): SeL4Error {
   here().errorWord0 = index;
   return SeL4Error.InvalidArgument;

@@ -1,10 +1,11 @@
 /** Faults (manual section 6.2): a message to the thread's fault handler, which the thread waits to be answered. */
-import { CapType, isNull } from '../model/cap';
+import { CapType, Slot, isNull } from '../model/cap';
 import { Endpoint, TCB, ThreadState } from '../model/objects';
 import { here } from '../model/state';
 import { sendIPC } from '../object/endpoint';
+import { takeConsumed } from '../object/schedcontext';
 import { setThreadState } from '../scheduler/schedule';
-import { messageLabel, setMR } from '../ipc/message';
+import { getMR, messageLabel, messageLength, setMR } from '../ipc/message';
 import { FaultType, Rights } from './constants';
 import { setLookupFailure } from './lookup';
 
@@ -27,21 +28,36 @@ export function userException(thread: TCB, number: u64, code: u64): void {
   handleFault(thread, FaultType.UserException);
 }
 
+/**
+ * The thread has used up its budget: false if nobody is there to be told. The time that the handler of the fault takes
+ * is not the thread's.
+ */
+export function timeoutFault(thread: TCB): bool {
+  if (!isHandler(thread.timeoutHandler)) return false;
+  sendFault(thread, FaultType.Timeout, thread.timeoutHandler, false);
+  return true;
+}
+
 function handleFault(thread: TCB, fault: FaultType): void {
-  const handler = thread.faultHandler;
   // Should the thread ever go on, it goes on with the system call that it was at.
   thread.redo = 1;
-  const able =
-    handler.type == CapType.Endpoint &&
-    (handler.rights & (<u8>Rights.Write)) != 0 &&
-    (handler.rights & (<u8>(Rights.Grant | Rights.GrantReply))) != 0;
-  if (!able) {
-    setThreadState(thread, ThreadState.Inactive);
-    return;
-  }
+  if (isHandler(thread.faultHandler)) sendFault(thread, fault, thread.faultHandler, !isNull(thread.sc));
+  else setThreadState(thread, ThreadState.Inactive);
+}
+
+/** Whether a fault can be sent through the capability, and answered. */
+function isHandler(cap: Slot): bool {
+  return (
+    cap.type == CapType.Endpoint &&
+    (cap.rights & (<u8>Rights.Write)) != 0 &&
+    (cap.rights & (<u8>(Rights.Grant | Rights.GrantReply))) != 0
+  );
+}
+
+function sendFault(thread: TCB, fault: FaultType, handler: Slot, canDonate: bool): void {
   thread.fault = <u8>fault;
   const endpoint = changetype<Endpoint>(handler.object);
-  sendIPC(true, false, handler.badge, handler.rights, !isNull(thread.sc), thread, endpoint);
+  sendIPC(true, false, handler.badge, handler.rights, canDonate, thread, endpoint);
 }
 
 /** Writes the message of `sender`'s fault into `receiver`'s message registers; returns its length. */
@@ -52,13 +68,24 @@ export function setFaultMessage(sender: TCB, receiver: TCB): u32 {
     setMR(receiver, 2, sender.faultNumber);
     return setMR(receiver, 3, sender.lookupWord0);
   }
+  if (sender.fault == FaultType.Timeout) {
+    const sc = sender.sc;
+    if (isNull(sc)) return setMR(receiver, 0, 0);
+    setMR(receiver, 0, sc.badge);
+    return setMR(receiver, 1, takeConsumed(sc));
+  }
   setMR(receiver, 0, sender.pc);
   setMR(receiver, 1, sender.faultAddress);
   setMR(receiver, 2, sender.faultInReceive);
   return setLookupFailure(receiver, 3, sender.lookupFailure, sender.lookupWord0, sender.lookupWord1, sender.lookupWord2);
 }
 
-/** Whether the handler's reply lets the thread go on: always after a capability fault, else on label 0. */
+/**
+ * Whether the handler's reply lets the thread go on: always after a capability fault, else on label 0. What the reply
+ * brings along is where the thread goes on: its program counter.
+ */
 export function handleFaultReply(receiver: TCB, sender: TCB): bool {
-  return receiver.fault == FaultType.CapFault || messageLabel(sender.msgInfo) == 0;
+  if (receiver.fault == FaultType.CapFault) return true;
+  if (messageLength(sender.msgInfo) != 0) receiver.pc = <u32>getMR(sender, 0);
+  return messageLabel(sender.msgInfo) == 0;
 }

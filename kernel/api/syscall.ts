@@ -11,11 +11,13 @@ import { invokeSchedContext, invokeSchedControl } from '../object/schedcontext-i
 import { invokeTCB } from '../object/tcb-invocation';
 import { invokeUntyped } from '../object/untyped';
 import { invokeUntypedControl } from '../object/untyped-control';
-import { messageInfo, messageLabel, messageLength } from '../ipc/message';
+import { messageInfo, messageLabel, messageLength, setMR } from '../ipc/message';
+import { isExhausted, postpone } from '../scheduler/budget';
 import { sendSGI } from '../smp/machine';
 import { Invocation, LookupFailure, Rights, SeL4Error } from './constants';
-import { setErrorMessage } from './error';
-import { capFault } from './fault';
+import { DEFERRED, setErrorMessage } from './error';
+import { capFault, timeoutFault } from './fault';
+import { beginWork, isPreempted } from './preemption';
 import { lookupCap, lookupExtraCaps } from './lookup';
 
 /**
@@ -62,7 +64,10 @@ export function handleInvocation(
     case CapType.SchedContext:
       if (firstPhase) return;
   }
-  invocationDone(thread, invokeObject(thread, cap), isCall);
+  beginWork();
+  const error = invokeObject(thread, cap);
+  if (isPreempted()) thread.redo = 1;
+  else if (error != DEFERRED) invocationDone(thread, error, isCall);
 }
 
 function invokeObject(thread: TCB, cap: Slot): SeL4Error {
@@ -102,13 +107,26 @@ function invocationFailed(thread: TCB, isCall: bool): void {
 /** Answers a call of the kernel itself. A thread that its own invocation stopped gets its answer all the same. */
 function invocationDone(thread: TCB, error: SeL4Error, isCall: bool): void {
   if (!isCall) return;
-  const length = error == SeL4Error.NoError ? here().resultLength : setErrorMessage(thread, error);
+  const length = error == SeL4Error.NoError ? setResult(thread) : setErrorMessage(thread, error);
   thread.msgInfo = messageInfo(error, 0, 0, length);
   thread.badge = 0;
 }
 
+function setResult(thread: TCB): u32 {
+  const core = here();
+  if (core.resultLength > 0) setMR(thread, 0, core.errorWord0);
+  if (core.resultLength > 1) setMR(thread, 1, core.errorWord1);
+  return core.resultLength;
+}
+
 /** Recv, NBRecv, Wait and NBWait. `replyCptr` names the reply object to offer; Wait and NBWait offer none. */
 export function handleRecv(thread: TCB, cptr: u64, blocking: bool, canReply: bool, replyCptr: u64): void {
+  if (here().timed != 0 && isExhausted(thread)) {
+    // It makes its system call when it has time again.
+    thread.redo = 1;
+    if (!timeoutFault(thread)) postpone(thread);
+    return;
+  }
   const cap = lookupCap(thread, cptr);
   if (isNull(cap)) return capFault(thread, cptr, true);
   if (cap.type == CapType.Endpoint && cap.rights & (<u8>Rights.Read)) {

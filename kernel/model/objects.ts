@@ -14,6 +14,17 @@ export const enum ThreadState {
   Idle = 6,
 }
 
+/** Where a thread is queued, by the links `queueNext` and `queuePrev`. */
+export const enum Queued {
+  Nowhere = 0,
+  /** In the ready queue of its core and priority. */
+  Ready = 1,
+  /** Nowhere, and kept out of all queues: see `hold` in scheduler/schedule.ts. */
+  Held = 2,
+  /** In its core's release queue, until its budget is replenished. */
+  Release = 3,
+}
+
 /**
  * A thread. Its first cache line is its register file, which the engine reads and writes as a processor would.
  * The second holds all else that a fastpath needs: those two lines are all that an IPC touches of a thread.
@@ -40,9 +51,7 @@ export class TCB {
   state: u8;
   priority: u8;
   /** The core whose kernel instance runs the thread. */
-  core: u8;
-  /** 1: in a ready queue; 2: held, see scheduler/schedule.ts. */
-  queued: u8;
+  core: u16;
   sc: SchedContext;
   /** While blocked on receive: the reply object offered; while blocked on reply: the one that will answer. */
   reply: Reply;
@@ -52,9 +61,12 @@ export class TCB {
   endpointPrev: TCB;
   /** Not 0 while a fault of the thread awaits its reply: a `FaultType`. */
   fault: u8;
-  /** Whether the thread has time: exactly when `sc` is not null and configured. Here, a fastpath need not look there. */
+  /** 1 exactly when `sc` gives time that needs no accounting (`isUnlimited`). Here, a fastpath need not look there. */
   hasTime: u8;
-  unused: u16;
+  /** Which queue the thread is in: a `Queued`. */
+  queued: u8;
+  /** Not 0 while the thread waits for `yieldTo`'s thread to have run. */
+  yielding: u8;
   boundNotification: Notification;
 
   // Line 2: what only slow paths need.
@@ -73,7 +85,15 @@ export class TCB {
   lookupWord2: u64;
   faultNumber: u64;
 
-  // Line 3: the remaining capabilities. Offsets are the constants below.
+  // Line 3: the remaining capabilities. Offsets are the constants below. Line 4:
+
+  /** While `yielding`: the context whose thread runs first; its `yieldFrom` is this thread. */
+  @inline get yieldTo(): SchedContext {
+    return changetype<SchedContext>(load<usize>(changetype<usize>(this) + TCB_YIELD_TO));
+  }
+  @inline set yieldTo(sc: SchedContext) {
+    store<usize>(changetype<usize>(this) + TCB_YIELD_TO, changetype<usize>(sc));
+  }
 
   @inline get ctable(): Slot {
     return changetype<Slot>(changetype<usize>(this) + TCB_CTABLE);
@@ -90,6 +110,7 @@ export class TCB {
 }
 const TCB_CTABLE: usize = 64;
 const TCB_SLOTS: usize = 192;
+const TCB_YIELD_TO: usize = 320;
 
 /** Capability slots inside a TCB: the root of its capability space, buffer, fault and timeout handler. */
 export const TCB_SLOT_COUNT: u32 = 4;
@@ -145,18 +166,35 @@ export class Reply {
   sc: SchedContext;
 }
 
-/** A scheduling context (128 bytes or more): the right to run on a core. Budgets are kept, not yet enforced. */
+/**
+ * A scheduling context (128 bytes or more): the right to run on a core for `budget` in each `period`, as a sporadic
+ * server. Its refills follow it in memory, a ring of at most `refillMax` (scheduler/refill.ts). Times are nanoseconds.
+ */
 @unmanaged
 export class SchedContext {
   tcb: TCB;
   /** The last call along which the context was donated. */
   reply: Reply;
   notification: Notification;
-  core: u32;
+  core: u16;
+  /** Whether budget counts as given from when the thread wakes (1), or from when it runs (0). */
+  sporadic: u8;
+  unused: u8;
   /** Not 0 once SchedControl has configured it. */
   refillMax: u32;
+  refillHead: u32;
+  refillCount: u32;
+  /** The thread that yields to this one's; it is told what has been consumed when it runs again. */
+  yieldFrom: TCB;
   budget: u64;
   period: u64;
   badge: u64;
   consumed: u64;
+}
+
+/** A part of a budget: `amount` may be used from `time` on. */
+@unmanaged
+export class Refill {
+  time: u64;
+  amount: u64;
 }

@@ -7,7 +7,7 @@
  */
 import { Limit } from '../api/constants';
 import { Slot } from './cap';
-import { TCB } from './objects';
+import { SchedContext, TCB } from './objects';
 
 /** Physical address of the cluster's partition. */
 @external('machine', 'base')
@@ -67,18 +67,34 @@ export class CoreState {
   ready1: u64;
   ready2: u64;
   ready3: u64;
-  idle: TCB;
-  /** This core's node in the big lock's queue, and the lookup failure and error words of the running call. */
+  /** Not 0: time is being accounted (scheduler/budget.ts), so that every entry reads the clock and takes no fastpath. */
+  timed: u32;
+  /** This core's node in the big lock's queue. */
   lockNode: usize;
   lockPredecessor: usize;
+  idle: TCB;
+
+  /** The threads that wait for their budgets, by when those are replenished. */
+  releaseHead: TCB;
+  /** The context on which the core runs, while that is accounted. */
+  sc: SchedContext;
+  /** Until when its time has been charged. */
+  charged: u64;
+  /** The time of this kernel entry, or 0 while it has not been asked for. */
+  now: u64;
+
+  /** The lookup failure and error words of the running call. */
   lookupFailure: u32;
-  /** Message registers that a successful invocation returns. */
+  /** How many words a successful invocation returns, in `errorWord0` and so on. */
   resultLength: u32;
   lookupWord0: u64;
   lookupWord1: u64;
   lookupWord2: u64;
   errorWord0: u64;
   errorWord1: u64;
+  /** Units of work that the running call has done (api/preemption.ts). */
+  work: u32;
+  unused: u32;
   /** The slots of the running call's extra capabilities. */
   extra0: Slot;
   extra1: Slot;

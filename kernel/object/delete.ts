@@ -2,6 +2,8 @@
  * Delete and revoke (manual section 3.1.5). What is deleted last takes its object with it; a CNode or TCB first
  * becomes a zombie, a capability that lists the slots still to empty, so that the work never recurses deeper than
  * one CNode: where a zombie's slot holds another CNode, the two are swapped and the inner one is emptied later.
+ *
+ * Both stop at preemption points and go on when they are called again: what is left to do is what is left in the slots.
  */
 import { CapType, FRAME_DEVICE, Slot, ZOMBIE_TCB, isNull, slotAt } from '../model/cap';
 import { Endpoint, Notification, Reply, SchedContext, TCB, TCB_SLOT_COUNT, tcbSlot } from '../model/objects';
@@ -12,17 +14,20 @@ import { cancelAllSignals, unbindMaybeNotification } from './notification';
 import { finaliseReply } from './reply';
 import { finaliseSchedContext, unbindNotificationContext, unbindThreadContext } from './schedcontext';
 import { finaliseThread } from './tcb';
+import { isPreempted, preemptionPoint } from '../api/preemption';
 import { maskInterrupt } from '../smp/machine';
 
-/** Deletes the capability in a slot, and its object if it is the last. The slot is empty afterwards. */
+/** Deletes the capability in a slot, and its object if it is the last. The slot is empty afterwards, unless preempted. */
 export function cteDelete(slot: Slot, exposed: bool): void {
   if (finaliseSlot(slot, exposed)) emptySlot(slot);
 }
 
 /** Deletes all descendants of the slot's capability. */
 export function cteRevoke(slot: Slot): void {
-  for (let next = slot.next; !isNull(next) && isMDBParentOf(slot, next); next = slot.next)
+  for (let next = slot.next; !isNull(next) && isMDBParentOf(slot, next); next = slot.next) {
     cteDelete(next, true);
+    if (isPreempted() || preemptionPoint()) return;
+  }
 }
 
 /** Deletes a capability of a type that never becomes a zombie, in one step. */
@@ -52,6 +57,7 @@ function finaliseSlot(slot: Slot, immediate: bool): bool {
     // A zombie in its own slot list: whoever holds the other end of the cycle empties it.
     if (!immediate && slot.object == zombieHome(slot)) return false;
     reduceZombie(slot, immediate);
+    if (isPreempted() || preemptionPoint()) return false;
   }
   return true;
 }
@@ -76,6 +82,7 @@ function reduceZombie(slot: Slot, immediate: bool): void {
     const bits = slot.bits;
     const left = <u32>slot.badge;
     cteDelete(zombieSlot(slot, left - 1), false);
+    if (isPreempted()) return;
     // Deleting the last listed slot may have swapped this zombie away; if it is still here, one slot less is left.
     if (
       slot.type == CapType.Zombie &&

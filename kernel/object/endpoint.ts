@@ -11,6 +11,7 @@ import {
 import { Slot, isNull, none } from '../model/cap';
 import { FaultType, Rights } from '../api/constants';
 import { doIPCTransfer } from '../ipc/transfer';
+import { wakeUp } from '../scheduler/budget';
 import { possibleSwitchTo, rescheduleRequired, setThreadState } from '../scheduler/schedule';
 import { cancelSignal, completeSignal } from './notification';
 import { replyPush, replyRemoveCaller, replyUnlink } from './reply';
@@ -66,6 +67,7 @@ export function sendIPC(
     return;
   }
   const receiver = endpoint.head;
+  const active = !isNull(receiver.sc);
   queueRemove(endpoint, receiver);
   doIPCTransfer(thread, endpoint, badge, (rights & (<u8>Rights.Grant)) != 0, receiver);
   const reply = receiver.reply;
@@ -76,7 +78,9 @@ export function sendIPC(
     donate(thread.sc, receiver);
   }
   setThreadState(receiver, ThreadState.Running);
-  possibleSwitchTo(receiver);
+  // On a caller's time it runs at once, since the caller's handler waits for it.
+  if (active) wakeUp(receiver);
+  else possibleSwitchTo(receiver);
 }
 
 /** The caller waits for the callee's reply, if the callee offered a reply object and the caller may be answered. */
@@ -172,6 +176,7 @@ export function cancelBadgedSends(endpoint: Endpoint, badge: u64): void {
 }
 
 function cancelSendersOf(endpoint: Endpoint, badge: u64, onlyBadge: bool): void {
+  const receivers = endpoint.state == EndpointState.Receive;
   let thread = endpoint.head;
   while (!isNull(thread)) {
     const next = thread.endpointNext;
@@ -185,7 +190,8 @@ function cancelSendersOf(endpoint: Endpoint, badge: u64, onlyBadge: bool): void 
       } else {
         thread.redo = 1;
         setThreadState(thread, ThreadState.Running);
-        possibleSwitchTo(thread);
+        if (receivers) wakeUp(thread);
+        else possibleSwitchTo(thread);
       }
     }
     thread = next;

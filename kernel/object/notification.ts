@@ -1,7 +1,8 @@
 /** Notifications (manual chapter 5): a word of flags that signals set, waits read and clear, and threads wait for. */
 import { Endpoint, Notification, NotificationState, SchedContext, TCB, ThreadState } from '../model/objects';
 import { Slot, isNull, none } from '../model/cap';
-import { possibleSwitchTo, rescheduleRequired, setThreadState } from '../scheduler/schedule';
+import { wakeUp } from '../scheduler/budget';
+import { rescheduleRequired, setThreadState } from '../scheduler/schedule';
 import { cancelIPC, queueAppend, queueRemove } from './endpoint';
 import { maybeDonateContext, maybeReturnContext } from './schedcontext';
 
@@ -41,7 +42,7 @@ function deliver(notification: Notification, tcb: TCB, badge: u64): void {
   tcb.badge = badge;
   maybeDonateContext(tcb, notification);
   setThreadState(tcb, ThreadState.Running);
-  possibleSwitchTo(tcb);
+  wakeUp(tcb);
 }
 
 export function receiveSignal(thread: TCB, cap: Slot, blocking: bool): void {
@@ -79,7 +80,7 @@ export function cancelAllSignals(notification: Notification): void {
     queueRemove(queueOf(notification), thread);
     thread.redo = 1;
     setThreadState(thread, ThreadState.Running);
-    possibleSwitchTo(thread);
+    wakeUp(thread);
   }
   rescheduleRequired();
 }

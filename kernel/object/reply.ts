@@ -5,7 +5,8 @@
 import { Endpoint, Reply, SchedContext, TCB, ThreadState } from '../model/objects';
 import { isNull, none } from '../model/cap';
 import { FaultType } from '../api/constants';
-import { possibleSwitchTo, setThreadState } from '../scheduler/schedule';
+import { goOn, wakeUp } from '../scheduler/budget';
+import { setThreadState } from '../scheduler/schedule';
 import { doIPCTransfer } from '../ipc/transfer';
 import { handleFaultReply } from '../api/fault';
 import { cancelIPC } from './endpoint';
@@ -94,12 +95,13 @@ export function doReplyTransfer(sender: TCB, reply: Reply, grant: bool): void {
   if (receiver.fault == FaultType.NullFault) {
     doIPCTransfer(sender, none<Endpoint>(), 0, grant, receiver);
     setThreadState(receiver, ThreadState.Running);
+    goOn(receiver);
   } else {
     const restart = handleFaultReply(receiver, sender);
     receiver.fault = <u8>FaultType.NullFault;
     setThreadState(receiver, restart ? ThreadState.Running : ThreadState.Inactive);
+    wakeUp(receiver);
   }
-  possibleSwitchTo(receiver);
 }
 
 /** The reply object is no more: whoever waits for it is left inactive, whoever offered it receives no longer. */

@@ -1,26 +1,32 @@
 /** Invocations of scheduling contexts and of SchedControl (manual sections 6.1.5 and 10.3). */
 import { CapType, Slot, isNull } from '../model/cap';
-import { Notification, SchedContext, TCB } from '../model/objects';
-import { here } from '../model/state';
+import { Notification, Refill, SchedContext, TCB } from '../model/objects';
 import { Invocation, SeL4Error } from '../api/constants';
-import { invalidCapability, rangeError } from '../api/error';
+import { DEFERRED, invalidCapability, rangeError, returnWords } from '../api/error';
 import { extraCap } from '../api/lookup';
-import { getMR, setMR } from '../ipc/message';
+import { getMR } from '../ipc/message';
+import { isReleased, now, wakeUp } from '../scheduler/budget';
+import { dequeue, enqueueHead } from '../scheduler/queue';
+import { MIN_BUDGET, refillNew, refillUpdate } from '../scheduler/refill';
 import {
   isActive,
   isCurrent,
-  possibleSwitchTo,
+  isRunnable,
+  isSchedulable,
+  isUnlimited,
   removeFromScheduling,
   rescheduleRequired,
 } from '../scheduler/schedule';
 import { bindContext } from './notification';
-import { bindThread, unbindNotification, unbindThread } from './schedcontext';
+import { NANOSECONDS, bindThread, completeYieldTo, takeConsumed, unbindNotification, unbindThread } from './schedcontext';
 import { isBlocked } from './tcb-invocation';
 
-/** Longest period, in microseconds (manual: `seL4_MaxPeriod`, here an hour). */
+/** Longest and shortest period and budget, in microseconds: an hour is the longest. */
 const MAX_PERIOD: u64 = 3600 * 1000 * 1000;
-const MIN_BUDGET: u64 = 1;
+const MIN_PERIOD: u64 = MIN_BUDGET / NANOSECONDS;
 const MIN_REFILLS: u64 = 2;
+/** `seL4_SchedContext_Sporadic`, a flag. */
+const SPORADIC: u64 = 1;
 
 export function invokeSchedContext(thread: TCB, label: u32, slot: Slot): SeL4Error {
   const sc = changetype<SchedContext>(slot.object);
@@ -35,12 +41,35 @@ export function invokeSchedContext(thread: TCB, label: u32, slot: Slot): SeL4Err
     case Invocation.SchedContextUnbindObject:
       return unbindObject(sc);
     case Invocation.SchedContextConsumed:
-      here().resultLength = setMR(thread, 0, sc.consumed);
-      sc.consumed = 0;
-      return SeL4Error.NoError;
+      return returnWords(1, takeConsumed(sc));
+    case Invocation.SchedContextYieldTo:
+      return yieldTo(thread, sc);
     default:
       return SeL4Error.IllegalOperation;
   }
+}
+
+/** Lets the context's thread run first, if it can and is no less urgent; returns what it has consumed then. */
+function yieldTo(thread: TCB, sc: SchedContext): SeL4Error {
+  const tcb = sc.tcb;
+  if (isNull(tcb) || changetype<usize>(tcb) == changetype<usize>(thread)) return SeL4Error.IllegalOperation;
+  if (tcb.priority > thread.mcp) return SeL4Error.IllegalOperation;
+  if (!isNull(sc.yieldFrom)) completeYieldTo(sc.yieldFrom);
+  if (isSchedulable(tcb)) {
+    dequeue(tcb);
+    if (tcb.core != thread.core || tcb.priority < thread.priority) {
+      enqueueHead(tcb);
+    } else {
+      thread.yieldTo = sc;
+      thread.yielding = 1;
+      sc.yieldFrom = thread;
+      rescheduleRequired();
+      enqueueHead(thread);
+      enqueueHead(tcb);
+      return DEFERRED;
+    }
+  }
+  return returnWords(1, takeConsumed(sc));
 }
 
 function bind(sc: SchedContext): SeL4Error {
@@ -50,7 +79,7 @@ function bind(sc: SchedContext): SeL4Error {
   if (cap.type == CapType.Thread) {
     const tcb = changetype<TCB>(cap.object);
     if (!isNull(tcb.sc)) return SeL4Error.IllegalOperation;
-    if (isBlocked(tcb) && !isActive(sc)) return SeL4Error.IllegalOperation;
+    if (isBlocked(tcb) && !isReleased(sc)) return SeL4Error.IllegalOperation;
     bindThread(sc, tcb);
     return SeL4Error.NoError;
   }
@@ -86,28 +115,36 @@ export function invokeSchedControl(thread: TCB, label: u32, length: u32, slot: S
   if (label != Invocation.SchedControlConfigureFlags) return SeL4Error.IllegalOperation;
   const cap = extraCap(0);
   if (length < 5 || isNull(cap)) return SeL4Error.TruncatedMessage;
-  if (cap.type != CapType.SchedContext) return invalidCapability(1);
   const budget = getMR(thread, 0);
   const period = getMR(thread, 1);
+  if (budget > MAX_PERIOD || period > MAX_PERIOD) return rangeError(MIN_PERIOD, MAX_PERIOD);
+  if (budget < MIN_PERIOD || period < MIN_PERIOD) return rangeError(MIN_PERIOD, MAX_PERIOD);
+  if (budget > period) return rangeError(MIN_PERIOD, period);
+  if (cap.type != CapType.SchedContext) return invalidCapability(1);
   const extraRefills = getMR(thread, 2);
-  if (budget < MIN_BUDGET || budget > MAX_PERIOD) return rangeError(MIN_BUDGET, MAX_PERIOD);
-  if (period < MIN_BUDGET || period > MAX_PERIOD) return rangeError(MIN_BUDGET, MAX_PERIOD);
-  if (budget > period) return rangeError(MIN_BUDGET, period);
-  const maxRefills = (((<u64>1) << cap.bits) - offsetof<SchedContext>()) >> 4;
+  const maxRefills = (((<u64>1) << cap.bits) - offsetof<SchedContext>()) / offsetof<Refill>();
   if (extraRefills > maxRefills - MIN_REFILLS) return rangeError(0, maxRefills - MIN_REFILLS);
   const sc = changetype<SchedContext>(cap.object);
+  sc.badge = getMR(thread, 3);
+  sc.sporadic = <u8>(getMR(thread, 4) & SPORADIC);
+  configure(sc, <u16>slot.object, budget * NANOSECONDS, period * NANOSECONDS, <u32>(extraRefills + MIN_REFILLS));
+  return SeL4Error.NoError;
+}
+
+function configure(sc: SchedContext, core: u16, budget: u64, period: u64, refills: u32): void {
   const tcb = sc.tcb;
   if (!isNull(tcb)) removeFromScheduling(tcb);
-  sc.core = <u32>slot.object;
+  const inUse = core == sc.core && isActive(sc) && !isNull(tcb) && isRunnable(tcb);
+  sc.core = core;
   sc.budget = budget;
   sc.period = period;
-  sc.badge = getMR(thread, 3);
-  sc.refillMax = <u32>(extraRefills + MIN_REFILLS);
-  if (!isNull(tcb)) {
-    tcb.core = <u8>sc.core;
-    tcb.hasTime = 1;
-    possibleSwitchTo(tcb);
-    if (isCurrent(tcb)) rescheduleRequired();
-  }
-  return SeL4Error.NoError;
+  // What is not accounted needs no clock.
+  const time = budget == period ? 0 : now();
+  if (inUse && budget != period) refillUpdate(sc, refills, time);
+  else refillNew(sc, refills, time);
+  if (isNull(tcb)) return;
+  tcb.core = core;
+  tcb.hasTime = isUnlimited(sc) ? 1 : 0;
+  wakeUp(tcb);
+  if (isCurrent(tcb)) rescheduleRequired();
 }

@@ -1,14 +1,36 @@
 /** Scheduling contexts (manual section 6.1): bound to a thread or a notification, lent along calls. */
 import { Notification, Reply, SchedContext, TCB } from '../model/objects';
 import { isNull, none } from '../model/cap';
-import { isActive, isCurrent, possibleSwitchTo, removeFromScheduling, rescheduleRequired } from '../scheduler/schedule';
+import { cluster, coreState } from '../model/state';
+import { SeL4Error } from '../api/constants';
+import { messageInfo, setMR } from '../ipc/message';
+import { wakeUp } from '../scheduler/budget';
+import { isCurrent, isUnlimited, removeFromScheduling, rescheduleRequired } from '../scheduler/schedule';
+
+/** In a microsecond, the unit of the interface. */
+export const NANOSECONDS: u64 = 1000;
+
+/** Microseconds of time that the context has been charged since this was last asked. */
+export function takeConsumed(sc: SchedContext): u64 {
+  const consumed = sc.consumed / NANOSECONDS;
+  sc.consumed = 0;
+  return consumed;
+}
+
+/** The thread that yielded runs again, or has waited enough: its call of YieldTo is answered. */
+export function completeYieldTo(tcb: TCB): void {
+  tcb.msgInfo = messageInfo(SeL4Error.NoError, 0, 0, setMR(tcb, 0, takeConsumed(tcb.yieldTo)));
+  tcb.badge = 0;
+  tcb.yielding = 0;
+  tcb.yieldTo.yieldFrom = none<TCB>();
+}
 
 /** Moves a scheduling context to a thread that has none, away from whoever has it. */
 export function donate(sc: SchedContext, to: TCB): void {
   if (!isNull(sc.tcb)) release(sc);
   sc.tcb = to;
   to.sc = sc;
-  to.hasTime = isActive(sc) ? 1 : 0;
+  to.hasTime = isUnlimited(sc) ? 1 : 0;
 }
 
 /** Takes the context from its thread, which cannot run without. */
@@ -23,10 +45,10 @@ function release(sc: SchedContext): void {
 
 export function bindThread(sc: SchedContext, tcb: TCB): void {
   tcb.sc = sc;
-  tcb.hasTime = isActive(sc) ? 1 : 0;
-  tcb.core = <u8>sc.core;
+  tcb.hasTime = isUnlimited(sc) ? 1 : 0;
+  tcb.core = <u16>sc.core;
   sc.tcb = tcb;
-  possibleSwitchTo(tcb);
+  wakeUp(tcb);
 }
 
 export function unbindThread(sc: SchedContext): void {
@@ -68,4 +90,9 @@ export function finaliseSchedContext(sc: SchedContext): void {
     sc.reply = none<Reply>();
   }
   sc.refillMax = 0;
+  if (!isNull(sc.yieldFrom)) completeYieldTo(sc.yieldFrom);
+  for (let core: u32 = 0; core < cluster().cores; core++) {
+    const state = coreState(core);
+    if (changetype<usize>(state.sc) == changetype<usize>(sc)) state.sc = none<SchedContext>();
+  }
 }

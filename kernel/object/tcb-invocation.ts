@@ -1,18 +1,19 @@
 /** Invocations of a TCB capability (manual sections 6.1 and 10.3). There are no page tables, so no VSpace. */
 import { CapType, FRAME_DEVICE, Slot, copyCap, isNull } from '../model/cap';
 import { Notification, SchedContext, TCB, ThreadState } from '../model/objects';
-import { here, scratch } from '../model/state';
+import { scratch } from '../model/state';
 import { Invocation, Rights, SeL4Error, SizeBits } from '../api/constants';
-import { invalidCapability, rangeError } from '../api/error';
+import { invalidCapability, rangeError, returnWords } from '../api/error';
 import { extraCap } from '../api/lookup';
-import { getMR, setMR } from '../ipc/message';
+import { getMR } from '../ipc/message';
 import { deriveCap, updateCapData } from './cnode';
 import { cteDelete } from './delete';
 import { cteInsert, isFinalCapability, sameRegionAs } from './derivation';
 import { bindNotification, unbindNotification } from './notification';
 import { bindThread, unbindThreadContext } from './schedcontext';
 import { restart, setPriority, suspend, useBuffer } from './tcb';
-import { isActive, isCurrent } from '../scheduler/schedule';
+import { isReleased } from '../scheduler/budget';
+import { isCurrent } from '../scheduler/schedule';
 
 const REGISTERS: u64 = 2;
 
@@ -65,10 +66,7 @@ function readRegisters(thread: TCB, length: u32, tcb: TCB): SeL4Error {
   if (count < 1 || count > REGISTERS) return rangeError(1, REGISTERS);
   if (changetype<usize>(tcb) == changetype<usize>(thread)) return SeL4Error.IllegalOperation;
   if (flags & 1) suspend(tcb);
-  setMR(thread, 0, tcb.pc);
-  if (count > 1) setMR(thread, 1, tcb.program);
-  here().resultLength = <u32>count;
-  return SeL4Error.NoError;
+  return returnWords(<u32>count, tcb.pc, tcb.program);
 }
 
 /**
@@ -203,7 +201,7 @@ function setSchedParams(thread: TCB, length: u32, tcb: TCB): SeL4Error {
   if (context.type == CapType.SchedContext) {
     const sc = changetype<SchedContext>(context.object);
     if (!isNull(tcb.sc) || !isNull(sc.tcb) || !isNull(sc.notification)) return SeL4Error.IllegalOperation;
-    if (isBlocked(tcb) && !isActive(sc)) return SeL4Error.IllegalOperation;
+    if (isBlocked(tcb) && !isReleased(sc)) return SeL4Error.IllegalOperation;
   } else if (context.type == CapType.Null) {
     if (isCurrent(tcb)) return SeL4Error.IllegalOperation;
   } else {

@@ -9,13 +9,16 @@ import {
   rescheduleRequired,
   setThreadState,
 } from '../scheduler/schedule';
+import { giveUpBudget, postpone, wakeUp } from '../scheduler/budget';
 import { dequeue, enqueueTail } from '../scheduler/queue';
 import { cancelIPC, reorderQueue } from './endpoint';
 import { unbindNotification } from './notification';
+import { completeYieldTo } from './schedcontext';
 import { FaultType } from '../api/constants';
 
 export function suspend(tcb: TCB): void {
   cancelIPC(tcb);
+  if (tcb.yielding) completeYieldTo(tcb);
   setThreadState(tcb, ThreadState.Inactive);
   removeFromScheduling(tcb);
 }
@@ -26,7 +29,7 @@ export function restart(tcb: TCB): void {
   cancelIPC(tcb);
   tcb.fault = <u8>FaultType.NullFault;
   setThreadState(tcb, ThreadState.Running);
-  possibleSwitchTo(tcb);
+  wakeUp(tcb);
 }
 
 export function setPriority(tcb: TCB, priority: u8): void {
@@ -60,8 +63,9 @@ export function finaliseThread(tcb: TCB): void {
   }
 }
 
-/** The thread gives way to its equals. */
-export function yieldTo(tcb: TCB): void {
-  enqueueTail(tcb);
+/** The thread gives way to its equals, and gives up what is left of its budget for now. */
+export function yieldCore(tcb: TCB): void {
   rescheduleRequired();
+  if (giveUpBudget(tcb)) postpone(tcb);
+  else enqueueTail(tcb);
 }

@@ -4,11 +4,14 @@ import { TCB } from '../model/objects';
 import { scratch } from '../model/state';
 import { Invocation, Limit, ObjectType, Rights, SeL4Error, SizeBits } from '../api/constants';
 import { failedLookup, invalidArgument, missingCapability, notEnoughMemory, rangeError } from '../api/error';
+import { beginWork, isPreempted, preemptionPoint } from '../api/preemption';
 import { extraCap, lookupTargetSlot } from '../api/lookup';
 import { getMR } from '../ipc/message';
 import { ensureNoChildren, insertNewCap } from './derivation';
 
 const WORD_BITS: u64 = 64;
+/** What is cleared between two preemption points: bytes. */
+const RESET_CHUNK: u64 = 1024;
 
 /** Size of an object of a type, in bits; `userBits` counts for those whose size the user chooses. */
 function sizeBits(type: u32, userBits: u32): u32 {
@@ -82,6 +85,7 @@ export function invokeUntyped(thread: TCB, label: u32, length: u32, slot: Slot):
   }
 
   if (reset) resetUntyped(slot);
+  if (isPreempted()) return SeL4Error.NoError;
   const mask = ((<u64>1) << bits) - 1;
   const first = (<u64>slot.object + slot.badge + mask) & ~mask;
   slot.badge = first + (count << bits) - slot.object;
@@ -93,11 +97,19 @@ export function invokeUntyped(thread: TCB, label: u32, length: u32, slot: Slot):
   return SeL4Error.NoError;
 }
 
-/** Takes back memory that nobody uses any more, and clears what was used of it: fresh objects are all zero. */
+/**
+ * Takes back memory that nobody uses any more, and clears what was used of it: fresh objects are all zero. It clears from
+ * the top and lowers the watermark as it goes, so that below it everything stays in use, and above it clear.
+ */
 function resetUntyped(slot: Slot): void {
-  if (slot.badge == 0) return;
-  if (slot.rights == 0) memory.fill(slot.object, 0, <usize>slot.badge);
-  slot.badge = 0;
+  if (slot.rights != 0) slot.badge = 0;
+  while (slot.badge != 0) {
+    const rest = (slot.badge - 1) & ~(RESET_CHUNK - 1);
+    memory.fill(slot.object + <usize>rest, 0, <usize>(slot.badge - rest));
+    slot.badge = rest;
+    if (preemptionPoint() && rest != 0) return;
+  }
+  beginWork();
 }
 
 function createObject(type: u32, address: usize, userBits: u32, device: bool, cap: Slot): void {

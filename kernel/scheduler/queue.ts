@@ -3,9 +3,10 @@
  * What must hold: a thread is in the queue of its core and priority exactly when it could run and does not; the
  * current thread is in none; a priority's bit is set exactly when its queue is not empty.
  */
-import { TCB } from '../model/objects';
+import { Queued, TCB } from '../model/objects';
 import { isNull, none } from '../model/cap';
 import { CoreState, coreState, readyQueue } from '../model/state';
+import { refillHead } from './refill';
 
 const READY_OFFSET: usize = offsetof<CoreState>('ready0');
 
@@ -16,7 +17,7 @@ function readyWord(core: u32, priority: u8): usize {
 
 /** Puts a thread at the head of its queue: it was about to run, or runs next among its equals. */
 export function enqueueHead(tcb: TCB): void {
-  if (tcb.queued) return;
+  if (tcb.queued != Queued.Nowhere) return;
   const queue = readyQueue(tcb.core, tcb.priority);
   const head = queue.head;
   tcb.queuePrev = none<TCB>();
@@ -28,12 +29,12 @@ export function enqueueHead(tcb: TCB): void {
     head.queuePrev = tcb;
   }
   queue.head = tcb;
-  tcb.queued = 1;
+  tcb.queued = <u8>Queued.Ready;
 }
 
 /** Puts a thread at the tail of its queue. */
 export function enqueueTail(tcb: TCB): void {
-  if (tcb.queued) return;
+  if (tcb.queued != Queued.Nowhere) return;
   const queue = readyQueue(tcb.core, tcb.priority);
   const tail = queue.tail;
   tcb.queueNext = none<TCB>();
@@ -46,11 +47,11 @@ export function enqueueTail(tcb: TCB): void {
     tail.queueNext = tcb;
   }
   queue.tail = tcb;
-  tcb.queued = 1;
+  tcb.queued = <u8>Queued.Ready;
 }
 
 export function dequeue(tcb: TCB): void {
-  if (tcb.queued != 1) return;
+  if (tcb.queued != Queued.Ready) return;
   const queue = readyQueue(tcb.core, tcb.priority);
   if (isNull(tcb.queuePrev)) queue.head = tcb.queueNext;
   else tcb.queuePrev.queueNext = tcb.queueNext;
@@ -60,7 +61,7 @@ export function dequeue(tcb: TCB): void {
     const word = readyWord(tcb.core, tcb.priority);
     store<u64>(word, load<u64>(word) & ~((<u64>1) << (tcb.priority & 63)));
   }
-  tcb.queued = 0;
+  tcb.queued = <u8>Queued.Nowhere;
 }
 
 function setReady(tcb: TCB): void {
@@ -76,4 +77,29 @@ export function highestReady(core: CoreState): i32 {
   if (core.ready1 != 0) return 127 - <i32>clz(core.ready1);
   if (core.ready0 != 0) return 63 - <i32>clz(core.ready0);
   return -1;
+}
+
+/** Puts a thread into its core's release queue, behind all whose budgets are replenished at `time` or before. */
+export function releaseInsert(tcb: TCB, time: u64): void {
+  const core = coreState(tcb.core);
+  let before = none<TCB>();
+  let after = core.releaseHead;
+  while (!isNull(after) && refillHead(after.sc).time <= time) {
+    before = after;
+    after = after.queueNext;
+  }
+  tcb.queuePrev = before;
+  tcb.queueNext = after;
+  if (isNull(before)) core.releaseHead = tcb;
+  else before.queueNext = tcb;
+  if (!isNull(after)) after.queuePrev = tcb;
+  tcb.queued = <u8>Queued.Release;
+}
+
+export function releaseRemove(tcb: TCB): void {
+  if (tcb.queued != Queued.Release) return;
+  if (isNull(tcb.queuePrev)) coreState(tcb.core).releaseHead = tcb.queueNext;
+  else tcb.queuePrev.queueNext = tcb.queueNext;
+  if (!isNull(tcb.queueNext)) tcb.queueNext.queuePrev = tcb.queuePrev;
+  tcb.queued = <u8>Queued.Nowhere;
 }

@@ -1,8 +1,8 @@
 /** Who runs: the highest priority that is ready, first come, first served among equals (manual section 6.1.3). */
-import { SchedContext, TCB, ThreadState } from '../model/objects';
+import { Queued, SchedContext, TCB, ThreadState } from '../model/objects';
 import { isNull } from '../model/cap';
 import { CHOOSE_NEW, CoreState, RESUME_CURRENT, SMP, coreState, here, readyQueue, thisCore } from '../model/state';
-import { dequeue, enqueueHead, enqueueTail, highestReady } from './queue';
+import { dequeue, enqueueHead, enqueueTail, highestReady, releaseRemove } from './queue';
 import { sendIPI } from '../smp/machine';
 
 @inline
@@ -10,18 +10,21 @@ export function isRunnable(tcb: TCB): bool {
   return tcb.state == ThreadState.Running;
 }
 
-/** `TCB.queued` of a thread that is kept out of all queues; see `hold`. */
-const HELD: u8 = 2;
-
 /** Whether a scheduling context gives its thread time: SchedControl has configured it. */
 @inline
 export function isActive(sc: SchedContext): bool {
   return !isNull(sc) && sc.refillMax != 0;
 }
 
+/** Whether it gives its thread all the time, so that there is nothing to account. */
+@inline
+export function isUnlimited(sc: SchedContext): bool {
+  return isActive(sc) && sc.budget == sc.period;
+}
+
 @inline
 export function isSchedulable(tcb: TCB): bool {
-  return isRunnable(tcb) && tcb.queued != HELD && tcb.hasTime != 0;
+  return isRunnable(tcb) && tcb.queued <= <u8>Queued.Ready && (tcb.hasTime != 0 || isActive(tcb.sc));
 }
 
 @inline
@@ -74,6 +77,7 @@ function wakeCore(tcb: TCB): void {
  */
 export function removeFromScheduling(tcb: TCB): void {
   dequeue(tcb);
+  releaseRemove(tcb);
   const core = here();
   if (core.action == changetype<usize>(tcb)) core.action = CHOOSE_NEW;
   if (SMP && tcb.core != thisCore()) {
@@ -137,10 +141,11 @@ function chooseThread(core: CoreState): void {
 export function hold(tcb: TCB, held: bool): void {
   if (held) {
     dequeue(tcb);
-    tcb.queued = HELD;
+    releaseRemove(tcb);
+    tcb.queued = <u8>Queued.Held;
     if (isCurrent(tcb)) rescheduleRequired();
-  } else if (tcb.queued == HELD) {
-    tcb.queued = 0;
+  } else if (tcb.queued == Queued.Held) {
+    tcb.queued = <u8>Queued.Nowhere;
     possibleSwitchTo(tcb);
   }
 }

@@ -8,6 +8,10 @@ export declare function maskInterrupt(irq: u32, masked: bool): void;
 @external('machine', 'sendSGI')
 export declare function sendSGI(target: u32, irq: u32): void;
 
+/** The time, in nanoseconds from some moment in the past; the same for all cores of the cluster. It never goes back. */
+@external('machine', 'now')
+export declare function machineNow(): f64;
+
 /** Asks another core of this cluster to reschedule. */
 @external('machine', 'sendIPI')
 export declare function sendIPI(core: u32): void;

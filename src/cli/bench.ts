@@ -1,6 +1,7 @@
 /** `atoll bench`: figures, and in words what they mean. */
 import { bootBenchmark, type BootReport } from '../../bench/boot/index.js';
 import { ipcBenchmark, type IpcReport, type Target } from '../../bench/ipc/index.js';
+import { kernelBenchmark, type KernelReport } from '../../bench/kernel/index.js';
 import { table } from './table.js';
 
 export async function benchIpc({ json }: { readonly json: boolean }): Promise<void> {
@@ -18,6 +19,43 @@ export async function benchBoot({
 }): Promise<void> {
   const report = await bootBenchmark(quick);
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeBoot(report));
+}
+
+export function benchKernel({ json }: { readonly json: boolean }): void {
+  const report = kernelBenchmark();
+  process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeKernel(report));
+}
+
+function describeKernel(report: KernelReport): string {
+  const { targets } = report;
+  const limited = (
+    title: string,
+    figure: number,
+    { at_most, met }: { at_most: number; met: boolean },
+  ): string[] => [title, number(figure, 0), `at most ${number(at_most, 0)}`, met ? 'yes' : 'no'];
+  const plain = (title: string, figure: number): string[] => [title, number(figure, 0), '', ''];
+  return `Counted on the images of the simulated machine: the same on every computer.
+
+${table(
+  ['', 'counted', 'target', 'met'],
+  [
+    limited('cache lines of Call on the fastpath', report.call_fastpath_lines, targets.call_fastpath_lines),
+    limited('cache lines of ReplyRecv', report.reply_recv_fastpath_lines, targets.reply_recv_fastpath_lines),
+    plain('  the same with the lock of several cores: Call', report.smp_call_fastpath_lines),
+    plain('  ReplyRecv', report.smp_reply_recv_fastpath_lines),
+    plain('instructions of both, one core', report.fastpath_pair_instructions),
+    [
+      'longest entry, 100,000 capabilities: instructions',
+      number(report.longest_entry_instructions, 0),
+      'not more',
+      targets.longest_entry_does_not_grow.met ? 'yes' : 'no',
+    ],
+    plain('  with 2,000', report.longest_entry_instructions_2000),
+    limited('bytes of the image for one core', report.unicore_bytes, targets.unicore_bytes),
+    limited('  for several', report.smp_bytes, targets.smp_bytes),
+  ],
+)}
+`;
 }
 
 function describeIpc(report: IpcReport): string {

@@ -45,6 +45,7 @@ interface RunOptions extends DescriptionOptions {
   readonly for?: number;
   readonly json?: boolean;
   readonly timestamps?: boolean;
+  readonly checkInvariants?: boolean;
   readonly onFailure?: OnFailure;
 }
 
@@ -118,6 +119,7 @@ program
       'when a cluster dies or does not answer: boot it afresh, leave it down, or end the run',
     ).choices(ON_FAILURE),
   )
+  .option('--check-invariants', "check each kernel's memory after each of its entries (slow)")
   .option('--timestamps', 'show when each line of debug output was said, in seconds')
   .option('--json', "one JSON object on standard output, and the domains' output on standard error")
   .action(run);
@@ -187,6 +189,12 @@ bench
     (await import('./bench.js')).benchBoot({ json, quick }),
   );
 
+bench
+  .command('kernel')
+  .description('what the kernel touches and executes, which does not depend on the computer')
+  .option('--json', 'one JSON object')
+  .action(async ({ json = false }: { json?: boolean }) => (await import('./bench.js')).benchKernel({ json }));
+
 async function run(file: string, options: RunOptions): Promise<void> {
   const { arch, searchPath = [dirname(file)], json = false } = options;
   const described = withGrants(loadSystem(file, { arch, searchPath }), options.grant ?? []);
@@ -212,6 +220,7 @@ async function run(file: string, options: RunOptions): Promise<void> {
     searchPath,
     console: json ? 2 : 1,
     timestamps: options.timestamps ?? false,
+    checkInvariants: options.checkInvariants ?? false,
     signal: interrupt.signal,
     ...(options.onFailure === undefined ? {} : { onFailure: options.onFailure }),
     ...(options.for === undefined ? {} : { seconds: options.for }),

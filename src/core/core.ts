@@ -17,7 +17,7 @@
 import { Register } from '../../kernel/api/constants.js';
 import type { InterruptController } from '../machine/interrupts.js';
 import { sharedLines } from '../machine/shared-lines.js';
-import type { Kernel } from './kernel.js';
+import { hostTime, type Kernel } from './kernel.js';
 import type { EngineThread } from './thread.js';
 
 /** The interrupt line by which a core that is busy learns of new orders. */
@@ -241,12 +241,14 @@ export class Core {
   }
 
   /**
-   * Waits for an interrupt: spins briefly, then parks; parks at once where only a tick had woken it.
-   * Returns the handle of who is current then, perhaps 0.
+   * Waits for an interrupt, or for when a thread's budget is replenished: spins briefly, then parks; parks at once where
+   * only a tick had woken it. Returns the handle of who is current then, perhaps 0.
    */
   idle(): number {
     // The clock is not read once an interrupt is there: that would cost the signal what a kernel entry costs.
     const start = performance.now();
+    const deadline = this.kernel.deadline();
+    const replenished = deadline === 0 ? Infinity : start + (deadline - hostTime()) / 1_000_000;
     const end = this.busy ? start + SPIN_MICROSECONDS / 1000 : start;
     let now = start;
     do {
@@ -257,13 +259,22 @@ export class Core {
       now = performance.now();
       if (Atomics.load(this.orders, OrderWord.Halt) !== 0) this.idleTimes[0] += now - start;
       this.checkOrders();
+      if (now >= replenished) {
+        this.idleTimes[0] += now - start;
+        return this.kernel.timer();
+      }
     } while (now < end || Atomics.load(this.orders, OrderWord.KeepSpinning) !== 0);
 
     this.busy = false;
-    Atomics.store(this.awake, this.id, 0);
-    this.interrupts.park(this.id, PARK_MILLISECONDS);
-    Atomics.store(this.awake, this.id, 1);
-    Atomics.add(this.orders, OrderWord.Wakes, 1);
+    if (replenished === Infinity) {
+      Atomics.store(this.awake, this.id, 0);
+      this.interrupts.park(this.id, PARK_MILLISECONDS);
+      Atomics.store(this.awake, this.id, 1);
+      Atomics.add(this.orders, OrderWord.Wakes, 1);
+    } else {
+      // It will go on by itself, so it counts as awake.
+      this.interrupts.park(this.id, Math.min(PARK_MILLISECONDS, replenished - now));
+    }
     this.idleTimes[0] += performance.now() - start;
     return this.takeInterrupts(0);
   }

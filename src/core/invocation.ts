@@ -73,6 +73,7 @@ const BUFFER_CAPS = 122;
 export class Invoker {
   private readonly registers: BigUint64Array;
   private readonly buffer: BigUint64Array;
+  private readonly redo: Uint32Array;
 
   constructor(
     private readonly kernel: Kernel,
@@ -80,6 +81,7 @@ export class Invoker {
     tcb: number,
   ) {
     this.registers = new BigUint64Array(memory, tcb, 6);
+    this.redo = new Uint32Array(memory, tcb + Register.Redo, 1);
     const ipcBuffer = new DataView(memory, tcb).getUint32(Register.IPCBuffer, true);
     this.buffer = new BigUint64Array(memory, ipcBuffer, 128);
   }
@@ -94,7 +96,11 @@ export class Invoker {
     words.forEach((word, index) => this.setMR(index, BigInt(word)));
     caps.forEach((cap, index) => (this.buffer[BUFFER_CAPS + index] = BigInt(cap)));
     this.registers[Register.MsgInfo / 8] = (BigInt(label) << 12n) | BigInt((caps.length << 7) | words.length);
-    this.kernel.call(cptr);
+    // An invocation that takes long stops now and then to let interrupts in, and is made again.
+    do {
+      this.redo[0] = 0;
+      this.kernel.call(cptr);
+    } while (this.redo[0] !== 0);
     const info = this.registers[Register.MsgInfo / 8];
     const result = Array.from({ length: Number(info & 127n) }, (_, index) => this.getMR(index));
     const error = Number(info >> 12n);

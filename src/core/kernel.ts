@@ -11,6 +11,11 @@ export interface KernelMachine {
   sendSGI(target: number, irq: number): void;
   /** `core`: a core of the kernel's own cluster. */
   sendIPI(core: number): void;
+  /**
+   * The time in nanoseconds, the same on all cores of a cluster: this computer's clock, unless given. It must not fail
+   * for want of stack: see core/headroom.ts.
+   */
+  now?(): number;
 }
 
 /** The kernel's entry points (kernel/index.ts). Each system call returns the program handle of the current thread. */
@@ -29,29 +34,48 @@ export interface Kernel {
   yieldCore(): number;
   fault(number: number, code: number): number;
   interrupt(irq: number): number;
+  /** To be called when the time that `deadline` gives has come: the next at which a thread of this core can go on. */
+  timer(): number;
+  /** Nanoseconds, as `KernelMachine.now` has them; 0 if there is none. */
+  deadline(): number;
   setFloor(tcb: number): number;
   hold(tcb: number, held: number): number;
   currentAddress(): number;
   currentTCB(): number;
 }
 
-/** Compiles an image; the module can be posted to other threads. */
-export function compileKernel(image: KernelImage): WebAssembly.Module {
-  return new WebAssembly.Module(readFileSync(new URL(`../../kernel/${image}.wasm`, import.meta.url)));
+/** Compiles an image; the module can be posted to other threads. `simulated`: its form for the simulated machine. */
+export function compileKernel(image: KernelImage, simulated = false): WebAssembly.Module {
+  const file = `../../kernel/${image}${simulated ? '.simulated' : ''}.wasm`;
+  return new WebAssembly.Module(readFileSync(new URL(file, import.meta.url)));
 }
 
-/** `base`: physical address of the cluster's partition. `core`: the core's number within its cluster. */
+/**
+ * `base`: physical address of the cluster's partition. `core`: the core's number within its cluster.
+ * `simulation`: what an image for the simulated machine imports besides.
+ */
 export function instantiateKernel(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
   base: number,
   core: number,
   machine: KernelMachine,
+  simulation: object = {},
 ): Kernel {
   const instance = new WebAssembly.Instance(module, {
     env: { memory },
-    machine: { base, core, ...machine },
+    machine: { base, core, now: hostTime, ...machine },
+    simulation,
   });
   // An ordinary object: its functions are constants to the compiler, which those of an exports object are not.
   return { ...(instance.exports as Kernel) };
+}
+
+const NANOSECONDS = 1_000_000;
+/** From this thread's clock to the one that all threads share, in milliseconds. */
+const origin = Number(process.hrtime.bigint()) / NANOSECONDS - performance.now();
+
+/** The time of this computer, in nanoseconds. */
+export function hostTime(): number {
+  return (origin + performance.now()) * NANOSECONDS;
 }

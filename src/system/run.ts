@@ -9,7 +9,7 @@ import { InterruptController } from '../machine/interrupts.js';
 import { sharedLines } from '../machine/shared-lines.js';
 import { type Cluster, clustersOf, type Topology } from '../machine/topology/index.js';
 import { CHUNK_BYTES, ledgerOf } from '../coordination/memory.js';
-import { RunningCluster, type CoreError, type Machine } from './boot/running-cluster.js';
+import { RunError, RunningCluster, type CoreError, type Machine } from './boot/running-cluster.js';
 import {
   DescriptionError,
   checkPrograms,
@@ -63,6 +63,8 @@ export interface RunOptions {
   readonly console: number;
   /** Whether each line of it shows when it was said. */
   readonly timestamps?: boolean;
+  /** Whether each kernel's memory is checked after each entry: slow, and for clusters of one core only. */
+  readonly checkInvariants?: boolean;
   /** Stops the system. */
   readonly signal?: AbortSignal;
   /** Cores never park: for measuring what a signal costs that finds its receiver awake. */
@@ -206,6 +208,8 @@ class RunningMachine {
     clusters: readonly Cluster[],
     private readonly options: RunOptions,
   ) {
+    if (options.checkInvariants && plan.clusters.some(({ cores }) => cores.length > 1))
+      throw new RunError('--check-invariants needs clusters of one core: give --clusters per-core');
     const pages = plan.memory / WASM_PAGE;
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     fillTopologyRegion(plan, options.topology, clusters, memory.buffer);
@@ -223,6 +227,7 @@ class RunningMachine {
       cpus: options.topology.cores.map(({ cpu }) => cpu),
       console: options.console,
       timestamps: options.timestamps ?? false,
+      checkInvariants: options.checkInvariants ?? false,
     };
     const events = {
       fault: () => void this.unhandledFaults++,

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { BootReport } from '../../bench/boot/index.js';
+import type { KernelReport } from '../../bench/kernel/index.js';
 import type { IpcReport } from '../../bench/ipc/index.js';
 
 const atoll = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
@@ -42,6 +43,18 @@ describe('atoll bench', () => {
     positive(report.line_rtt_ns);
     assert.equal(ratios.notify_per_line_rtt, report.notify_cross_cluster_rtt_ns! / report.line_rtt_ns!);
     assert.equal(targets.notify_per_line_rtt.met, ratios.notify_per_line_rtt <= 3);
+  });
+
+  it('kernel counts what its entries touch and execute, and that they do not grow with the tree', () => {
+    const report = JSON.parse(bench('kernel', '--json')) as KernelReport;
+    assert(report.call_fastpath_lines >= 6 && report.call_fastpath_lines <= 10);
+    assert(report.reply_recv_fastpath_lines >= 6 && report.reply_recv_fastpath_lines <= 10);
+    assert(report.smp_call_fastpath_lines >= report.call_fastpath_lines);
+    assert(report.fastpath_pair_instructions > 100);
+    assert(report.longest_entry_instructions > 1000);
+    assert.equal(report.longest_entry_instructions, report.longest_entry_instructions_2000);
+    assert(report.unicore_bytes < 49152 && report.smp_bytes < 49152);
+    assert.match(bench('kernel'), /cache lines of Call on the fastpath/);
   });
 
   it('boot measures how long many domains take to initialise, and their memory', () => {

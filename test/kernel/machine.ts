@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { Invocation, InitialSlot, Limit, ObjectType, Register, Rights } from '../../kernel/api/constants.js';
 import { compileKernel, instantiateKernel, type Kernel, type KernelImage } from '../../src/core/kernel.js';
+import { KernelMemory } from '../../src/core/inspect/memory.js';
 import { Invoker, InvocationError, readBootInfo, type BootInformation } from '../../src/core/invocation.js';
 
 export const IMAGES: readonly KernelImage[] = ['unicore', 'smp'];
@@ -53,25 +54,29 @@ export interface Message {
 export class Machine {
   readonly memory: WebAssembly.Memory;
   readonly base: number;
+  private readonly size: number;
   readonly kernels: Kernel[] = [];
   readonly info: BootInformation;
   readonly root: Thread;
   readonly masks: [irq: number, masked: boolean][] = [];
   readonly sgis: [target: number, irq: number][] = [];
   readonly ipis: number[] = [];
+  /** What the kernel's clock shows, in microseconds. */
+  time = 1000;
   private readonly threads = new Map<number, Thread>();
   private readonly words: BigUint64Array;
   private readonly view: DataView;
   private readonly invoker: Invoker;
   private readonly untyped: number;
   private nextSlot: number;
-  private readonly park: number;
+  readonly parkCptr: number;
 
   constructor(options: MachineOptions = {}) {
     const base = options.base ?? 1 << 20;
     const size = options.size ?? 4 << 20;
     const cores = options.cores ?? 1;
     this.base = base;
+    this.size = size;
     this.memory =
       options.memory ??
       new WebAssembly.Memory({ initial: (base + size) >> 16, maximum: (base + size) >> 16, shared: true });
@@ -85,6 +90,7 @@ export class Machine {
         },
         sendSGI: (target: number, irq: number) => this.sgis.push([target, irq]),
         sendIPI: (target: number) => this.ipis.push(target),
+        now: () => this.time * 1000,
       };
       this.kernels.push(
         options.instantiate?.(core, machine) ?? instantiateKernel(module!, this.memory, base, core, machine),
@@ -102,10 +108,25 @@ export class Machine {
     this.untyped = this.info.untypeds
       .filter(({ device }) => !device)
       .reduce((a, b) => (b.sizeBits > a.sizeBits ? b : a)).cptr;
-    this.park = this.create(ObjectType.Notification);
+    this.parkCptr = this.create(ObjectType.Notification);
     const handler = this.slot();
     this.invoke(InitialSlot.IRQControl, Invocation.IRQIssueIRQHandler, [WAKE_LINE, handler, 64], [2]);
-    this.invoke(handler, Invocation.IRQSetIRQHandler, [], [this.park]);
+    this.invoke(handler, Invocation.IRQSetIRQHandler, [], [this.parkCptr]);
+  }
+
+  /** The cluster's memory as a checker sees it. */
+  image(): KernelMemory {
+    return new KernelMemory(
+      this.memory.buffer,
+      this.base,
+      this.size,
+      this.kernels.length,
+      this.info.initialTCB,
+    );
+  }
+
+  get largestUntyped(): number {
+    return this.untyped;
   }
 
   /** An empty slot of the initial thread's CNode. */
@@ -131,7 +152,7 @@ export class Machine {
 
   /** The initial thread waits, so that others can run. */
   sleep(): void {
-    this.kernels[0].wait(this.park);
+    this.kernels[0].wait(this.parkCptr);
   }
 
   wake(): void {

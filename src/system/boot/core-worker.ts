@@ -10,6 +10,7 @@ import { ProgramError } from '../../core/engine/typescript/program-error.js';
 import { hardenRealm } from '../../core/engine/typescript/realm.js';
 import { serialOf, setSerial } from '../../core/call-lines.js';
 import { Invoker, readBootInfo } from '../../core/invocation.js';
+import { checkedKernel } from '../../core/inspect/checked-kernel.js';
 import { instantiateKernel } from '../../core/kernel.js';
 import { COUNTS } from '../../core/statistics.js';
 import type { EngineThread } from '../../core/thread.js';
@@ -64,7 +65,10 @@ const programs = once(parentPort!, 'message') as Promise<[readonly Bundle[]]>;
 const pinned = pinThread(orders.cpu);
 const interrupts = new InterruptController(memory.buffer, 0, plan.cores);
 const machine = coreInterrupts(memory, interrupts, id, cluster.cores, cluster.routes);
-const kernel = instantiateKernel(orders.kernel, memory, cluster.base, orders.clusterCore, machine);
+const unchecked = instantiateKernel(orders.kernel, memory, cluster.base, orders.clusterCore, machine);
+const kernel = orders.checkInvariants
+  ? checkedKernel(unchecked, memory.buffer, cluster.base, cluster.size)
+  : unchecked;
 const first = orders.clusterCore === 0;
 const hasDoorbells = first && cluster.links.incoming.some(({ line }) => line !== undefined);
 const core = new Core(

@@ -37,6 +37,8 @@ export interface CoreOrders {
   readonly console: number;
   /** Whether its lines show when they were said. */
   readonly timestamps: boolean;
+  /** Whether the kernel's memory is checked after each entry. */
+  readonly checkInvariants: boolean;
 }
 
 /** Posted by a core's thread. */

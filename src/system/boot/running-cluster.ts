@@ -38,6 +38,7 @@ export interface Machine {
   readonly cpus: readonly number[];
   readonly console: number;
   readonly timestamps: boolean;
+  readonly checkInvariants: boolean;
 }
 
 /** What a cluster tells. `Cluster` is its index in the plan. */
@@ -120,6 +121,7 @@ export class RunningCluster {
       statistics: machine.statistics,
       console: machine.console,
       timestamps: machine.timestamps,
+      checkInvariants: machine.checkInvariants,
     };
     const worker = new Worker(new URL('./core-worker.js', import.meta.url), {
       workerData,

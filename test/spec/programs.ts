@@ -1,0 +1,178 @@
+/**
+ * Random programs of system calls. Each step is a handful of numbers, which are read as what makes most sense of the
+ * capability that the step finds: so most calls get past the first check, and shrinking keeps them sensible.
+ */
+import fc from 'fast-check';
+import { Invocation, ObjectType, Rights } from '../../kernel/api/constants.js';
+import { CapType } from '../../src/core/inspect/memory.js';
+
+/** Slots of each thread's CNode, and its radix. */
+export const SLOTS = 64;
+export const RADIX = 6;
+/** Where each thread's CNode holds itself, so that it can be named as root; other slots hold what `World` gives. */
+export const CSPACE_SLOT = 1;
+
+export interface Step {
+  /** Which system call: see `World.step`. */
+  readonly call: number;
+  readonly target: number;
+  readonly other: number;
+  readonly label: number;
+  readonly words: readonly number[];
+  readonly caps: readonly number[];
+  /** Now and then a message is sent as it is, without making sense of it. */
+  readonly raw: bigint | undefined;
+  /** Microseconds that pass before. */
+  readonly time: number;
+}
+
+const small = fc.nat(SLOTS - 1);
+const arbitraryStep: fc.Arbitrary<Step> = fc.record({
+  call: fc.nat(19),
+  target: small,
+  other: small,
+  label: fc.nat(11),
+  words: fc.array(small, { minLength: 8, maxLength: 8 }),
+  caps: fc.array(small, { minLength: 3, maxLength: 3 }),
+  raw: fc.option(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), { freq: 12, nil: undefined }),
+  time: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 2, arbitrary: fc.nat(40) }),
+});
+
+/** Steps of which `share` per cent do one kind of thing, to get into its corners. */
+function biased(share: number, bias: Partial<Record<keyof Step, fc.Arbitrary<unknown>>>): fc.Arbitrary<Step> {
+  const special = fc
+    .tuple(arbitraryStep, fc.record(bias as Record<string, fc.Arbitrary<unknown>>))
+    .map(([step, changes]) => ({ ...step, ...changes }));
+  return fc.oneof({ weight: share, arbitrary: special }, { weight: 100 - share, arbitrary: arbitraryStep });
+}
+
+const between = (min: number, max: number): fc.Arbitrary<number> => fc.integer({ min, max });
+
+/** What each kind of program is rich in. The slots are those that `World` fills. */
+export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
+  anything: arbitraryStep,
+  'derivation trees': biased(80, { call: fc.constant(12), target: between(1, 3), label: between(0, 7) }),
+  'calls and replies': biased(80, { call: between(0, 9), target: between(20, 23), other: between(24, 27) }),
+  'notifications and their bindings': biased(70, {
+    target: between(4, 19),
+    label: between(10, 11),
+    call: between(2, 14),
+  }),
+  'memory and deletion': biased(60, { call: fc.constant(12), target: fc.constantFrom(1, 1, 30, 31) }),
+  budgets: biased(50, {
+    time: fc.nat(200),
+    target: fc.constantFrom(12, 13, 14, 15, 33),
+    call: between(10, 15),
+  }),
+};
+
+export const programOf = (step: fc.Arbitrary<Step>): fc.Arbitrary<Step[]> =>
+  fc.array(step, { minLength: 30, maxLength: 150, size: 'max' });
+
+/** The invocations of an object of each type. */
+const LABELS: Partial<Record<CapType, readonly Invocation[]>> = {
+  [CapType.Untyped]: [Invocation.UntypedRetype],
+  [CapType.CNode]: [15, 16, 16, 17, 18, 19, 19, 20, 21, 22, 18, 16],
+  [CapType.Thread]: [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13],
+  [CapType.SchedContext]: [29, 30, 31, 32, 33],
+  [CapType.SchedControl]: [Invocation.SchedControlConfigureFlags],
+  [CapType.IRQControl]: [23, 24],
+  [CapType.IRQHandler]: [25, 26, 27],
+};
+
+export interface Message {
+  readonly label: number | bigint;
+  readonly words: readonly bigint[];
+  readonly caps: readonly number[];
+}
+
+/** What the step says to a capability of this type. `buffer`: the address of the caller's buffer. */
+export function messageTo(type: CapType, step: Step, buffer: number): Message {
+  const { words, caps, raw } = step;
+  const labels = LABELS[type] ?? [0];
+  const label = labels[step.label % labels.length];
+  const [a, b, c, d] = words;
+  let shaped: readonly (number | bigint)[];
+  let extra: readonly number[] = caps;
+  const own = [CSPACE_SLOT, CSPACE_SLOT];
+  switch (label) {
+    case Invocation.UntypedRetype: {
+      const kind = a % (ObjectType.SmallPage + 1);
+      const fixed = [4 + (b % 10), 0, 0, 0, 1 + (b % 3), 7 + (b % 2)][kind] ?? 0;
+      shaped = [kind, fixed, 0, 0, c, 1 + (d % 4)];
+      extra = own;
+      break;
+    }
+    case Invocation.CNodeRevoke:
+    case Invocation.CNodeDelete:
+    case Invocation.CNodeCancelBadgedSends:
+      shaped = [a, RADIX];
+      extra = [];
+      break;
+    case Invocation.CNodeCopy:
+    case Invocation.CNodeMint:
+    case Invocation.CNodeMove:
+    case Invocation.CNodeMutate:
+      shaped = [
+        a,
+        RADIX,
+        b,
+        RADIX,
+        ...(label === Invocation.CNodeMutate ? [] : [c < 40 ? Rights.All : c & 15]),
+        d % 4,
+      ];
+      extra = own;
+      break;
+    case Invocation.CNodeRotate:
+      shaped = [a, RADIX, 0, b, RADIX, 0, c < 20 ? a : c, RADIX];
+      extra = own;
+      break;
+    case Invocation.TCBReadRegisters:
+      shaped = [a & 1, 1 + (b & 1)];
+      break;
+    case Invocation.TCBWriteRegisters:
+      shaped = [a & 1, 2, b & 1, 7];
+      break;
+    case Invocation.TCBConfigure:
+      shaped = [58, a < 32 ? buffer : 0];
+      extra = [CSPACE_SLOT, 12 + (b % 30)];
+      break;
+    case Invocation.TCBSetSpace:
+      shaped = [58];
+      extra = [caps[0], CSPACE_SLOT];
+      break;
+    case Invocation.TCBSetPriority:
+    case Invocation.TCBSetMCPriority:
+      shaped = [40 + (a % 64)];
+      break;
+    case Invocation.TCBSetSchedParams:
+      shaped = [100 - (a & 3), 40 + b];
+      extra = [4 + (c % 3), caps[1], caps[2]];
+      break;
+    case Invocation.TCBSetIPCBuffer:
+      shaped = [a < 50 ? buffer : a];
+      break;
+    case Invocation.SchedControlConfigureFlags:
+      shaped = [1 + a, b < 16 ? 1 + a : 1 + a + b, c % 4, d, d & 1];
+      break;
+    case Invocation.IRQIssueIRQHandler:
+      shaped = [a % 5, b, RADIX];
+      extra = own;
+      break;
+    case Invocation.IRQIssueSGISignal:
+      shaped = [a % 5, c, b, RADIX];
+      extra = own;
+      break;
+    default:
+      // A message to whoever receives.
+      shaped = words.slice(0, a % 9);
+      extra = caps.slice(0, b % 4);
+  }
+  const all = shaped.map(BigInt);
+  if (raw === undefined) return { label, words: all, caps: extra };
+  const at = Number(raw % BigInt(all.length + 3));
+  if (at === all.length) return { label: raw & 63n, words: all, caps: extra };
+  if (at > all.length)
+    return { label, words: all.slice(0, Number(raw & 7n)), caps: extra.slice(0, Number(raw & 3n)) };
+  return { label, words: all.map((word, index) => (index === at ? raw : word)), caps: extra };
+}
