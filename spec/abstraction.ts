@@ -68,6 +68,7 @@ function isParent(a: Slot, b: Slot): boolean {
   if (!a.revocable) return false;
   if (a.type === CapType.Untyped)
     return rangeOf(b) !== 0 && a.object <= b.object && b.object + rangeOf(b) <= a.object + rangeOf(a);
+  if (a.type === CapType.UntypedControl) return b.type === CapType.UntypedControl || rangeOf(b) !== 0;
   if (a.type === CapType.IRQControl)
     return b.type === CapType.IRQHandler || b.type === CapType.SGISignal || b.type === CapType.IRQControl;
   if (a.type !== b.type || a.object !== b.object) return false;

@@ -76,6 +76,8 @@ export class Kernel extends Threads {
       case CapType.SGISignal:
         return DONE;
       case CapType.Frame:
+      // Memory from other clusters is Atoll's own, and none of the manual's: what is issued is not specified here.
+      case CapType.UntypedControl:
         return IllegalOperation;
       default:
         return invalidCapability(0);
@@ -92,7 +94,8 @@ export class Kernel extends Threads {
 
   /** What a copy of `cap`, which stands in `slot`, may be. */
   protected derive(slot: Name, cap: Cap): Cap | SeL4Error {
-    if (cap.type === CapType.Zombie || cap.type === CapType.IRQControl) return EMPTY;
+    if (cap.type === CapType.Zombie || cap.type === CapType.IRQControl || cap.type === CapType.UntypedControl)
+      return EMPTY;
     return cap.type === CapType.Untyped && this.childrenOf(slot).length > 0 ? RevokeFirst : cap;
   }
 

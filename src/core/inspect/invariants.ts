@@ -43,7 +43,7 @@ export function checkInvariants(memory: KernelMemory): void {
 /** The derivation tree is a list in preorder, so that all to one object stand together and final ones are known. */
 function checkDerivation(slots: ReadonlyMap<number, Slot>): void {
   for (const { at, type, prev, next, firstBadged, badge } of slots.values()) {
-    check(type <= (CapType.SGISignal as number), () => `slot ${hex(at)} holds a capability of no type`);
+    check(type <= (CapType.UntypedControl as number), () => `slot ${hex(at)} holds a capability of no type`);
     check(
       next === 0 || slots.get(next)?.prev === at,
       () => `slot ${hex(at)}: the next slot does not lead back`,

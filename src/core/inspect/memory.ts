@@ -20,6 +20,7 @@ export enum CapType {
   IRQControl,
   IRQHandler,
   SGISignal,
+  UntypedControl,
 }
 
 export enum ThreadState {
