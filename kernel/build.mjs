@@ -1,11 +1,12 @@
 /**
  * Builds the kernel's two images from one source, `unicore` for clusters of one core and `smp` for several, and the
- * host machine's interrupt controller.
+ * host machine's interrupt controller; and from each image that of the simulated machine.
  */
 import asc from 'assemblyscript/asc';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { instrument } from './instrument.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const out = join(here, '../build/kernel');
@@ -38,4 +39,9 @@ for (const { source, output, smp } of builds) {
     console.error(`${stderr}${error.message}`);
     process.exit(1);
   }
+}
+
+for (const image of ['unicore', 'smp']) {
+  const shipped = readFileSync(join(out, `${image}.wasm`));
+  writeFileSync(join(out, `${image}.simulated.wasm`), instrument(shipped));
 }

@@ -103,7 +103,7 @@ function bootCore(core: u32): void {
   const state = coreState(core);
   const idle = changetype<TCB>(changetype<usize>(state) + IDLE_OFFSET);
   idle.state = <u8>ThreadState.Idle;
-  idle.core = <u8>core;
+  idle.core = <u16>core;
   state.idle = idle;
   state.current = idle;
   state.lockNode = changetype<usize>(state) + LOCK_NODE_OFFSET;

@@ -40,9 +40,7 @@ export class TCB {
   state: u8;
   priority: u8;
   /** The core whose kernel instance runs the thread. */
-  core: u8;
-  /** 1: in a ready queue; 2: held, see scheduler/schedule.ts. */
-  queued: u8;
+  core: u16;
   sc: SchedContext;
   /** While blocked on receive: the reply object offered; while blocked on reply: the one that will answer. */
   reply: Reply;
@@ -54,7 +52,9 @@ export class TCB {
   fault: u8;
   /** Whether the thread has time: exactly when `sc` is not null and configured. Here, a fastpath need not look there. */
   hasTime: u8;
-  unused: u16;
+  /** 1: in a ready queue; 2: held, see scheduler/schedule.ts. */
+  queued: u8;
+  unused: u8;
   boundNotification: Notification;
 
   // Line 2: what only slow paths need.

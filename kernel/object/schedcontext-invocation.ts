@@ -104,7 +104,7 @@ export function invokeSchedControl(thread: TCB, label: u32, length: u32, slot: S
   sc.badge = getMR(thread, 3);
   sc.refillMax = <u32>(extraRefills + MIN_REFILLS);
   if (!isNull(tcb)) {
-    tcb.core = <u8>sc.core;
+    tcb.core = <u16>sc.core;
     tcb.hasTime = 1;
     possibleSwitchTo(tcb);
     if (isCurrent(tcb)) rescheduleRequired();

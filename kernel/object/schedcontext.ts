@@ -24,7 +24,7 @@ function release(sc: SchedContext): void {
 export function bindThread(sc: SchedContext, tcb: TCB): void {
   tcb.sc = sc;
   tcb.hasTime = isActive(sc) ? 1 : 0;
-  tcb.core = <u8>sc.core;
+  tcb.core = <u16>sc.core;
   sc.tcb = tcb;
   possibleSwitchTo(tcb);
 }

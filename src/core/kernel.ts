@@ -35,22 +35,28 @@ export interface Kernel {
   currentTCB(): number;
 }
 
-/** Compiles an image; the module can be posted to other threads. */
-export function compileKernel(image: KernelImage): WebAssembly.Module {
-  return new WebAssembly.Module(readFileSync(new URL(`../../kernel/${image}.wasm`, import.meta.url)));
+/** Compiles an image; the module can be posted to other threads. `simulated`: its form for the simulated machine. */
+export function compileKernel(image: KernelImage, simulated = false): WebAssembly.Module {
+  const file = `../../kernel/${image}${simulated ? '.simulated' : ''}.wasm`;
+  return new WebAssembly.Module(readFileSync(new URL(file, import.meta.url)));
 }
 
-/** `base`: physical address of the cluster's partition. `core`: the core's number within its cluster. */
+/**
+ * `base`: physical address of the cluster's partition. `core`: the core's number within its cluster.
+ * `simulation`: what an image for the simulated machine imports besides.
+ */
 export function instantiateKernel(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
   base: number,
   core: number,
   machine: KernelMachine,
+  simulation: object = {},
 ): Kernel {
   const instance = new WebAssembly.Instance(module, {
     env: { memory },
     machine: { base, core, ...machine },
+    simulation,
   });
   // An ordinary object: its functions are constants to the compiler, which those of an exports object are not.
   return { ...(instance.exports as Kernel) };
