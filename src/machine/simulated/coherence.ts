@@ -3,7 +3,7 @@
  *
  * A line is in no private cache, in one that may write it (exclusive or modified: `#owner`), or in several that may
  * read it (shared: `#sharers`). Reading what another core owns makes both sharers; writing what others hold takes it
- * from them. The directory serves one request for a line at a time: the next waits.
+ * from them. While a line is on its way to or from one that may write it, the next request for it waits.
  */
 import type { Cache as CacheShape, Topology } from '../topology/index.js';
 import { Cache } from './cache.js';
@@ -65,7 +65,8 @@ export class Coherence {
     if (!write && sharers !== undefined && sharers.has(agent)) return now + this.#ownHit(agent, line);
     const start = Math.max(now, this.#busy[line]);
     const end = start + this.#request(agent, line, write, owner, sharers);
-    this.#busy[line] = end;
+    // Copies of a line that nobody may write are handed out as fast as they are asked for.
+    if (write || owner >= 0) this.#busy[line] = end;
     return end;
   }
 

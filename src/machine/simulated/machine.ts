@@ -5,7 +5,7 @@
  */
 import { LINE_BITS, Coherence } from './coherence.js';
 import type { MachineModel } from './model.js';
-import { Transaction } from './transaction.js';
+import { Transactions, type Transaction } from './transaction.js';
 
 /** What an instrumented kernel image imports (kernel/instrument.mjs). */
 export interface Instrumentation {
@@ -37,9 +37,7 @@ export class SimulatedMachine {
   readonly #words: Int32Array;
   /** When the last store to a lock's word was done: nobody sees it earlier. */
   readonly #stored = new Map<number, number>();
-  readonly #transactions: readonly Transaction[];
-  /** Cores whose last kernel entry was a transaction that others may still conflict with. */
-  #inFlight: number[] = [];
+  readonly #transactions: Transactions;
   #lockFree = 0;
   #core = -1;
   #now = 0;
@@ -62,7 +60,7 @@ export class SimulatedMachine {
     this.#drains = new Float64Array(cores);
     this.#words = new Int32Array(this.memory.buffer);
     this.#coherence = new Coherence(model, pages * 65536, nodeOf);
-    this.#transactions = model.topology.cores.map(() => new Transaction(model.transactions));
+    this.#transactions = new Transactions(cores, model.transactions);
     this.instrumentation = this.#instrumentation();
   }
 
@@ -110,16 +108,16 @@ export class SimulatedMachine {
    */
   enterKernelElided(core: number, entry: () => void, aborted: (core: number) => void): boolean {
     const { transactions } = this.model;
-    const transaction = this.#transactions[core];
+    const transaction = this.#transactions.of[core];
     const start = this.clocks[core];
-    this.#inFlight = this.#inFlight.filter(
-      (other) => other !== core && this.#transactions[other].end > start,
-    );
+    // It stands, if nobody has undone it until now: this is a new entry.
+    if (transaction.end > 0) transaction.aborts = 0;
     const retry = transaction.aborts > 0;
     if (transaction.aborts >= transactions.attempts) {
       // Whoever takes the lock writes the word that all transactions have read.
-      for (const other of this.#inFlight) this.#abort(other, start, aborted);
-      this.#inFlight = [];
+      this.#transactions.of.forEach(({ end }, other) => {
+        if (end > start && other !== core) this.#abort(other, start, aborted);
+      });
       transaction.aborts = 0;
       this.#enter(core);
       entry();
@@ -145,25 +143,20 @@ export class SimulatedMachine {
         this.#leave();
         return false;
       }
-      const conflicts = this.#inFlight
-        .map((other) => ({ other, at: transaction.conflict(this.#transactions[other]) }))
-        .filter(({ at }) => at < Infinity);
-      if (conflicts.length === 0) break;
+      const conflicts = this.#transactions.conflicts(core);
+      if (conflicts.size === 0) break;
       // This one has read what the others wrote: undo all of them, and let it run again as if they had not.
       transaction.rollBack(this.#words);
-      for (const { other, at } of conflicts) this.#abort(other, at, aborted);
-      const gone = new Set(conflicts.map(({ other }) => other));
-      this.#inFlight = this.#inFlight.filter((other) => !gone.has(other));
+      for (const [other, at] of conflicts) this.#abort(other, at, aborted);
     }
-    transaction.aborts = 0;
-    this.#inFlight.push(core);
+    this.#transactions.add(core);
     this.entries++;
     this.#leave();
     return true;
   }
 
   #abort(core: number, at: number, aborted: (core: number) => void): void {
-    const transaction = this.#transactions[core];
+    const transaction = this.#transactions.of[core];
     transaction.rollBack(this.#words);
     transaction.aborts++;
     this.aborts++;
@@ -248,7 +241,7 @@ export class SimulatedMachine {
             this.#now = this.#lockFree;
           }
           this.#now += transactions.begin;
-          this.#transaction = this.#transactions[this.#core];
+          this.#transaction = this.#transactions.of[this.#core];
           this.#access(address >>> 0, 4, false);
           return 0;
         }

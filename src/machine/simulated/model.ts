@@ -43,7 +43,7 @@ export interface CoreCosts {
 }
 
 /** Hardware transactions, for the design that elides the lock. */
-export interface Transactions {
+export interface TransactionCosts {
   readonly begin: number;
   readonly commit: number;
   /** From the conflict until the next attempt begins. */
@@ -62,7 +62,7 @@ export interface MachineModel {
   readonly interconnect: Interconnect;
   readonly latencies: Latencies;
   readonly core: CoreCosts;
-  readonly transactions: Transactions;
+  readonly transactions: TransactionCosts;
 }
 
 /**
@@ -113,5 +113,5 @@ const FIGURES = {
     'attempts',
     'writeLines',
     'readLines',
-  ] satisfies (keyof Transactions)[],
+  ] satisfies (keyof TransactionCosts)[],
 } as const;

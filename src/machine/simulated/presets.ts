@@ -10,7 +10,7 @@ import {
   type Interconnect,
   type Latencies,
   type MachineModel,
-  type Transactions,
+  type TransactionCosts,
 } from './model.js';
 
 const KIB = 1024;
@@ -22,7 +22,7 @@ const MIB = 1024 * KIB;
  * "Performance Evaluation of Intel Transactional Synchronization Extensions" (SC 2013). What is written must stay in
  * the L1 of 32 KiB, what is read in the L2. No Arm processor with transactions was sold: these figures are used for all.
  */
-const TSX: Transactions = {
+const TSX: TransactionCosts = {
   begin: 20,
   commit: 25,
   abort: 150,
@@ -183,7 +183,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       sharedL3: 0,
       package: 80,
       machine: 0,
-      hop: 3,
+      hop: 4,
       memory: 300,
       remoteMemory: 300,
     },
