@@ -1,7 +1,7 @@
 /** Which lines a cache holds: set-associative, the least recently used line of a set goes first. */
 export class Cache {
-  /** Line numbers, most recently used first in each set; -1 is empty. */
-  readonly #lines: Int32Array;
+  /** Line numbers, most recently used first in each set; -1 is empty. Made for the first line: most caches of a large machine stay empty. */
+  #lines = new Int32Array(0);
   readonly #ways: number;
   readonly #setMask: number;
 
@@ -10,7 +10,6 @@ export class Cache {
     const sets = 2 ** Math.max(0, Math.floor(Math.log2(sizeBytes / lineBytes / ways)));
     this.#ways = ways;
     this.#setMask = sets - 1;
-    this.#lines = new Int32Array(sets * ways).fill(-1);
   }
 
   /** Whether the line is there; makes it the most recently used. */
@@ -29,6 +28,7 @@ export class Cache {
 
   /** Puts in a line that is not there. Returns the line that had to go, or -1. */
   insert(line: number): number {
+    if (this.#lines.length === 0) this.#lines = new Int32Array((this.#setMask + 1) * this.#ways).fill(-1);
     const lines = this.#lines;
     const first = (line & this.#setMask) * this.#ways;
     const last = first + this.#ways - 1;

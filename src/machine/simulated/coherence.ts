@@ -5,7 +5,7 @@
  * read it (shared: `#sharers`). Reading what another core owns makes both sharers; writing what others hold takes it
  * from them. While a line is on its way to or from one that may write it, the next request for it waits.
  */
-import type { Cache as CacheShape, Topology } from '../topology/index.js';
+import type { Cache as CacheShape, Topology } from '../topology/topology.js';
 import { Cache } from './cache.js';
 import { distanceOf, type Distance } from './distance.js';
 import type { Latencies, MachineModel } from './model.js';

@@ -1,6 +1,6 @@
 /** What it costs to get a line from another core's cache, by where the two cores are. */
 import type { MachineModel } from './model.js';
-import type { Topology } from '../topology/index.js';
+import type { Topology } from '../topology/topology.js';
 
 export interface Distance {
   /** Cycles to bring `line` from core `owner`'s cache to `core`'s. */

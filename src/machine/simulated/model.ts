@@ -1,7 +1,7 @@
 /**
  * What the simulated machine is told of a machine: its topology, and what things cost there, in cycles.
  */
-import { TopologyError, type Topology } from '../topology/index.js';
+import { TopologyError, type Topology } from '../topology/topology.js';
 
 /** How the caches of one package reach each other: what a step costs is {@link Latencies.hop}. */
 export type Interconnect =
