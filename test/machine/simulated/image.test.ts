@@ -81,7 +81,7 @@ for (const image of IMAGES) {
         instantiate: (core, machine) => instantiateKernel(module, memory, BASE, core, machine, simulation),
       });
       assert.ok(Buffer.from(shipped).equals(Buffer.from(simulated)));
-      assert.ok(seen.reads > 500 && seen.writes > 300 && seen.ranges > 5, JSON.stringify(seen));
+      assert.ok(seen.reads > 500 && seen.writes > 300 && seen.ranges > 0, JSON.stringify(seen));
       assert.ok(seen.weight > seen.reads + seen.writes, JSON.stringify(seen));
       assert.equal(seen.locks > 20, image === 'smp');
     });
