@@ -61,7 +61,7 @@ const HELPERS = `
    (then (i32.atomic.rmw.xchg (local.get $at) (local.get $value)))
    (else (local.get $value))))`;
 
-/** Instructions that are done by the functions above instead. They must have no offset. */
+/** Instructions that are done by the functions above instead. */
 const BY_HELPER = new Set(['memory.copy', 'memory.fill', 'i32.atomic.load', 'i32.atomic.store', 'i32.atomic.rmw.xchg']);
 
 const ACCESS = /^(?:i32|i64|v128)\.(load|store)(8|16|32)?(?:_[su])?$/;
@@ -120,9 +120,11 @@ function expression(node, block) {
     return start < 0 ? node : [...node.slice(0, start), ...sequence(node.slice(start))];
   }
   const parts = node.map((part) => expression(part, block));
+  const offset = parts.find((part) => typeof part === 'string' && part.startsWith('offset='))?.slice(7) ?? '0';
   if (BY_HELPER.has(operator)) {
-    if (!parts.slice(1).every(Array.isArray)) throw new Error(`${operator} has an offset`);
-    return ['call', `$${operator}`, ...parts.slice(1)];
+    const [address, ...values] = parts.slice(1).filter(Array.isArray);
+    const at = offset === '0' ? address : ['i32.add', address, constant(offset)];
+    return ['call', `$${operator}`, at, ...values];
   }
   const access = ACCESS.exec(operator);
   if (access === null) {
@@ -131,7 +133,6 @@ function expression(node, block) {
   }
   const [, direction, bits] = access;
   const size = bits === undefined ? SIZES[operator.split('.')[0]] : Number(bits) / 8;
-  const offset = parts.find((part) => typeof part === 'string' && part.startsWith('offset='))?.slice(7) ?? '0';
   const at = parts.findIndex(Array.isArray);
   const hook = direction === 'load' ? '$read' : '$write';
   parts[at] = ['call', hook, parts[at], constant(offset), constant(size)];
