@@ -120,11 +120,11 @@ function expression(node, block) {
     return start < 0 ? node : [...node.slice(0, start), ...sequence(node.slice(start))];
   }
   const parts = node.map((part) => expression(part, block));
+  const offset = parts.find((part) => typeof part === 'string' && part.startsWith('offset='))?.slice(7) ?? '0';
   if (BY_HELPER.has(operator)) {
-    const offset = parts.find((part) => typeof part === 'string' && part.startsWith('offset='));
-    const [address, ...rest] = parts.filter(Array.isArray);
-    const at = offset ? ['i32.add', address, ['i32.const', offset.slice('offset='.length)]] : address;
-    return ['call', `$${operator}`, at, ...rest];
+    const [address, ...values] = parts.slice(1).filter(Array.isArray);
+    const at = offset === '0' ? address : ['i32.add', address, constant(offset)];
+    return ['call', `$${operator}`, at, ...values];
   }
   const access = ACCESS.exec(operator);
   if (access === null) {
@@ -133,7 +133,6 @@ function expression(node, block) {
   }
   const [, direction, bits] = access;
   const size = bits === undefined ? SIZES[operator.split('.')[0]] : Number(bits) / 8;
-  const offset = parts.find((part) => typeof part === 'string' && part.startsWith('offset='))?.slice(7) ?? '0';
   const at = parts.findIndex(Array.isArray);
   const hook = direction === 'load' ? '$read' : '$write';
   parts[at] = ['call', hook, parts[at], constant(offset), constant(size)];

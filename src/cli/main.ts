@@ -4,6 +4,8 @@ import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ProgramError } from '../core/engine/typescript/program-error.js';
+import { LATENCIES, isLatency, type Latencies } from '../machine/simulated/model.js';
+import { PRESETS } from '../machine/simulated/presets.js';
 import { TopologyError, machineTopology } from '../machine/topology/index.js';
 import {
   ARCHITECTURES,
@@ -21,6 +23,7 @@ import { placed } from '../system/placement/placement.js';
 import { assertWritable, profileOf, writeProfile } from '../system/placement/profile.js';
 import { CoreError, RunError, runSystem } from '../system/run.js';
 import { ON_FAILURE, type OnFailure } from '../system/supervisor.js';
+import type { ExploreFoundingOptions } from './explore.js';
 import { planCommand, plan } from './plan.js';
 import { describeRun } from './report.js';
 import { topologyCommand } from './topology.js';
@@ -194,6 +197,33 @@ bench
   .description('what the kernel touches and executes, which does not depend on the computer')
   .option('--json', 'one JSON object')
   .action(async ({ json = false }: { json?: boolean }) => (await import('./bench.js')).benchKernel({ json }));
+program
+  .command('explore')
+  .description('compare ways to arrange kernels on simulated machines')
+  .command('founding')
+  .description('what an IPC costs by distance, and how calls scale, for each machine and design')
+  .addOption(
+    new Option(
+      '--machine <machine>',
+      `a preset (${PRESETS.join(', ')}) or an hwloc XML file; may be given again; all presets unless given`,
+    ).argParser((name: string, names: readonly string[] | undefined) => [...(names ?? []), name]),
+  )
+  .addOption(
+    new Option('--latency <name=cycles>', 'replaces a latency of the machines').argParser(parseLatency),
+  )
+  .addOption(
+    new Option('--work <cycles>', 'what client and server compute for each call')
+      .argParser(parseNatural)
+      .default(2000),
+  )
+  .addOption(
+    new Option('--calls <n>', 'calls of each pair that are measured').argParser(parseCount).default(8),
+  )
+  .addOption(new Option('--seed <n>', 'when pairs start').argParser(parseNatural).default(1))
+  .option('--json', 'one JSON array of rows')
+  .action(async (options: ExploreFoundingOptions) =>
+    (await import('./explore.js')).exploreFoundingCommand(options),
+  );
 
 async function run(file: string, options: RunOptions): Promise<void> {
   const { arch, searchPath = [dirname(file)], json = false } = options;
@@ -247,6 +277,21 @@ function parseSeconds(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text);
   if (match === null) throw new InvalidArgumentError('a time is a number with s, ms or m, as in 2s');
   return Number(match[1]) * { ms: 0.001, s: 1, m: 60 }[match[2] ?? 's']!;
+}
+
+function parseNatural(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value))
+    throw new InvalidArgumentError('a whole number, from 0');
+  return value;
+}
+
+function parseLatency(text: string, others: Partial<Latencies> = {}): Partial<Latencies> {
+  const [, name = '', value = ''] = /^(\w+)=(.*)$/.exec(text) ?? [];
+  if (!isLatency(name))
+    throw new InvalidArgumentError(`one of ${LATENCIES.join(', ')}, as in ${LATENCIES[0]}=12`);
+  if (!/^\d+(?:\.\d+)?$/.test(value)) throw new InvalidArgumentError('a number of cycles, from 0');
+  return { ...others, [name]: Number(value) };
 }
 
 function parseCount(text: string): number {

@@ -3,6 +3,7 @@
  * cores.
  */
 
+import { PRESETS, preset } from '../machine/simulated/presets.js';
 import {
   NEAR_LINE_COST_NS,
   autoRule,
@@ -25,14 +26,16 @@ const MAX_SHARERS = 8;
  * @throws TopologyError when the machine's description or the clusters are not as they must be.
  */
 export async function topologyCommand(options: {
-  /** `host`, or an hwloc XML file. */
+  /** `host`, a preset of the simulated machine, or an hwloc XML file. */
   machine: string;
   /** As {@link clustersOf}. */
   clusters: string;
   json: boolean;
   out: NodeJS.WritableStream;
 }): Promise<void> {
-  const topology = await machineTopology(options.machine, { measure: 'always' });
+  const topology = PRESETS.includes(options.machine)
+    ? preset(options.machine).topology
+    : await machineTopology(options.machine, { measure: 'always' });
   const clusters = clustersOf(topology, options.clusters);
   options.out.write(
     options.json

@@ -1,0 +1,78 @@
+/** `atoll explore`: what the simulated machines say. */
+import { PRESETS } from '../machine/simulated/presets.js';
+import type { Latencies } from '../machine/simulated/model.js';
+import { exploreFounding } from '../system/simulate/explore.js';
+import type { FoundingRow, IpcRow, ThroughputRow } from '../system/simulate/founding.js';
+import { table } from './table.js';
+
+export interface ExploreFoundingOptions {
+  /** Presets or hwloc XML files; all presets if there is none. */
+  readonly machine?: readonly string[];
+  readonly latency?: Partial<Latencies>;
+  readonly seed: number;
+  readonly work: number;
+  readonly calls: number;
+  readonly json?: boolean;
+}
+
+/** @throws TopologyError when a machine is not as it must be. */
+export async function exploreFoundingCommand(options: ExploreFoundingOptions): Promise<void> {
+  const { machine = PRESETS, latency = {}, seed, work, calls, json = false } = options;
+  const shown = process.stderr.isTTY && !json;
+  const rows = await exploreFounding({
+    machines: machine,
+    latencies: latency,
+    seed,
+    work,
+    calls,
+    ...(shown && { progress: (done: number, all: number) => process.stderr.write(`\r${bar(done, all)}`) }),
+  });
+  if (shown) process.stderr.write('\r\x1b[K');
+  process.stdout.write(json ? `${JSON.stringify(rows)}\n` : describe(rows, work));
+}
+
+function bar(done: number, all: number): string {
+  const width = 30;
+  const full = Math.round((width * done) / all);
+  return `[${'#'.repeat(full)}${' '.repeat(width - full)}] ${done} of ${all}`;
+}
+
+function describe(rows: readonly FoundingRow[], work: number): string {
+  const ipc = rows.filter((row): row is IpcRow => 'state' in row);
+  const pairs = rows.filter((row): row is ThroughputRow => 'calls_per_kilocycle' in row);
+  const ends = pairs.filter((row, index) => pairs[index + 1]?.design !== row.design);
+  return `A fastpath IPC, one way, by where the state that it needs was last used: by this core, by another of its cluster,
+or by the most distant core that shares the kernel.
+
+${table(
+  ['machine', 'design', 'state', 'cycles', 'lines moved', 'times warm'],
+  ipc.map((row) => [
+    row.machine,
+    row.design,
+    row.state,
+    row.ipc_cycles.toFixed(0),
+    row.lines_moved.toFixed(1),
+    row.slowdown.toFixed(1),
+  ]),
+)}
+
+Independent pairs of client and server, one on each core, that compute ${work} cycles for each call: calls in 1,000 cycles.
+
+${table(
+  ['machine', 'design', 'cores', 'one core', 'all cores', 'times', 'most, at cores'],
+  ends.map((last) => {
+    const all = pairs.filter(({ machine, design }) => machine === last.machine && design === last.design);
+    const most = all.reduce((a, b) => (b.calls_per_kilocycle > a.calls_per_kilocycle ? b : a));
+    return [
+      last.machine,
+      last.design,
+      `${last.cores}`,
+      all[0].calls_per_kilocycle.toFixed(3),
+      last.calls_per_kilocycle.toFixed(2),
+      (last.calls_per_kilocycle / all[0].calls_per_kilocycle).toFixed(1),
+      `${most.cores}`,
+    ];
+  }),
+)}
+`;
+}

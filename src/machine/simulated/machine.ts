@@ -1,0 +1,254 @@
+/**
+ * The simulated machine: memory, caches, and a virtual clock for each core. All cores are stepped in one thread. A core
+ * does one piece of work at a time, a kernel entry or a stretch of its program, and the core with the lowest clock is
+ * always next, so that what cores do to each other happens in the order of virtual time, from entry to entry.
+ */
+import { LINE_BITS, Coherence } from './coherence.js';
+import type { MachineModel } from './model.js';
+import { Transactions, type Transaction } from './transaction.js';
+
+/** What an instrumented kernel image imports (kernel/instrument.mjs). */
+export interface Instrumentation {
+  read(address: number, offset: number, size: number): number;
+  write(address: number, offset: number, size: number): number;
+  range(address: number, size: number, isWrite: number): void;
+  execute(weight: number): void;
+  lockLoad(address: number): void;
+  lockStore(address: number): number;
+  lockExchange(address: number): number;
+}
+
+/** How a kernel entry treats the big lock. */
+type Locking = 'take' | 'elide';
+
+export class SimulatedMachine {
+  readonly memory: WebAssembly.Memory;
+  /** Each core's virtual time, in cycles. */
+  readonly clocks: Float64Array;
+  /** For kernel images: their accesses and instructions are charged to the core that is running. */
+  readonly instrumentation: Instrumentation;
+  /** Kernel entries that were done, retries not counted. */
+  entries = 0;
+  /** Cycles that cores waited for a lock that another held. */
+  lockWaiting = 0;
+  /** Transactions that did not commit. */
+  aborts = 0;
+  readonly #coherence: Coherence;
+  readonly #words: Int32Array;
+  /** When the last store to a lock's word was done: nobody sees it earlier. */
+  readonly #stored = new Map<number, number>();
+  readonly #transactions: Transactions;
+  #lockFree = 0;
+  #core = -1;
+  #now = 0;
+  /** When the running core's stores have left its store buffer. */
+  #drained = 0;
+  readonly #drains: Float64Array;
+  #locking: Locking = 'take';
+  #transaction: Transaction | undefined;
+
+  /** `bytes`: of physical memory. `nodeOf`: the NUMA node of an address. */
+  constructor(
+    readonly model: MachineModel,
+    bytes: number,
+    nodeOf?: (address: number) => number,
+  ) {
+    const pages = Math.ceil(bytes / 65536);
+    const cores = model.topology.cores.length;
+    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    this.clocks = new Float64Array(cores);
+    this.#drains = new Float64Array(cores);
+    this.#words = new Int32Array(this.memory.buffer);
+    this.#coherence = new Coherence(model, pages * 65536, nodeOf);
+    this.#transactions = new Transactions(cores, model.transactions);
+    this.instrumentation = this.#instrumentation();
+  }
+
+  /** Cache lines that were brought from, or taken from, another core. */
+  get linesMoved(): number {
+    return this.#coherence.moved;
+  }
+
+  /** Runs a stretch of a program on a core; it charges what it does by the methods below. */
+  user(core: number, program: () => void): void {
+    this.#enter(core);
+    program();
+    this.#leave();
+  }
+
+  /** To be called by what {@link user} runs: it touches memory. */
+  touch(address: number, size: number, write: boolean): void {
+    this.#access(address, size, write);
+  }
+
+  /** The same: it computes for so many cycles. */
+  compute(cycles: number): void {
+    this.#now += cycles;
+  }
+
+  /** The same: it executes so many instructions. */
+  execute(instructions: number): void {
+    this.#now += instructions * this.model.core.cyclesPerInstruction;
+  }
+
+  /** A kernel entry; a lock is taken. */
+  enterKernel(core: number, entry: () => void): void {
+    this.#enter(core);
+    this.#now += this.model.core.kernelEntry;
+    entry();
+    this.entries++;
+    this.#leave();
+  }
+
+  /**
+   * A kernel entry that elides its lock in a transaction. Where that fails, memory is as it was before, the core's clock
+   * stands at its next attempt, and the answer is false. Transactions of other cores that conflict with this one are
+   * aborted, as the one whose access comes later wins in Intel's and Arm's implementations: `aborted` is told of them,
+   * and they have to be attempted again.
+   */
+  enterKernelElided(core: number, entry: () => void, aborted: (core: number) => void): boolean {
+    const { transactions } = this.model;
+    const transaction = this.#transactions.of[core];
+    const start = this.clocks[core];
+    // It stands, if nobody has undone it until now: this is a new entry.
+    if (transaction.end > 0) transaction.aborts = 0;
+    const retry = transaction.aborts > 0;
+    if (transaction.aborts >= transactions.attempts) {
+      // Whoever takes the lock writes the word that all transactions have read.
+      this.#transactions.of.forEach(({ end }, other) => {
+        if (end > start && other !== core) this.#abort(other, start, aborted);
+      });
+      transaction.aborts = 0;
+      this.#enter(core);
+      entry();
+      this.#lockFree = Math.max(this.#now, this.#drained);
+      this.entries++;
+      this.#leave();
+      return true;
+    }
+    for (;;) {
+      transaction.begin();
+      this.clocks[core] = start;
+      this.#enter(core);
+      if (!retry) this.#now += this.model.core.kernelEntry;
+      this.#locking = 'elide';
+      entry();
+      this.#locking = 'take';
+      transaction.end = this.#now;
+      if (transaction.overflowed) {
+        transaction.rollBack(this.#words);
+        transaction.aborts = transactions.attempts;
+        this.aborts++;
+        this.#now += transactions.abort;
+        this.#leave();
+        return false;
+      }
+      const conflicts = this.#transactions.conflicts(core);
+      if (conflicts.size === 0) break;
+      // This one has read what the others wrote: undo all of them, and let it run again as if they had not.
+      transaction.rollBack(this.#words);
+      for (const [other, at] of conflicts) this.#abort(other, at, aborted);
+    }
+    this.#transactions.add(core);
+    this.entries++;
+    this.#leave();
+    return true;
+  }
+
+  #abort(core: number, at: number, aborted: (core: number) => void): void {
+    const transaction = this.#transactions.of[core];
+    transaction.rollBack(this.#words);
+    transaction.aborts++;
+    this.aborts++;
+    this.entries--;
+    this.clocks[core] = at + this.model.transactions.abort;
+    aborted(core);
+  }
+
+  #enter(core: number): void {
+    this.#core = core;
+    this.#now = this.clocks[core];
+    this.#drained = this.#drains[core];
+  }
+
+  #leave(): void {
+    this.clocks[this.#core] = this.#now;
+    this.#drains[this.#core] = this.#drained;
+    this.#core = -1;
+  }
+
+  /** A load waits for its line. A store does not: it waits in the store buffer, and the core goes on. */
+  #access(address: number, size: number, write: boolean): void {
+    if (this.#core < 0) return;
+    const last = (address + size - 1) >>> LINE_BITS;
+    for (let line = address >>> LINE_BITS; line <= last; line++) {
+      const done = this.#coherence.access(this.#core, line, write, this.#now);
+      this.#transaction?.note(line, write, done, this.#words);
+      if (!write) this.#now = done;
+      else if (done > this.#drained) this.#drained = done;
+    }
+  }
+
+  #instrumentation(): Instrumentation {
+    const { core: costs, transactions } = this.model;
+    return {
+      read: (address, offset, size) => {
+        this.#access((address + offset) >>> 0, size, false);
+        return address;
+      },
+      write: (address, offset, size) => {
+        this.#access((address + offset) >>> 0, size, true);
+        return address;
+      },
+      range: (address, size, isWrite) => {
+        if (size > 0) this.#access(address >>> 0, size, isWrite !== 0);
+        this.execute(size >>> 4);
+      },
+      execute: (weight) => {
+        this.#now += weight * costs.cyclesPerInstruction;
+      },
+      lockLoad: (address) => {
+        if (this.#core < 0 || this.#locking === 'elide') return;
+        const stored = this.#stored.get(address) ?? 0;
+        if (stored > this.#now) {
+          this.lockWaiting += stored - this.#now;
+          this.#now = stored;
+        }
+        this.#access(address >>> 0, 4, false);
+      },
+      // The stores before a release are seen before it; the core itself goes on.
+      lockStore: (address) => {
+        if (this.#core < 0) return 1;
+        if (this.#locking === 'elide') {
+          // A store before the transaction marks the lock as taken; the one inside gives it back.
+          if (this.#transaction !== undefined) {
+            this.#now = Math.max(this.#now, this.#drained) + transactions.commit;
+            this.#transaction = undefined;
+          }
+          return 0;
+        }
+        const line = address >>> LINE_BITS;
+        this.#drained = this.#coherence.access(this.#core, line, true, Math.max(this.#now, this.#drained));
+        this.#stored.set(address, this.#drained);
+        return 1;
+      },
+      lockExchange: (address) => {
+        if (this.#core < 0) return 1;
+        const line = address >>> LINE_BITS;
+        if (this.#locking === 'elide') {
+          if (this.#lockFree > this.#now) {
+            this.lockWaiting += this.#lockFree - this.#now;
+            this.#now = this.#lockFree;
+          }
+          this.#now += transactions.begin;
+          this.#transaction = this.#transactions.of[this.#core];
+          this.#access(address >>> 0, 4, false);
+          return 0;
+        }
+        this.#now = this.#coherence.access(this.#core, line, true, Math.max(this.#now, this.#drained));
+        this.#now += costs.atomic;
+        return 1;
+      },
+    };
+  }
+}

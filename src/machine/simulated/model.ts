@@ -1,0 +1,117 @@
+/**
+ * What the simulated machine is told of a machine: its topology, and what things cost there, in cycles.
+ */
+import { TopologyError, type Topology } from '../topology/topology.js';
+
+/** How the caches of one package reach each other: what a step costs is {@link Latencies.hop}. */
+export type Interconnect =
+  /** All are equally far. */
+  | { readonly kind: 'flat' }
+  /** In a circle, in the order of the cores; a message takes the shorter way. */
+  | { readonly kind: 'ring' }
+  /** In rows of `width`, in the order of the cores; a message goes along the row, then along the column. */
+  | { readonly kind: 'mesh'; readonly width: number };
+
+/** Cycles beyond a hit in the L1, which is part of an instruction's own cost. */
+export interface Latencies {
+  /** From an L2, private or shared. */
+  readonly l2: number;
+  /** From an L3, without the hops to the slice that the line's address selects. */
+  readonly l3: number;
+  /** A line that another core's L1 holds, where both share an L2. */
+  readonly sharedL2: number;
+  /** A line that another core's cache holds, where both share an L3, without hops. */
+  readonly sharedL3: number;
+  /** The same where they share only the package. */
+  readonly package: number;
+  /** The same where they are in two packages. */
+  readonly machine: number;
+  /** One step on the ring or mesh. */
+  readonly hop: number;
+  /** From the memory of the core's own node, and of another. */
+  readonly memory: number;
+  readonly remoteMemory: number;
+}
+
+/** What a core does by itself. */
+export interface CoreCosts {
+  readonly cyclesPerInstruction: number;
+  /** Into the kernel and out again: the trap, its return, and the switch of address spaces. */
+  readonly kernelEntry: number;
+  /** An atomic read-modify-write beyond a store, its line at hand. */
+  readonly atomic: number;
+}
+
+/** Hardware transactions, for the design that elides the lock. */
+export interface TransactionCosts {
+  readonly begin: number;
+  readonly commit: number;
+  /** From the conflict until the next attempt begins. */
+  readonly abort: number;
+  /** After so many aborts the lock is taken. */
+  readonly attempts: number;
+  /** Lines that one transaction may write, and read. */
+  readonly writeLines: number;
+  readonly readLines: number;
+}
+
+export interface MachineModel {
+  /** As the command line names it. */
+  readonly name: string;
+  readonly topology: Topology;
+  readonly interconnect: Interconnect;
+  readonly latencies: Latencies;
+  readonly core: CoreCosts;
+  readonly transactions: TransactionCosts;
+}
+
+/**
+ * The model, if it can be simulated.
+ * @throws TopologyError when a figure is missing, negative or no number, or the mesh has no width.
+ */
+export function checkModel(model: MachineModel): MachineModel {
+  const { name, interconnect } = model;
+  for (const [group, figures] of Object.entries(FIGURES)) {
+    const values = model[group as keyof typeof FIGURES] as unknown as
+      Partial<Record<string, unknown>> | undefined;
+    for (const figure of figures) {
+      const value = values?.[figure];
+      if (typeof value === 'number' && Number.isFinite(value) && value >= 0) continue;
+      const what = value === undefined ? 'is missing' : `is ${JSON.stringify(value)}`;
+      throw new TopologyError(`machine '${name}': ${group}.${figure} ${what}; give a number from 0`);
+    }
+  }
+  if (interconnect.kind === 'mesh' && !(Number.isSafeInteger(interconnect.width) && interconnect.width > 0))
+    throw new TopologyError(`machine '${name}': the mesh's width must be a whole number from 1`);
+  return model;
+}
+
+/** The names of all latencies. */
+export const LATENCIES = [
+  'l2',
+  'l3',
+  'sharedL2',
+  'sharedL3',
+  'package',
+  'machine',
+  'hop',
+  'memory',
+  'remoteMemory',
+] as const satisfies readonly (keyof Latencies)[];
+
+export function isLatency(name: string): name is keyof Latencies {
+  return (LATENCIES as readonly string[]).includes(name);
+}
+
+const FIGURES = {
+  latencies: LATENCIES,
+  core: ['cyclesPerInstruction', 'kernelEntry', 'atomic'] satisfies (keyof CoreCosts)[],
+  transactions: [
+    'begin',
+    'commit',
+    'abort',
+    'attempts',
+    'writeLines',
+    'readLines',
+  ] satisfies (keyof TransactionCosts)[],
+} as const;

@@ -1,0 +1,126 @@
+/** What an access costs, by where the line was before. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Cache } from '../../../src/machine/simulated/cache.js';
+import { Coherence } from '../../../src/machine/simulated/coherence.js';
+import { distanceOf } from '../../../src/machine/simulated/distance.js';
+import { checkModel } from '../../../src/machine/simulated/model.js';
+import { PRESETS, preset, simulatedModel } from '../../../src/machine/simulated/presets.js';
+import { machineFile } from '../fixtures.js';
+
+describe('coherence', () => {
+  const model = preset('cortex-a53');
+  const { latencies } = model;
+  const world = () => new Coherence(model, 1 << 20);
+
+  it('fetches a line from memory once, and then has it', () => {
+    const caches = world();
+    assert.equal(caches.access(0, 7, false, 100), 100 + latencies.memory);
+    assert.equal(caches.access(0, 7, false, 1000), 1000);
+    assert.equal(caches.access(0, 7, true, 1000), 1000);
+    assert.equal(caches.moved, 0);
+  });
+
+  it('brings a line from a core of the cluster, or, dearer, from another cluster', () => {
+    const caches = world();
+    caches.access(0, 7, true, 0);
+    assert.equal(caches.access(1, 7, true, 1000), 1000 + latencies.sharedL2);
+    assert.equal(caches.access(5, 7, true, 2000), 2000 + latencies.package);
+    assert.equal(caches.moved, 2);
+  });
+
+  it('lets several read, and takes the line from all of them for one to write', () => {
+    const caches = world();
+    for (const core of [0, 1, 5]) caches.access(core, 7, false, 1000);
+    for (const core of [0, 1, 5]) assert.equal(caches.access(core, 7, false, 5000), 5000);
+    assert.equal(caches.access(1, 7, true, 5000), 5000 + latencies.package);
+    assert.equal(caches.access(0, 7, false, 9000), 9000 + latencies.sharedL2);
+  });
+
+  it('serves one writer of a line after the other', () => {
+    const caches = world();
+    caches.access(0, 7, true, 0);
+    const first = caches.access(1, 7, true, 1000);
+    assert.equal(caches.access(2, 7, true, 1000), first + latencies.sharedL2);
+  });
+
+  it('finds what its L1 had no room for in the L2', () => {
+    const caches = world();
+    const lines = (64 * 1024) / 64;
+    for (let line = 0; line < lines; line++) caches.access(0, line, false, 0);
+    assert.equal(caches.access(0, 0, false, 10_000), 10_000 + latencies.l2);
+  });
+});
+
+describe('a cache', () => {
+  it('gives up the least recently used line of a set', () => {
+    const cache = new Cache(2 * 64, 64, 2);
+    assert.equal(cache.insert(1), -1);
+    assert.equal(cache.insert(2), -1);
+    assert.ok(cache.touch(1));
+    assert.equal(cache.insert(3), 2);
+    cache.remove(1);
+    assert.ok(!cache.touch(1));
+    assert.ok(cache.touch(3));
+  });
+});
+
+describe('distance', () => {
+  it('grows with the hops, on a ring the shorter way round, and is the same in both directions', () => {
+    const mesh = distanceOf(preset('mesh-1024'));
+    assert.ok(mesh.transfer(0, 1023, 5) > mesh.transfer(0, 33, 5));
+    const ring = distanceOf(preset('intel-client'));
+    const mean = (core: number): number => {
+      let sum = 0;
+      for (let line = 0; line < 512; line++) sum += ring.transfer(0, core, line);
+      return sum / 512;
+    };
+    assert.ok(mean(4) > mean(1));
+    assert.ok(Math.abs(mean(7) - mean(1)) < 1);
+    assert.equal(ring.transfer(2, 6, 9), ring.transfer(6, 2, 9));
+  });
+
+  it('is a few hundred to a thousand cycles across the die of 1,024 cores', () => {
+    const mesh = distanceOf(preset('mesh-1024'));
+    for (let line = 0; line < 100; line++) {
+      const cost = mesh.transfer(0, 1023, line);
+      assert.ok(cost >= 300 && cost <= 1000, `${cost}`);
+    }
+  });
+});
+
+describe('a model', () => {
+  it('is sound for every preset', () => {
+    for (const name of PRESETS) assert.equal(preset(name).name, name);
+  });
+
+  it('is made of any hwloc file', () => {
+    for (const file of [
+      'two-packages-smt.xml',
+      'holes-no-caches.xml',
+      'big-little.xml',
+      'arm-shared-l2.xml',
+    ]) {
+      const model = simulatedModel(machineFile(file));
+      const caches = new Coherence(model, 1 << 16);
+      const last = model.topology.cores.length - 1;
+      caches.access(0, 3, true, 0);
+      assert.ok(caches.access(last, 3, true, 1000) > 1000, file);
+    }
+  });
+
+  it('is refused with a figure that is missing, negative or no number', () => {
+    const model = preset('cortex-a72');
+    const { hop: _, ...missing } = model.latencies;
+    const refuse = (latencies: object, message: RegExp): void => {
+      assert.throws(() => checkModel({ ...model, latencies: latencies as typeof model.latencies }), message);
+    };
+    refuse(missing, /machine 'cortex-a72': latencies.hop is missing; give a number from 0/);
+    refuse({ ...model.latencies, l2: -3 }, /latencies.l2 is -3/);
+    refuse({ ...model.latencies, memory: 'slow' }, /latencies.memory is "slow"/);
+    assert.throws(
+      () => checkModel({ ...model, interconnect: { kind: 'mesh', width: 0 } }),
+      /the mesh's width must be a whole number from 1/,
+    );
+  });
+});

@@ -1,0 +1,89 @@
+/** The simulator's image is the shipped kernel: it does the same, and tells of each access and instruction. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ObjectType, Rights } from '../../../kernel/api/constants.js';
+import { compileKernel, instantiateKernel } from '../../../src/core/kernel.js';
+import type { Instrumentation } from '../../../src/machine/simulated/machine.js';
+import { IMAGES, Machine, type MachineOptions } from '../../kernel/machine.js';
+
+const EP = 5;
+const REPLY = 4;
+const BASE = 1 << 20;
+const SIZE = 4 << 20;
+
+const newMemory = (): WebAssembly.Memory =>
+  new WebAssembly.Memory({ initial: 96, maximum: 96, shared: true });
+
+/** A call, with few words and with many, a reply, a fault. Returns what is in memory then. */
+function workload(memory: WebAssembly.Memory, options: MachineOptions): Uint8Array {
+  const m = new Machine({ ...options, memory, base: BASE, size: SIZE });
+  const ep = m.create(ObjectType.Endpoint);
+  const server = m.thread({ priority: 200 }).give(EP, ep).give(REPLY, m.create(ObjectType.Reply));
+  const client = m.thread({ priority: 100 }).give(EP, ep, Rights.All, 3n);
+  m.sleep();
+  server.recv(EP, REPLY);
+  client.call(EP, [1, 2]);
+  server.replyRecv(EP, REPLY, [3]);
+  client.call(
+    EP,
+    Array.from({ length: 100 }, (_, index) => index),
+  );
+  server.replyRecv(EP, REPLY, [3]);
+  client.fault(1, 2);
+  return new Uint8Array(memory.buffer);
+}
+
+for (const image of IMAGES) {
+  describe(`the simulator's ${image} image`, () => {
+    it('leaves memory as the shipped one does, and reports accesses to its partition alone', () => {
+      const seen = { reads: 0, writes: 0, ranges: 0, locks: 0, weight: 0 };
+      const inside = (address: number, size: number): void => {
+        assert.ok(
+          address >>> 0 >= BASE && (address >>> 0) + size <= BASE + SIZE,
+          `${address}, ${size} bytes`,
+        );
+      };
+      const simulation: Instrumentation = {
+        read(address, offset, size) {
+          inside(address + offset, size);
+          seen.reads++;
+          return address;
+        },
+        write(address, offset, size) {
+          inside(address + offset, size);
+          seen.writes++;
+          return address;
+        },
+        range(address, size) {
+          inside(address, size);
+          seen.ranges++;
+        },
+        execute(weight) {
+          assert.ok(weight > 0);
+          seen.weight += weight;
+        },
+        lockLoad: (address) => inside(address, 4),
+        lockStore: (address) => {
+          inside(address, 4);
+          return 1;
+        },
+        lockExchange: (address) => {
+          inside(address, 4);
+          seen.locks++;
+          return 1;
+        },
+      };
+      const module = compileKernel(image, true);
+      const memory = newMemory();
+      const shipped = workload(newMemory(), { image });
+      const simulated = workload(memory, {
+        image,
+        instantiate: (core, machine) => instantiateKernel(module, memory, BASE, core, machine, simulation),
+      });
+      assert.ok(Buffer.from(shipped).equals(Buffer.from(simulated)));
+      assert.ok(seen.reads > 500 && seen.writes > 300 && seen.ranges > 0, JSON.stringify(seen));
+      assert.ok(seen.weight > seen.reads + seen.writes, JSON.stringify(seen));
+      assert.equal(seen.locks > 20, image === 'smp');
+    });
+  });
+}
