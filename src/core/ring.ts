@@ -232,6 +232,7 @@ export class RingConsumer extends RingEnd {
    * @throws RangeError where it is longer than `into`; it stays. @throws RingError
    */
   receive(into: Int32Array | Uint32Array): number {
+    const room = into.length;
     const { words, taken } = this;
     let place = this.place(taken);
     let header: number;
@@ -249,8 +250,8 @@ export class RingConsumer extends RingEnd {
     if (lines > left || left > this.capacity) {
       throw new RingError('the ring is corrupt: its producer wrote a message that goes beyond its batch');
     }
-    if (length > into.length) {
-      throw new RangeError(`the next message has ${length} words, and there is room for ${into.length}`);
+    if (length > room) {
+      throw new RangeError(`the next message has ${length} words, and there is room for ${room}`);
     }
     const first = Math.min(length, LINE_DATA_WORDS);
     for (let word = 0; word < first; word++) into[word] = words[place + word];
