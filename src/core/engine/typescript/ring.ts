@@ -1,11 +1,9 @@
 /** Rings, as a program gets them: functions over its end of the ring, which is kept out of its reach. */
 import type { Ring } from '../../../program.js';
-import { RingConsumer, RingProducer } from '../../ring.js';
+import { RingConsumer, RingProducer, type Words } from '../../ring.js';
 
 /** Which end of a ring a domain has. */
 export type RingSide = 'producer' | 'consumer';
-
-type Words = Int32Array | Uint32Array;
 
 const TypedArray = Object.getPrototypeOf(Uint8Array) as { readonly prototype: object };
 /** The kind of a typed array; undefined for whatever else a program may have made. */
