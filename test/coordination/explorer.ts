@@ -11,7 +11,8 @@
  * one word, or a plain and an atomic one, of which one is a store and none happens before the other, are a data race.
  * Where no execution has one, the model promises that there is no other behaviour than those explored here, on any
  * processor; and in such programs plain accesses are noticed by nobody, so that it is enough to change threads before
- * atomic ones. Where a race is allowed, a plain load may return any store that the model lets it see: each is explored.
+ * atomic ones. Where races are allowed, a plain load may return any store that the model lets it see: each is
+ * explored. Time then passes by stores to words that are loaded so alone, or no state would ever come again.
  */
 
 type Clock = readonly number[];
@@ -81,6 +82,7 @@ export interface Explored {
 const MOST_STATES = 100_000;
 
 class Pause extends Error {}
+class Again extends Error {}
 class Branch extends Error {
   constructor(readonly choices: number) {
     super();
@@ -106,6 +108,12 @@ export class Explorer {
   private racesAllowed = false;
   private everyAccess = false;
   private count = 0;
+  private readonly initialFields: Fields[][] = [];
+  /** Which threads access a word by an access that others could notice; where races are allowed, which load it plainly, and store to it; and the words of which both is true. */
+  private readonly accessedBy = new Map<number, Set<number>>();
+  private readonly loads = new Map<number, Set<number>>();
+  private readonly storedBy = new Map<number, Set<number>>();
+  private readonly watched = new Set<number>();
 
   constructor(length: number) {
     const target = new Int32Array(length);
@@ -113,10 +121,11 @@ export class Explorer {
       get: (_, key) => {
         const index = Number(key);
         if (typeof key === 'symbol' || Number.isNaN(index)) return Reflect.get(target, key) as unknown;
-        return this.access(() => this.plainLoad(index), this.everyAccess || this.racesAllowed);
+        return this.access(index, () => this.plainLoad(index), this.everyAccess || this.watched.has(index));
       },
       set: (_, key, value: number) => {
-        this.access(() => this.plainStore(Number(key), value | 0), this.everyAccess);
+        const index = Number(key);
+        this.access(index, () => this.plainStore(index, value | 0), this.everyAccess);
         return true;
       },
     });
@@ -127,7 +136,16 @@ export class Explorer {
     const real = globalThis.Atomics;
     globalThis.Atomics = this.atomics() as typeof Atomics;
     try {
-      return this.exploreAll(setUp(), options);
+      const code = setUp();
+      const { memory } = this;
+      for (;;) {
+        try {
+          this.memory = { ...memory };
+          return this.exploreAll(code, options);
+        } catch (error) {
+          if (!(error instanceof Again)) throw error;
+        }
+      }
     } finally {
       globalThis.Atomics = real;
     }
@@ -143,7 +161,7 @@ export class Explorer {
     }
     this.threads = code.map((thread, index) => ({
       clock: zero.with(index, 1),
-      fields: thread.objects.map(save),
+      fields: (this.initialFields[index] ??= thread.objects.map(save)),
       log: [],
       asleep: -1,
       done: false,
@@ -173,6 +191,7 @@ export class Explorer {
         try {
           next = this.advance(node.state, thread, code[thread], options.invariant);
         } catch (error) {
+          if (error instanceof Again) throw error;
           throw new Violation(`${(error as Error).message} (threads ${trace(node)}${thread})`, {
             cause: error,
           });
@@ -263,13 +282,22 @@ export class Explorer {
   }
 
   /** Does an access, or returns what it returned when it was done. */
-  private access(act: () => number, noticed: boolean): number {
+  private access(index: number, act: () => number, noticed: boolean): number {
     if (this.running < 0) return act();
     if (this.position < this.log.length) return this.log[this.position++];
-    if (noticed && this.allowance-- === 0) throw pause;
+    if (noticed && (this.everyAccess || this.isShared(index)) && this.allowance-- === 0) throw pause;
     const result = act();
     this.log[this.position++] = result;
     return result;
+  }
+
+  /** Whether several threads access a word. Where that turns out only now, all begins again. */
+  private isShared(index: number): boolean {
+    const by = this.accessedBy.get(index) ?? new Set();
+    const before = by.size;
+    this.accessedBy.set(index, by.add(this.running));
+    if (before === 1 && by.size === 2) throw new Again();
+    return by.size > 1;
   }
 
   private word(index: number): Word {
@@ -295,11 +323,15 @@ export class Explorer {
     const word = this.word(index);
     const last = word.stores[word.stores.length - 1];
     if (this.running < 0) return last.value;
-    if (this.happened(last)) {
+    if (this.racesAllowed) {
+      this.watch(index, this.loads);
+      if (this.happened(last)) return last.value;
+    } else if (this.happened(last)) {
       this.memory[index] = { ...word, plainReads: this.mark(word.plainReads) };
       return last.value;
     }
     if (!this.racesAllowed) this.race(index, 'a plain load');
+    // The choice is part of the access: the step is run again for each.
     const known = word.stores.findLastIndex((store) => this.happened(store));
     const visible = word.stores.slice(Math.max(known, 0));
     const [choice, ...rest] = this.choices;
@@ -315,7 +347,7 @@ export class Explorer {
       const read = [word.plainReads, word.atomicReads].some((times) =>
         times.some((time, thread) => !this.happened({ thread, time })),
       );
-      if (!this.happened(last) || read) this.race(index, 'a plain store');
+      if (!this.racesAllowed && (!this.happened(last) || read)) this.race(index, 'a plain store');
     }
     this.store(index, value, false);
     return value;
@@ -323,13 +355,36 @@ export class Explorer {
 
   private store(index: number, value: number, atomic: boolean): void {
     const word = this.word(index);
+    if (this.racesAllowed && this.running >= 0) {
+      this.watch(index, this.storedBy);
+      if (this.watched.has(index)) this.clock[this.running]++;
+      else {
+        const stores = [{ value, thread: 0, time: 0 }];
+        this.memory[index] = { ...word, stores, atomic, ...(atomic ? { released: [...this.clock] } : {}) };
+        return;
+      }
+    }
     const store = { value, thread: Math.max(this.running, 0), time: this.clock[this.running] ?? 0 };
-    const seen = (each: Store) => this.threads.every(({ clock }) => each.time <= clock[each.thread]);
-    // What everybody knows to be over is seen by nobody.
+    const readers = [...(this.loads.get(index) ?? [])];
+    const seen = (each: Store) =>
+      readers.every((reader) => each.time <= this.threads[reader].clock[each.thread]);
+    // Before what all readers know of, they see nothing.
     const known = this.racesAllowed ? word.stores.findLastIndex(seen) : word.stores.length;
     const stores = [...word.stores.slice(Math.max(known, 0)), store];
     this.memory[index] = { ...word, stores, atomic, ...(atomic ? { released: [...this.clock] } : {}) };
-    if (atomic && this.running >= 0) this.clock[this.running]++;
+    if (atomic && !this.racesAllowed && this.running >= 0) this.clock[this.running]++;
+  }
+
+  /** Notes what a thread does to a word. Where it turns out that there are races, all begins again with it watched. */
+  private watch(index: number, what: Map<number, Set<number>>): void {
+    const threads = what.get(index) ?? new Set();
+    what.set(index, threads.add(this.running));
+    if (this.watched.has(index)) return;
+    const stores = this.storedBy.get(index) ?? [];
+    const loads = this.loads.get(index) ?? new Set();
+    if (![...loads].some((load) => [...stores].some((store) => store !== load))) return;
+    this.watched.add(index);
+    throw new Again();
   }
 
   private mark(times: Clock): Clock {
@@ -344,7 +399,7 @@ export class Explorer {
       const racing = (!word.atomic && !this.happened(last)) || (change !== undefined && plainRead);
       if (racing && !this.racesAllowed) this.race(index, 'an atomic access');
       this.clock = this.clock.map((time, thread) => Math.max(time, word.released[thread] ?? 0));
-      this.memory[index] = { ...word, atomicReads: this.mark(word.atomicReads) };
+      if (!this.racesAllowed) this.memory[index] = { ...word, atomicReads: this.mark(word.atomicReads) };
     }
     if (change !== undefined) this.store(index, change(last.value) | 0, true);
     return last.value;
@@ -352,20 +407,21 @@ export class Explorer {
 
   private atomics(): object {
     const change = (index: number, how: (value: number) => number): number =>
-      this.access(() => this.atomicAccess(index, how), true);
+      this.access(index, () => this.atomicAccess(index, how), true);
     type Words = Int32Array;
     return {
-      load: (_: Words, index: number) => this.access(() => this.atomicAccess(index), true),
+      load: (_: Words, index: number) => this.access(index, () => this.atomicAccess(index), true),
       store: (_: Words, index: number, value: number) => {
-        this.access(() => this.atomicStore(index, value), true);
+        this.access(index, () => this.atomicStore(index, value), true);
         return value;
       },
       add: (_: Words, index: number, value: number) => change(index, (old) => old + value),
       or: (_: Words, index: number, value: number) => change(index, (old) => old | value),
       and: (_: Words, index: number, value: number) => change(index, (old) => old & value),
       exchange: (_: Words, index: number, value: number) => change(index, () => value),
-      notify: (_: Words, index: number) => this.access(() => this.wake(index), true),
-      wait: (_: Words, index: number, value: number) => this.access(() => this.sleep(index, value), true),
+      notify: (_: Words, index: number) => this.access(index, () => this.wake(index), true),
+      wait: (_: Words, index: number, value: number) =>
+        this.access(index, () => this.sleep(index, value), true),
     };
   }
 

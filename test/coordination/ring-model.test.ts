@@ -169,7 +169,7 @@ describe('the explorer finds', () => {
           if (lines === 0) return;
           this.words[this.place(this.published) + 15] = (lines << 14) | this.firstLength;
           this.published = this.written;
-        } as never;
+        };
       },
       /data race/,
     );
