@@ -57,8 +57,8 @@ const LAP_SHIFT = 26;
 const MOST_LINES_SHIFT = 20;
 
 /**
- * From so many lines on a batch is published. An atomic store waits until all stores before it have reached the other
- * core's cache: with 16 lines in a batch these transfers overlap (bench/coordination/).
+ * From so many lines on a batch is published, where the ring has four times as many. An atomic store waits until all
+ * stores before it have left for the cache, so that one a message would cost a line's transfer.
  */
 const BATCH_LINES = 16;
 
@@ -122,9 +122,11 @@ export class RingProducer extends RingEnd {
   private firstLength = 0;
   /** Lines that the consumer is known to have given back. */
   private givenBack: number;
+  private readonly batchLines: number;
 
   constructor(words: Int32Array, start: number, length: number) {
     super(words, start, length);
+    this.batchLines = Math.max(1, Math.min(BATCH_LINES, this.capacity >> 2));
     let published = words[start + PUBLISHED];
     // A predecessor may have died between publishing a batch and counting it.
     const header = Atomics.load(words, this.place(published) + HEADER);
@@ -157,6 +159,7 @@ export class RingProducer extends RingEnd {
       // To begin a batch is the time to look whether anybody waits for it.
       if (more && this.givenBack !== this.published) this.readGivenBack();
       more &&= this.givenBack !== this.published;
+      if (more && this.room() >= 2 * this.batchLines) this.fetchAhead();
     } else {
       words[place + HEADER] = lap | length;
     }
@@ -168,7 +171,7 @@ export class RingProducer extends RingEnd {
       copy(words, place, message, from, Math.min(length - from, LINE_DATA_WORDS));
     }
     this.written = (this.written + lines) | 0;
-    if (!more || ((this.written - this.published) | 0) >= BATCH_LINES) this.flush();
+    if (!more || ((this.written - this.published) | 0) >= this.batchLines) this.flush();
     return true;
   }
 
@@ -180,6 +183,16 @@ export class RingProducer extends RingEnd {
     const header = this.lap(published) | (lines << BATCH_SHIFT) | this.firstLength;
     Atomics.store(this.words, this.place(published) + HEADER, header);
     this.words[this.start + PUBLISHED] = this.published = written;
+  }
+
+  /**
+   * Fetches the lines of the next batch from the consumer's core while this one is written, by a store to each: all
+   * are on their way at once. A store buffer holds the words of three lines or so, and a line would wait for the one
+   * before. Measured on two far cores: from a message in 42 ns against 87, to no difference.
+   */
+  private fetchAhead(): void {
+    const { words, written, batchLines } = this;
+    for (let line = batchLines; line < 2 * batchLines; line++) words[this.place((written + line) | 0)] = 0;
   }
 
   private room(): number {

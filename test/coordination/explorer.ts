@@ -456,7 +456,7 @@ export class Explorer {
 function save(object: object): Fields {
   const isData = (value: unknown) => typeof value !== 'object' || Array.isArray(value);
   const fields = Object.entries(object).filter(([, value]) => isData(value) && typeof value !== 'function');
-  return structuredClone(Object.fromEntries(fields)) as Fields;
+  return structuredClone<Fields>(Object.fromEntries(fields));
 }
 
 function restore(object: object, fields: Fields): void {

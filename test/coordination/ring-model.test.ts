@@ -95,8 +95,8 @@ const long = (more: boolean): Sending => ({ length: 31, more });
 describe('a ring, in all interleavings', () => {
   for (const [what, lines, messages] of [
     ['of messages one by one', 2, Array<Sending>(7).fill(line(false))],
-    ['of batches', 4, Array<Sending>(8).fill(line(true))],
-    ['of batches and single messages', 4, Array.from({ length: 9 }, (_, n) => line(n % 3 !== 0))],
+    ['of batches', 8, Array<Sending>(11).fill(line(true))],
+    ['of batches and single messages', 8, Array.from({ length: 10 }, (_, n) => line(n % 3 !== 0))],
     ['of long messages', 4, [long(false), line(false), long(false), long(false), line(false)]],
     [
       'of long messages in batches',
@@ -118,7 +118,7 @@ describe('a ring whose one end dies at any access, and comes back, in all interl
     for (const [what, messages] of [
       ['single messages', Array<Sending>(4).fill(line(false))],
       ['long messages', [{ length: 16, more: false }, line(false), { length: 16, more: false }]],
-      ...(dies === 'consumer' ? ([['batches', Array<Sending>(5).fill(line(true))]] as const) : []),
+      ...(dies === 'consumer' ? ([['batches', Array<Sending>(4).fill(line(true))]] as const) : []),
     ] as const) {
       it(`the ${dies}, with ${what}: at most the message that it was at is lost, and none doubled`, (t) => {
         const { states } = explore({ lines: 4, messages, dies, options: { everyAccess: true } });
