@@ -10,6 +10,7 @@ export type {
   ProtectionDomain,
   RegionArray,
   RegionArrayConstructor,
+  Ring,
 } from './program.js';
 export type { MachineTopology, MemoryRange, VisibleCluster, VisibleCore } from './topology-region.js';
 export type { Cache, CacheKind, Core, NumaNode, Package } from './machine/topology/topology.js';

@@ -37,6 +37,32 @@ export interface RegionArrayConstructor<T extends RegionArray> {
   readonly name: string;
 }
 
+/**
+ * One end of a ring: a queue of messages from one domain to one other, on whatever core, without the kernel. A message
+ * is 0 to `longest` words of 32 bits. Nothing here waits, wakes anybody or allocates: who sends notifies, or calls.
+ *
+ * The other end is not trusted. Where what it left in memory cannot be, `send` and `receive` throw an Error named
+ * `RingError`.
+ */
+export interface Ring {
+  /** The longest message, in words. Up to 15 words go in one cache line. */
+  readonly longest: number;
+  /**
+   * Sends the first `length` words (all, unless given) of `message`. Returns false, and sends nothing, where the ring
+   * is full. With `more` the other end may see it only after the next `send` without `more`, or `flush`: to be used
+   * when another message follows at once, for a fifth of the cost.
+   * @throws RangeError for a length that no message has. @throws TypeError on the receiving end.
+   */
+  send(message: Int32Array | Uint32Array, length?: number, more?: boolean): boolean;
+  /** Makes all that was sent with `more` visible. @throws TypeError on the receiving end. */
+  flush(): void;
+  /**
+   * Takes the next message into `into`. Returns its length in words, or -1 where there is none.
+   * @throws RangeError where it is longer than `into`; it stays. @throws TypeError on the sending end.
+   */
+  receive(into: Int32Array | Uint32Array): number;
+}
+
 /** What a protection domain may do. Everything that it can reach, it reaches through this object. */
 export interface ProtectionDomain {
   /** The domain's name in the description. */
@@ -53,6 +79,13 @@ export interface ProtectionDomain {
    */
   region(symbol: string): Uint8Array;
   region<T extends RegionArray>(symbol: string, as: RegionArrayConstructor<T>): T;
+
+  /**
+   * The ring in the memory region whose map names `symbol` as its `setvar_vaddr`: this domain's end of it, the same
+   * each time. The description says which regions are rings (docs/system-descriptions.md).
+   * @throws RangeError when no map of this domain names the symbol, or the region is no ring.
+   */
+  ring(symbol: string): Ring;
 
   /** Signals the other end of a channel. */
   notify(channel: Channel): void;

@@ -1,5 +1,6 @@
 /** `atoll bench`: figures, and in words what they mean. */
 import { bootBenchmark, type BootReport } from '../../bench/boot/index.js';
+import { coordinationBenchmark, type CoordinationReport } from '../../bench/coordination/index.js';
 import { ipcBenchmark, type IpcReport, type Target } from '../../bench/ipc/index.js';
 import { kernelBenchmark, type KernelReport } from '../../bench/kernel/index.js';
 import { table } from './table.js';
@@ -55,6 +56,50 @@ ${table(
     limited('  for several', report.smp_bytes, targets.smp_bytes),
   ],
 )}
+`;
+}
+
+export async function benchCoordination({ json }: { readonly json: boolean }): Promise<void> {
+  const report = await coordinationBenchmark();
+  process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeCoordination(report));
+}
+
+function describeCoordination(report: CoordinationReport): string {
+  if (report.cores === 1) return `${ONE_CORE}\n`;
+  const { missing, targets } = report;
+  const row = (title: string, key: keyof CoordinationReport['figures']): string[] => {
+    const ns = report.figures[key];
+    return [title, ns === null ? `– (${missing[key] ?? 'not measured'})` : number(ns)];
+  };
+  const target = (title: string, key: keyof CoordinationReport['targets']): string[] => {
+    const { ratio, at_least, at_most, met } = targets[key];
+    const limit = at_most === undefined ? `at least ${at_least}` : `at most ${at_most}`;
+    return [title, ratio === null ? '–' : number(ratio, 2), limit, met === null ? '–' : met ? 'yes' : 'no'];
+  };
+  return `Medians on this computer, between two of its ${report.cores} cores.
+
+${table(
+  ['', 'ns'],
+  [
+    row('one cache line there and back', 'line_rtt_ns'),
+    row('  the same in C', 'c_line_rtt_ns'),
+    row('notification between two clusters, there and back', 'notify_cross_cluster_rtt_ns'),
+    row('postMessage between two worker threads, there and back', 'post_message_rtt_ns'),
+    row('message of one line, streamed through a ring', 'ring_message_ns'),
+    row("  the same through Boost's spsc_queue", 'boost_spsc_message_ns'),
+  ],
+)}
+
+${table(
+  ['ratio', 'measured', 'target', 'met'],
+  [
+    target('notification per line in C', 'notify_per_c_line_rtt'),
+    target("message through a ring per message through Boost's queue", 'ring_per_boost'),
+  ],
+)}
+
+A line there and back is what the two cores cannot do without. A ring sends each message in a line of its own and
+publishes many at once, so that their transfers overlap.
 `;
 }
 

@@ -184,6 +184,13 @@ bench
   .option('--json', 'one JSON object, in nanoseconds')
   .action(async ({ json = false }: { json?: boolean }) => (await import('./bench.js')).benchIpc({ json }));
 bench
+  .command('coordination')
+  .description('what messages between cores and clusters cost, beside the same in C and C++')
+  .option('--json', 'one JSON object, in nanoseconds')
+  .action(async ({ json = false }: { json?: boolean }) =>
+    (await import('./bench.js')).benchCoordination({ json }),
+  );
+bench
   .command('boot')
   .description('how long systems of many domains take to boot')
   .option('--json', 'one JSON object')

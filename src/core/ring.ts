@@ -57,10 +57,13 @@ const LAP_SHIFT = 26;
 const MOST_LINES_SHIFT = 20;
 
 /**
- * From so many lines on a batch is published. An atomic store waits until all stores before it have reached the other
- * core's cache: with 16 lines in a batch these transfers overlap (bench/coordination/).
+ * From so many lines on a batch is published, where the ring has four times as many. An atomic store waits until all
+ * stores before it have left for the cache, so that one a message would cost a line's transfer.
  */
 const BATCH_LINES = 16;
+
+/** What a message is in. */
+export type Words = Int32Array | Uint32Array;
 
 /** What the other side left in the ring's memory cannot be. */
 export class RingError extends Error {
@@ -119,9 +122,11 @@ export class RingProducer extends RingEnd {
   private firstLength = 0;
   /** Lines that the consumer is known to have given back. */
   private givenBack: number;
+  private readonly batchLines: number;
 
   constructor(words: Int32Array, start: number, length: number) {
     super(words, start, length);
+    this.batchLines = Math.max(1, Math.min(BATCH_LINES, this.capacity >> 2));
     let published = words[start + PUBLISHED];
     // A predecessor may have died between publishing a batch and counting it.
     const header = Atomics.load(words, this.place(published) + HEADER);
@@ -140,7 +145,7 @@ export class RingProducer extends RingEnd {
    * its message at once all the same.
    * @throws RangeError where the message is longer than {@link longest}. @throws RingError
    */
-  send(message: Int32Array | Uint32Array, length: number = message.length, more = false): boolean {
+  send(message: Words, length: number = message.length, more = false): boolean {
     if (length !== length >>> 0 || length > this.longest || length > message.length) {
       throw new RangeError(`a message of this ring has 0 to ${this.longest} words, not ${length}`);
     }
@@ -154,20 +159,19 @@ export class RingProducer extends RingEnd {
       // To begin a batch is the time to look whether anybody waits for it.
       if (more && this.givenBack !== this.published) this.readGivenBack();
       more &&= this.givenBack !== this.published;
+      if (more && this.room() >= 2 * this.batchLines) this.fetchAhead();
     } else {
       words[place + HEADER] = lap | length;
     }
-    const first = Math.min(length, LINE_DATA_WORDS);
-    for (let word = 0; word < first; word++) words[place + word] = message[word];
+    copy(words, place, message, 0, Math.min(length, LINE_DATA_WORDS));
     for (let line = 1, from = LINE_DATA_WORDS; line < lines; line++, from += LINE_DATA_WORDS) {
       const count = (this.written + line) | 0;
       place = this.place(count);
       words[place + HEADER] = this.lap(count);
-      const some = Math.min(length - from, LINE_DATA_WORDS);
-      for (let word = 0; word < some; word++) words[place + word] = message[from + word];
+      copy(words, place, message, from, Math.min(length - from, LINE_DATA_WORDS));
     }
     this.written = (this.written + lines) | 0;
-    if (!more || ((this.written - this.published) | 0) >= BATCH_LINES) this.flush();
+    if (!more || ((this.written - this.published) | 0) >= this.batchLines) this.flush();
     return true;
   }
 
@@ -179,6 +183,16 @@ export class RingProducer extends RingEnd {
     const header = this.lap(published) | (lines << BATCH_SHIFT) | this.firstLength;
     Atomics.store(this.words, this.place(published) + HEADER, header);
     this.words[this.start + PUBLISHED] = this.published = written;
+  }
+
+  /**
+   * Fetches the lines of the next batch from the consumer's core while this one is written, by a store to each: all
+   * are on their way at once. A store buffer holds the words of three lines or so, and a line would wait for the one
+   * before. Measured on two far cores: from a message in 42 ns against 87, to no difference.
+   */
+  private fetchAhead(): void {
+    const { words, written, batchLines } = this;
+    for (let line = batchLines; line < 2 * batchLines; line++) words[this.place((written + line) | 0)] = 0;
   }
 
   private room(): number {
@@ -231,7 +245,8 @@ export class RingConsumer extends RingEnd {
    * @returns its length in words; -1 where there is none.
    * @throws RangeError where it is longer than `into`; it stays. @throws RingError
    */
-  receive(into: Int32Array | Uint32Array): number {
+  receive(into: Words): number {
+    const room = into.length;
     const { words, taken } = this;
     let place = this.place(taken);
     let header: number;
@@ -249,15 +264,13 @@ export class RingConsumer extends RingEnd {
     if (lines > left || left > this.capacity) {
       throw new RingError('the ring is corrupt: its producer wrote a message that goes beyond its batch');
     }
-    if (length > into.length) {
-      throw new RangeError(`the next message has ${length} words, and there is room for ${into.length}`);
+    if (length > room) {
+      throw new RangeError(`the next message has ${length} words, and there is room for ${room}`);
     }
-    const first = Math.min(length, LINE_DATA_WORDS);
-    for (let word = 0; word < first; word++) into[word] = words[place + word];
+    copy(into, 0, words, place, Math.min(length, LINE_DATA_WORDS));
     for (let line = 1, to = LINE_DATA_WORDS; line < lines; line++, to += LINE_DATA_WORDS) {
       place = this.place((taken + line) | 0);
-      const some = Math.min(length - to, LINE_DATA_WORDS);
-      for (let word = 0; word < some; word++) into[to + word] = words[place + word];
+      copy(into, to, words, place, Math.min(length - to, LINE_DATA_WORDS));
     }
     this.misses = 0;
     this.taken = (taken + lines) | 0;
@@ -284,4 +297,19 @@ function isOfLap(header: number, lap: number): boolean {
 
 function batchOf(header: number): number {
   return (header >>> BATCH_SHIFT) & BATCH_MASK;
+}
+
+/** Five at a time, since V8 does not unroll loops: a line takes a third of the time. */
+function copy(to: Words, at: number, from: Words, start: number, count: number): void {
+  let word = 0;
+  for (; word + 5 <= count; word += 5) {
+    const target = at + word;
+    const source = start + word;
+    to[target] = from[source];
+    to[target + 1] = from[source + 1];
+    to[target + 2] = from[source + 2];
+    to[target + 3] = from[source + 3];
+    to[target + 4] = from[source + 4];
+  }
+  for (; word < count; word++) to[at + word] = from[start + word];
 }

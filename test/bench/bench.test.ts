@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { BootReport } from '../../bench/boot/index.js';
 import type { KernelReport } from '../../bench/kernel/index.js';
+import type { CoordinationReport } from '../../bench/coordination/index.js';
 import type { IpcReport } from '../../bench/ipc/index.js';
 
 const atoll = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
@@ -55,6 +56,22 @@ describe('atoll bench', () => {
     assert.equal(report.longest_entry_instructions, report.longest_entry_instructions_2000);
     assert(report.unicore_bytes < 49152 && report.smp_bytes < 49152);
     assert.match(bench('kernel'), /cache lines of Call on the fastpath/);
+  });
+
+  it('coordination measures what crosses cores, beside the same in C and C++ where they compile', () => {
+    const report = JSON.parse(bench('coordination', '--json')) as CoordinationReport;
+    const { figures, targets, missing } = report;
+    for (const [key, ns] of Object.entries(figures) as [keyof typeof figures, number | null][]) {
+      assert.equal(report[key], ns);
+      if (report.cores === 1 || missing[key] !== undefined) assert.equal(ns, null, key);
+      else assert(ns !== null && ns > 0, key);
+    }
+    if (figures.boost_spsc_message_ns === null) {
+      assert.equal(targets.ring_per_boost.met, null);
+    } else {
+      const ratio = figures.ring_message_ns! / figures.boost_spsc_message_ns;
+      assert.deepEqual(targets.ring_per_boost, { ratio, at_most: 0.6, met: ratio <= 0.6 });
+    }
   });
 
   it('boot measures how long many domains take to initialise, and their memory', () => {

@@ -132,8 +132,9 @@ function makeDomains(bundles: readonly Bundle[]): void {
       { ...domain.configuration, vars: [...domain.configuration.vars, ...vars] },
       bundles[domain.bundle],
       tables.tcbs[handle],
-      domain.maps.map(({ region, symbol, writable }) => ({
+      domain.maps.map(({ region, symbol, writable, ring }) => ({
         symbol,
+        ring,
         address: tables.regions[region],
         length: plan.regions[region].size,
         writable,

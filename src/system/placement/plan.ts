@@ -15,6 +15,7 @@ import { MOST_LEDGER_CLUSTERS } from '../../coordination/ledger.js';
 import { CHUNK_BYTES, type MemoryPlan, memoryWords } from '../../coordination/memory.js';
 import { heartbeatWords } from '../../coordination/liveness.js';
 import { PAIR_WORDS } from '../../machine/interrupts.js';
+import type { RingSide } from '../../core/engine/typescript/ring.js';
 import type { Cluster, Topology } from '../../machine/topology/index.js';
 import { DescriptionError } from '../description/index.js';
 import type { Position, SystemDescription } from '../description/index.js';
@@ -63,7 +64,12 @@ export interface DomainPlan {
   readonly bundle: number;
   /** Handle of the parent and the child's identifier. */
   readonly parent?: { readonly handle: number; readonly childId: number };
-  readonly maps: readonly { readonly region: number; readonly symbol: string; readonly writable: boolean }[];
+  readonly maps: readonly {
+    readonly region: number;
+    readonly symbol: string;
+    readonly writable: boolean;
+    readonly ring: RingSide | undefined;
+  }[];
   /** Variables whose value is a region's physical address. */
   readonly regionAddressVars: readonly { readonly symbol: string; readonly region: number }[];
   readonly irqs: readonly { readonly line: number; readonly channel: number }[];
@@ -399,7 +405,14 @@ function planDomain(
     maps: pd.maps.flatMap((map) =>
       map.setvarVaddr === undefined
         ? []
-        : [{ region: map.region, symbol: map.setvarVaddr, writable: map.perms.w }],
+        : [
+            {
+              region: map.region,
+              symbol: map.setvarVaddr,
+              writable: map.perms.w,
+              ring: ringSide(system, map.region, index),
+            },
+          ],
     ),
     regionAddressVars: pd.setvars.flatMap(({ symbol, value, region }) =>
       value === undefined && region !== undefined ? [{ symbol, region }] : [],
@@ -452,4 +465,11 @@ function powerOfTwo(bytes: number): number {
 
 function alignUp(address: number, size: number): number {
   return Math.ceil(address / size) * size;
+}
+
+/** Which end of the ring in a region a domain has that maps it; undefined where the region is none. */
+function ringSide(system: SystemDescription, region: number, pd: number): RingSide | undefined {
+  const ring = system.rings.find((ring) => ring.region === region);
+  if (ring === undefined) return undefined;
+  return ring.producer === pd ? 'producer' : 'consumer';
 }

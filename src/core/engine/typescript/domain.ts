@@ -8,7 +8,7 @@
  */
 import { Invocation, ProgramCounter, Register, RegisterState } from '../../../../kernel/api/constants.js';
 import { OUTBOX_WORDS } from '../../../machine/interrupts.js';
-import type { ProtectionDomain, RegionArray, RegionArrayConstructor } from '../../../program.js';
+import type { ProtectionDomain, RegionArray, RegionArrayConstructor, Ring } from '../../../program.js';
 import type { Core } from '../../core.js';
 import { Halted, Stop } from '../../core.js';
 import { Count } from '../../statistics.js';
@@ -27,6 +27,7 @@ import {
   isPeerFailure,
 } from './remote-call.js';
 import { regionView } from './region.js';
+import { programRing, type RingSide } from './ring.js';
 import { CALL_BADGE, CHANNELS, FAULT_BADGE, Slot } from './slots.js';
 
 /** What the system description gives a domain, as far as its engine needs to know. Plain data. */
@@ -58,6 +59,8 @@ export interface MappedRegion {
   readonly address: number;
   readonly length: number;
   readonly writable: boolean;
+  /** Where the region is a ring, which end of it the domain has. */
+  readonly ring: RingSide | undefined;
 }
 
 /** Why a domain faulted: the `number` of its user exception, whose `code` is 0. */
@@ -636,6 +639,8 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       const vars = Object.create(null) as Record<string, bigint>;
       for (const [symbol, value] of configuration.vars) vars[symbol] = value;
 
+      const rings = new Map<string, Ring>();
+
       const pd: ProtectionDomain = {
         name,
         vars,
@@ -643,6 +648,18 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
           const mapped = this.regions.find((region) => region.symbol === symbol);
           if (mapped === undefined) throw new RangeError(`${name} has no region '${String(symbol)}'`);
           return regionView(memory, mapped.address, mapped.length, as, mapped.writable) as never;
+        },
+        ring: (symbol) => {
+          let ring = rings.get(symbol);
+          if (ring === undefined) {
+            const mapped = this.regions.find(
+              (region) => region.symbol === symbol && region.ring !== undefined,
+            );
+            if (mapped === undefined) throw new RangeError(`${name} has no ring '${String(symbol)}'`);
+            ring = programRing(name, memory, mapped.address, mapped.length, mapped.ring!);
+            rings.set(symbol, ring);
+          }
+          return ring;
         },
         notify: (channel) => {
           this.beginRequest();

@@ -1,0 +1,41 @@
+/* The line of `line_rtt_ns` (src/machine/host/ping-pong.ts) in C: two pinned threads pass one line back and forth.
+ * line CPU-A CPU-B ROUNDS TRIPS: prints the nanoseconds of a round trip, of each round. */
+#include "threads.h"
+#include <stdatomic.h>
+
+static _Alignas(256) _Atomic unsigned line;
+static unsigned long rounds, trips;
+
+static void await(unsigned value) {
+  while (atomic_load_explicit(&line, memory_order_acquire) != value) PAUSE();
+}
+
+static void *pong(void *cpu) {
+  pin(cpu);
+  for (unsigned value = 1; value < 2 * rounds * trips; value += 2) {
+    await(value);
+    atomic_store_explicit(&line, value + 1, memory_order_release);
+  }
+  return NULL;
+}
+
+static void *ping(void *cpu) {
+  pin(cpu);
+  unsigned value = 1;
+  for (unsigned long round = 0; round < rounds; round++) {
+    double start = now();
+    for (unsigned long trip = 0; trip < trips; trip++, value += 2) {
+      atomic_store_explicit(&line, value, memory_order_release);
+      await(value + 1);
+    }
+    printf("%f\n", (now() - start) / trips);
+  }
+  return NULL;
+}
+
+int main(int count, char **arguments) {
+  if (count != 5) return 2;
+  rounds = strtoul(arguments[3], NULL, 10);
+  trips = strtoul(arguments[4], NULL, 10);
+  run(ping, arguments[1], pong, arguments[2]);
+}
