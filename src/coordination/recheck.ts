@@ -4,8 +4,7 @@
  *
  * - A call is open while the serial numbers of request and answer differ: its proxy is signalled once more. An answer
  *   that is new since the last tick is announced once more. Who was told already finds nothing to do.
- * - A signal with a doorbell of its own stands nowhere else: there the sender counts what it sent, next to the count of
- *   rings. Where the two differ by more than they did, two ticks long, rings were lost, and the domain is notified.
+ * - A signal with a doorbell of its own stands nowhere else: one that is lost shows with the next on its channel.
  * - Flags on the shared line are taken at each tick by the monitor itself.
  */
 import { type CallPair, serialOf } from '../core/call-lines.js';
@@ -15,35 +14,21 @@ import type { Core } from '../core/core.js';
 export interface RecheckCapabilities {
   readonly requests: readonly { readonly pair: CallPair; readonly signal: number }[];
   readonly replies: readonly { readonly pair: CallPair; readonly signal: number }[];
-  /** `doorbell`: index of its line's first word. */
-  readonly signals: readonly { readonly doorbell: number; readonly signal: number }[];
 }
-
-const SENT_WORD = 1;
 
 export class Recheck {
   /** By request and by reply: the serial number last announced here. */
   private readonly requests: Uint32Array;
   private readonly replies: Uint32Array;
-  /** By signal: how many more were sent than rang, at the last tick, and as far as the domain has been notified. */
-  private readonly missing: Int32Array;
-  private readonly settled: Int32Array;
 
   constructor(
     private readonly core: Core,
     private readonly capabilities: RecheckCapabilities,
   ) {
-    const { requests, replies, signals } = capabilities;
+    const { requests, replies } = capabilities;
     const { words } = core;
     this.requests = Uint32Array.from(requests, ({ pair }) => serialOf(words, pair.reply));
     this.replies = Uint32Array.from(replies, ({ pair }) => serialOf(words, pair.reply));
-    this.missing = Int32Array.from(signals, ({ doorbell }) => this.missingOf(doorbell));
-    this.settled = Int32Array.from(this.missing);
-  }
-
-  private missingOf(doorbell: number): number {
-    const { words } = this.core;
-    return Atomics.load(words, doorbell + SENT_WORD) - Atomics.load(words, doorbell);
   }
 
   tick(): void {
@@ -59,14 +44,6 @@ export class Recheck {
       if (serial === this.replies[index]) return;
       this.replies[index] = serial;
       kernel.signal(signal);
-    });
-    this.capabilities.signals.forEach(({ doorbell, signal }, index) => {
-      const missing = this.missingOf(doorbell) | 0;
-      if (missing === this.missing[index] && missing !== this.settled[index]) {
-        if (missing > this.settled[index]) kernel.signal(signal);
-        this.settled[index] = missing;
-      }
-      this.missing[index] = missing;
     });
   }
 }

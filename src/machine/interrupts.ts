@@ -151,7 +151,7 @@ export class InterruptController {
   }
 
   /** Whether an interrupt has come that is enabled, or might have. */
-  private isReady(core: number): boolean {
+  isReady(core: number): boolean {
     const enabled = Atomics.load(this.words, this.enabledIndex(core));
     const pending = Atomics.load(this.words, this.pendingIndex(core));
     return (pending & (enabled | WAKE)) !== 0 || this.rung(core, enabled);

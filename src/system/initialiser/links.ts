@@ -164,7 +164,6 @@ class LinkBuilder {
     const events: MonitorEvent[] = [];
     const requests: RecheckCapabilities['requests'][number][] = [];
     const replies: RecheckCapabilities['replies'][number][] = [];
-    const signals: RecheckCapabilities['signals'][number][] = [];
     for (const event of plan.links.incoming) {
       const { line, flag } = event;
       if (event.kind === 'fault') {
@@ -201,7 +200,6 @@ class LinkBuilder {
       const signal = objects.mint(notification, Rights.Write, badge);
       if (event.kind === 'request') requests.push({ pair: plan.links.proxies[event.proxy], signal });
       else if (event.kind === 'reply') replies.push({ pair: this.callOf(event), signal });
-      else if (event.doorbell !== undefined) signals.push({ doorbell: event.doorbell, signal });
       if (line === undefined) {
         events[flag!] = { kind: 'signal', signal };
         continue;
@@ -210,7 +208,7 @@ class LinkBuilder {
       invoker.call(handler, Invocation.IRQSetIRQHandler, [], [signal]);
       invoker.mint(cnode, slot, radix, ROOT_CNODE, handler, 64, Rights.All, 0n);
     }
-    return { events, recheck: { requests, replies, signals } };
+    return { events, recheck: { requests, replies } };
   }
 
   private callOf(event: {

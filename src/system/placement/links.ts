@@ -39,10 +39,9 @@ export type Purpose =
   /** What the monitor of another cluster, by its index, has to say about memory. */
   | { readonly kind: 'memory'; readonly peer: number };
 
-/** How an event arrives: by a doorbell of its own (its line, and the index of its first word), or as a flag on the shared line. */
+/** How an event arrives: by a doorbell of its own, or as a flag on the shared line. */
 export type IncomingEvent = Purpose & {
   readonly line?: number;
-  readonly doorbell?: number;
   readonly flag?: number;
 };
 
@@ -151,7 +150,7 @@ interface Pending {
   readonly purpose: Purpose;
   /** Whether a line of its own makes it faster: not where the monitor handles it in any case. */
   readonly direct: boolean;
-  assigned?: { line?: number; doorbell?: number; flag?: number };
+  assigned?: { line?: number; flag?: number };
 }
 
 /**
@@ -302,10 +301,9 @@ class LinkPlanner {
       const direct = events.filter((event) => event.direct);
       const calls = direct.filter(({ purpose }) => purpose.kind !== 'signal');
       const signals = direct.filter(({ purpose }) => purpose.kind === 'signal');
-      [...calls, ...signals].slice(0, this.lines - 1).forEach((event, index) => {
-        const line = FIRST_DOORBELL + index;
-        event.assigned = { line, doorbell: doorbellIndex(this.cores, this.firstCores[event.cluster], line) };
-      });
+      [...calls, ...signals]
+        .slice(0, this.lines - 1)
+        .forEach((event, index) => (event.assigned = { line: FIRST_DOORBELL + index }));
       let flag = 0;
       for (const event of events) event.assigned ??= { flag: flag++ };
     }

@@ -536,10 +536,9 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       const at = channel * OUTBOX_WORDS;
       const count = this.outgoing[at];
       if (count === 0) {
-        // Counts, for the monitor there to see that no ring was lost; and has the doorbell's line fetched while the
-        // kernel is entered, so that to ring takes less.
+        // Has the doorbell's line fetched while the kernel is entered: to ring takes less then.
         const word = this.outgoing[at + 1];
-        if (word !== 0) lines[word]++;
+        if (word !== 0) lines[word] = channel;
         return;
       }
       lines[outbox] = count;
