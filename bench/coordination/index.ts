@@ -18,6 +18,10 @@ export interface CoordinationFigures {
   readonly c_line_rtt_ns: number | null;
   /** A notification to a domain of another cluster, and one back. */
   readonly notify_cross_cluster_rtt_ns: number | null;
+  /** A protected call to a server of another cluster, four message registers each way. */
+  readonly ppcall_cross_cluster_rtt_ns: number | null;
+  /** The same to another core of one cluster. */
+  readonly ppcall_cross_core_rtt_ns: number | null;
   /** A message of eight words there and back by `postMessage`. */
   readonly post_message_rtt_ns: number | null;
   /** A message of one 64-byte line, of many that stream through a ring. */
@@ -41,6 +45,8 @@ export interface CoordinationReport extends CoordinationFigures {
   readonly missing: Partial<Record<keyof CoordinationFigures, string>>;
   readonly targets: {
     readonly notify_per_c_line_rtt: RatioTarget;
+    readonly ppcall_per_c_line_rtt: RatioTarget;
+    readonly post_message_per_ppcall: RatioTarget;
     readonly ring_per_boost: RatioTarget;
   };
 }
@@ -96,6 +102,8 @@ export async function coordinationBenchmark(): Promise<CoordinationReport> {
       line_rtt_ns: figure(times.line),
       c_line_rtt_ns: figure(times.c),
       notify_cross_cluster_rtt_ns: await systemRounds('notify.system', topology),
+      ppcall_cross_cluster_rtt_ns: await systemRounds('ppcall-cores.system', topology),
+      ppcall_cross_core_rtt_ns: await systemRounds('ppcall-cores.system', topology, 'one'),
       post_message_rtt_ns: await postMessageRoundTrip(first, second),
       ring_message_ns: figure(times.ring),
       boost_spsc_message_ns: figure(times.boost),
@@ -113,6 +121,8 @@ function report(
     line_rtt_ns: null,
     c_line_rtt_ns: null,
     notify_cross_cluster_rtt_ns: null,
+    ppcall_cross_cluster_rtt_ns: null,
+    ppcall_cross_core_rtt_ns: null,
     post_message_rtt_ns: null,
     ring_message_ns: null,
     boost_spsc_message_ns: null,
@@ -125,6 +135,8 @@ function report(
     missing,
     targets: {
       notify_per_c_line_rtt: atMost(1.6, figures.notify_cross_cluster_rtt_ns, figures.c_line_rtt_ns),
+      ppcall_per_c_line_rtt: atMost(2.5, figures.ppcall_cross_cluster_rtt_ns, figures.c_line_rtt_ns),
+      post_message_per_ppcall: atLeast(15, figures.post_message_rtt_ns, figures.ppcall_cross_cluster_rtt_ns),
       ring_per_boost: atMost(0.6, figures.ring_message_ns, figures.boost_spsc_message_ns),
     },
   };
@@ -133,4 +145,9 @@ function report(
 function atMost(limit: number, figure: number | null, per: number | null): RatioTarget {
   const ratio = figure === null || per === null ? null : figure / per;
   return { ratio, at_most: limit, met: ratio === null ? null : ratio <= limit };
+}
+
+function atLeast(limit: number, figure: number | null, per: number | null): RatioTarget {
+  const ratio = figure === null || per === null ? null : figure / per;
+  return { ratio, at_least: limit, met: ratio === null ? null : ratio >= limit };
 }

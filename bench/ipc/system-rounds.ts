@@ -11,11 +11,11 @@ import { median } from '../median.js';
 const POLL_MILLISECONDS = 20;
 
 /**
- * Runs a description of this folder, on a cluster for each core that never parks, until it says `done`. Its domains
+ * Runs a description of this folder, by default on a cluster for each core, and none parks, until it says `done`. Its domains
  * write `begin N` before and `end …` after each round of N operations.
  * @returns the median time of an operation, in nanoseconds.
  */
-export async function systemRounds(name: string, topology: Topology): Promise<number> {
+export async function systemRounds(name: string, topology: Topology, clusters = 'per-core'): Promise<number> {
   const file = fileURLToPath(new URL(`../../../bench/ipc/${name}`, import.meta.url));
   const searchPath = [dirname(file)];
   const system = loadSystem(file, { arch: 'aarch64', searchPath });
@@ -27,7 +27,7 @@ export async function systemRounds(name: string, topology: Topology): Promise<nu
     if (/ done\n$/.test(readFileSync(output, 'utf8'))) done.abort();
   }, POLL_MILLISECONDS);
   try {
-    const options = { topology, clusters: 'per-core', searchPath, console, timestamps: true, spin: true };
+    const options = { topology, clusters, searchPath, console, timestamps: true, spin: true };
     await runSystem(system, { ...options, signal: done.signal });
     const rounds = roundsOf(readFileSync(output, 'utf8'));
     // In the first half the compiler and the caches settle.

@@ -3,6 +3,12 @@ import { bootBenchmark, type BootReport } from '../../bench/boot/index.js';
 import { coordinationBenchmark, type CoordinationReport } from '../../bench/coordination/index.js';
 import { ipcBenchmark, type IpcReport, type Target } from '../../bench/ipc/index.js';
 import { kernelBenchmark, type KernelReport } from '../../bench/kernel/index.js';
+import {
+  FASTPATHS_A_CALL,
+  LINES_A_FASTPATH,
+  scalingBenchmark,
+  type ScalingReport,
+} from '../../bench/scaling/index.js';
 import { table } from './table.js';
 
 export async function benchIpc({ json }: { readonly json: boolean }): Promise<void> {
@@ -84,6 +90,8 @@ ${table(
     row('one cache line there and back', 'line_rtt_ns'),
     row('  the same in C', 'c_line_rtt_ns'),
     row('notification between two clusters, there and back', 'notify_cross_cluster_rtt_ns'),
+    row('protected call to another cluster', 'ppcall_cross_cluster_rtt_ns'),
+    row('protected call to another core of one cluster', 'ppcall_cross_core_rtt_ns'),
     row('postMessage between two worker threads, there and back', 'post_message_rtt_ns'),
     row('message of one line, streamed through a ring', 'ring_message_ns'),
     row("  the same through Boost's spsc_queue", 'boost_spsc_message_ns'),
@@ -94,6 +102,8 @@ ${table(
   ['ratio', 'measured', 'target', 'met'],
   [
     target('notification per line in C', 'notify_per_c_line_rtt'),
+    target('protected call to another cluster per line in C', 'ppcall_per_c_line_rtt'),
+    target('postMessage per protected call to another cluster', 'post_message_per_ppcall'),
     target("message through a ring per message through Boost's queue", 'ring_per_boost'),
   ],
 )}
@@ -101,6 +111,18 @@ ${table(
 A line there and back is what the two cores cannot do without. A ring sends each message in a line of its own and
 publishes many at once, so that their transfers overlap.
 `;
+}
+
+/** `quick`: a single short round. */
+export async function benchScaling({
+  json,
+  quick,
+}: {
+  readonly json: boolean;
+  readonly quick: boolean;
+}): Promise<void> {
+  const report = await scalingBenchmark(quick);
+  process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeScaling(report));
 }
 
 function describeIpc(report: IpcReport): string {
@@ -182,6 +204,50 @@ ${table(
     row('1,000 domains, peak memory', 'boot_1000_mb', 'MB'),
   ],
 )}
+`;
+}
+
+function describeScaling({
+  points,
+  call_ns: callNs,
+  ratio,
+  predicted_ratio: predicted,
+}: ScalingReport): string {
+  const figures = table(
+    ['cores', 'one image, calls/s', 'an image a core, calls/s', 'ratio', 'predicted', 'a line, ns'],
+    points.map((point) => [
+      `${point.cores}`,
+      number(point.calls_per_second.one_image, 0),
+      number(point.calls_per_second.image_per_cluster, 0),
+      number(point.ratio),
+      point.predicted_ratio === null ? '' : number(point.predicted_ratio),
+      point.line_cost_ns === null ? '' : number(point.line_cost_ns, 0),
+    ]),
+  );
+  const line = points.at(-1)!.line_cost_ns;
+  const prediction =
+    points.length === 1
+      ? ONE_CORE
+      : predicted === null || line === null
+        ? `No line between two cores could be measured, so there is no prediction.`
+        : `The argument for one image per cluster predicts ${times(predicted)}: a call is ${FASTPATHS_A_CALL} fastpaths, \
+each touches about ${LINES_A_FASTPATH} lines
+that another core of the image had last, and a line costs ${number(line, 0)} ns to bring over (the mean of all pairs \
+of cores), so that
+the ${number(callNs, 0)} ns of a call on one core become \
+${number(callNs + FASTPATHS_A_CALL * LINES_A_FASTPATH * line, 0)}. It counts lines alone: that cores also wait for \
+the kernel's lock comes on
+top, and that independent pairs share fewer lines than ten comes off.`;
+  const summary =
+    points.length === 1
+      ? ''
+      : `On all cores, an image for each core makes ${times(ratio)} the calls of one image for all.\n`;
+  return `Pairs of a client and a server, one pair a core, none with anything to do with another. What all pairs together call
+a second: medians over slices of 10 ms in which all cores were at work.
+
+${figures}
+
+${summary}${prediction}
 `;
 }
 

@@ -198,6 +198,16 @@ bench
   .action(async ({ json = false, quick = false }: { json?: boolean; quick?: boolean }) =>
     (await import('./bench.js')).benchBoot({ json, quick }),
   );
+bench
+  .command('scaling')
+  .description(
+    'one kernel image for all cores beside one for each cluster: calls a second by number of cores',
+  )
+  .option('--json', 'one JSON object')
+  .addOption(new Option('--quick', 'one short round').hideHelp())
+  .action(async ({ json = false, quick = false }: { json?: boolean; quick?: boolean }) =>
+    (await import('./bench.js')).benchScaling({ json, quick }),
+  );
 
 bench
   .command('kernel')

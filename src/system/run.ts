@@ -75,11 +75,13 @@ export interface RunOptions {
   readonly onStart?: (running: RunningSystem) => void;
 }
 
-/** A system while it runs, for those who want to see what it makes of failures. */
+/** A system while it runs, for those who want to see how fast it is, and what it makes of failures. */
 export interface RunningSystem {
   readonly plan: SystemPlan;
   /** Physical memory. */
   readonly memory: WebAssembly.Memory;
+  /** How many protected calls each domain has made so far, in the order of the description. */
+  calls(): number[];
   /** Ends the thread of a core, as a crash of it would. */
   kill(core: number): void;
 }
@@ -257,9 +259,13 @@ class RunningMachine {
     Atomics.store(go, 0, 1);
     Atomics.notify(go, 0);
     this.supervisor.start(start, this.bundles!);
+    const rows = this.system.protectionDomains.map((_, index) =>
+      statisticsRow(this.machine.statistics, index),
+    );
     this.options.onStart?.({
       plan: this.plan,
       memory: this.machine.memory,
+      calls: () => rows.map((row) => sumOfChannels(row, Count.Calls)),
       kill: (core) => this.clusters.forEach((cluster) => cluster.kill(core)),
     });
     const timer = this.startTimer();

@@ -6,6 +6,8 @@ import type { BootReport } from '../../bench/boot/index.js';
 import type { KernelReport } from '../../bench/kernel/index.js';
 import type { CoordinationReport } from '../../bench/coordination/index.js';
 import type { IpcReport } from '../../bench/ipc/index.js';
+import type { ScalingReport } from '../../bench/scaling/index.js';
+import { machineTopology } from '../../src/machine/topology/index.js';
 
 const atoll = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
@@ -80,5 +82,44 @@ describe('atoll bench', () => {
     assert(report.boot_1000_mb > 0);
     assert(report.boot_63_seconds > 0);
     assert.equal(report.targets.boot_63_seconds.met, report.boot_63_seconds <= 0.5);
+  });
+
+  it('scaling measures one image for all cores and one for each, up to all cores, and predicts their ratio', async () => {
+    const { cores } = await machineTopology('host', { measure: 'never' });
+    const report = JSON.parse(bench('scaling', '--json', '--quick')) as ScalingReport;
+    const { points, call_ns: callNs } = report;
+    assert.equal(points[0].cores, 1);
+    assert.equal(points.at(-1)!.cores, cores.length);
+    assert.equal(callNs, 1e9 / points[0].calls_per_second.image_per_cluster);
+    for (const [at, point] of points.entries()) {
+      const { one_image: one, image_per_cluster: perCluster } = point.calls_per_second;
+      if (at > 0) assert(point.cores > points[at - 1].cores);
+      assert(one > 0);
+      assert(perCluster > 0);
+      assert.equal(point.ratio, perCluster / one);
+      if (point.cores === 1) {
+        assert.equal(point.ratio, 1);
+        assert.equal(point.predicted_ratio, 1);
+      } else if (point.line_cost_ns === null) {
+        // Where threads cannot be pinned, no line is measured.
+        assert.notEqual(process.platform, 'linux');
+        assert.equal(point.predicted_ratio, null);
+      } else {
+        // Call and ReplyRecv, ten lines each.
+        assert(point.line_cost_ns > 0);
+        const predicted = 1 + (20 * point.line_cost_ns) / callNs;
+        assert(Math.abs(point.predicted_ratio! / predicted - 1) < 1e-9);
+      }
+    }
+    assert.equal(report.ratio, points.at(-1)!.ratio);
+    assert.equal(report.predicted_ratio, points.at(-1)!.predicted_ratio);
+  });
+
+  it('scaling shows people a row for each number of cores, and says in words what is predicted', async () => {
+    const { cores } = await machineTopology('host', { measure: 'never' });
+    const text = bench('scaling', '--quick');
+    assert.match(text, /^cores +one image, calls\/s +an image a core, calls\/s +ratio +predicted/m);
+    assert.match(text, new RegExp(`^ *${cores.length} +[\\d,]+ +[\\d,]+ +[\\d.]+`, 'm'));
+    if (cores.length > 1) assert.match(text, /an image for each core makes [\d.,]+ times the calls/);
   });
 });
