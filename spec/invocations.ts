@@ -76,6 +76,7 @@ export class Kernel extends Threads {
       case CapType.SGISignal:
         return DONE;
       case CapType.Frame:
+        return IllegalOperation;
       // Memory from other clusters is Atoll's own, and none of the manual's: what is issued is not specified here.
       case CapType.UntypedControl:
         return IllegalOperation;
