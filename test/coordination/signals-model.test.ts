@@ -1,4 +1,8 @@
-/** Signals of two clusters to a third, under all interleavings (explorer.ts), on the code itself. */
+/**
+ * Signals of two clusters to a third, under all interleavings (explorer.ts): the flags, how a core is rung, masked and
+ * parked are the code itself. How a core takes an interrupt, and in what order what it sends goes out, is repeated here
+ * from kernel/device/interrupt-controller.ts, which is WebAssembly.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { DOORBELL_LINE, SignalFlags, farWords, flagsToRaise } from '../../src/coordination/signals.js';
@@ -9,6 +13,22 @@ const RECEIVER = 0;
 const CORES = 3;
 const FAR = (CORES * CONTROLLER_BYTES) / 4;
 
+/** As that file has it: the bit of the pending word that only wakes. */
+const WAKE = 1 << 30;
+const PARKED = 14;
+
+/** `take` of that file, for lines that are no doorbells. */
+function takeInterrupt(interrupts: InterruptController): number {
+  const { words } = interrupts;
+  const pending = interrupts.pendingIndex(RECEIVER);
+  const enabled = Atomics.load(words, interrupts.enabledIndex(RECEIVER));
+  const ready = Atomics.load(words, pending) & (enabled | WAKE);
+  if (ready === 0) return -1;
+  const bit = ready & -ready;
+  Atomics.and(words, pending, ~(bit | WAKE));
+  return bit === WAKE ? -1 : 31 - Math.clz32(bit);
+}
+
 interface Case {
   /** The flag of each sender's channel. */
   readonly flags: readonly [number, number];
@@ -16,9 +36,6 @@ interface Case {
   readonly flagAfterRing?: boolean;
   readonly parks?: 'carelessly';
 }
-
-/** The bit of a core's pending word that only wakes it (src/machine/interrupts.ts). */
-const WAKE = 1 << 30;
 
 /**
  * Each sender counts in a word of its own what it does, and signals. The receiver is a core and its monitor: it takes
@@ -36,7 +53,7 @@ function explore({ flags, signals, flagAfterRing = false, parks }: Case): Explor
       Object.assign(interrupts, { words });
       const senders = flags.map((flag, index): Thread => {
         const sent = { count: 0, stage: 0 };
-        // As kernel/device/interrupt-controller.ts sends what the outbox holds: the flags, then the interrupt.
+        // `sendSGI` raises the flags, then the interrupt, where it can in one operation.
         const raise = () => {
           for (const { word, mask } of flagsToRaise(RECEIVER, FAR, flag)) Atomics.or(words, word, mask);
         };
@@ -59,7 +76,7 @@ function explore({ flags, signals, flagAfterRing = false, parks }: Case): Explor
       const receiver: Thread = {
         objects: [seen],
         step: () => {
-          const line = take(interrupts, RECEIVER);
+          const line = takeInterrupt(interrupts);
           if (line === DOORBELL_LINE) {
             interrupts.mask(RECEIVER, line, true);
             const counts = [...seen.counts];
@@ -73,11 +90,11 @@ function explore({ flags, signals, flagAfterRing = false, parks }: Case): Explor
           } else if (parks === undefined) {
             interrupts.park(RECEIVER, Infinity);
           } else {
-            // Looks, and goes to sleep whatever came meanwhile.
+            // Goes to sleep whatever came since it looked.
             const pending = interrupts.pendingIndex(RECEIVER);
-            Atomics.store(words, pending + 14, 1);
-            if (!interrupts.isReady(RECEIVER)) Atomics.wait(words, pending, Atomics.load(words, pending));
-            Atomics.store(words, pending + 14, 0);
+            Atomics.store(words, pending + PARKED, 1);
+            Atomics.wait(words, pending, Atomics.load(words, pending));
+            Atomics.store(words, pending + PARKED, 0);
           }
           return seen.counts.every((count) => count === signals);
         },
@@ -86,18 +103,6 @@ function explore({ flags, signals, flagAfterRing = false, parks }: Case): Explor
     },
     { racesAllowed: true },
   );
-}
-
-/** As a core takes an interrupt of its shared line: kernel/device/interrupt-controller.ts, `take`, in WebAssembly there. */
-function take(interrupts: InterruptController, core: number): number {
-  const { words } = interrupts;
-  const pending = interrupts.pendingIndex(core);
-  const enabled = Atomics.load(words, interrupts.enabledIndex(core));
-  const ready = Atomics.load(words, pending) & (enabled | WAKE);
-  if (ready === 0) return -1;
-  const bit = ready & -ready;
-  Atomics.and(words, pending, ~(bit | WAKE));
-  return bit === WAKE ? -1 : 31 - Math.clz32(bit);
 }
 
 describe('signals of two senders, in all interleavings', () => {
