@@ -95,8 +95,8 @@ const long = (more: boolean): Sending => ({ length: 31, more });
 describe('a ring, in all interleavings', () => {
   for (const [what, lines, messages] of [
     ['of messages one by one', 2, Array<Sending>(7).fill(line(false))],
-    ['of batches', 8, Array<Sending>(11).fill(line(true))],
-    ['of batches and single messages', 8, Array.from({ length: 10 }, (_, n) => line(n % 3 !== 0))],
+    ['of batches', 8, Array<Sending>(10).fill(line(true))],
+    ['of batches and single messages', 8, Array.from({ length: 9 }, (_, n) => line(n % 3 !== 0))],
     ['of long messages', 4, [long(false), line(false), long(false), long(false), line(false)]],
     [
       'of long messages in batches',
