@@ -56,10 +56,10 @@ const TURNS = 5;
 const LINE_ROUNDS = 8;
 const LINE_TRIPS = 2_000;
 /** In the first the compilers settle. */
-const MESSAGE_WARM_UP = 20;
-const MESSAGE_ROUNDS = 31;
-/** A round is a millisecond: shorter than a time slice, so that most rounds are undisturbed. */
-const MESSAGES = 50_000;
+const MESSAGE_WARM_UP = 400;
+const MESSAGE_ROUNDS = 1_001;
+/** A round is some hundred microseconds: far shorter than a time slice, so that most are undisturbed on a busy machine. */
+const MESSAGES = 2_000;
 const CAPACITY = 1024;
 
 export async function coordinationBenchmark(): Promise<CoordinationReport> {
