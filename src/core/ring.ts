@@ -188,7 +188,7 @@ export class RingProducer extends RingEnd {
   /**
    * Fetches the lines of the next batch from the consumer's core while this one is written, by a store to each: all
    * are on their way at once. A store buffer holds the words of three lines or so, and a line would wait for the one
-   * before. Measured on two far cores: from a message in 42 ns against 87, to no difference.
+   * before. Measured between far cores, with and without, a message: 42 and 87 ns, 107 and 129, once 106 and 89.
    */
   private fetchAhead(): void {
     const { words, written, batchLines } = this;

@@ -73,14 +73,17 @@ describe('a cluster that fails', { ...twoCores, concurrency: 2 }, () => {
   for (const [where, failing] of Object.entries(HANGS)) {
     it(`by a loop in ${where} is booted afresh with --on-failure restart`, async () => {
       const ran = await run(system(failing, ['--on-failure', 'restart']));
-      assert.deepEqual(ran.said, ['start 2']);
+      // Once, unless this computer is so busy that a core which has just been booted is taken to hang.
+      assert.equal(ran.said[0], 'start 2');
       assert.equal(ran.report.ended, 'idle');
       const [first, second] = ran.report.clusters;
       assert.deepEqual([first.state, first.restarts, first.failures], ['up', 0, []]);
-      assert.deepEqual([second.state, second.restarts, second.failures.length], ['up', 1, 1]);
+      assert.equal(second.state, 'up');
+      assert.ok(second.restarts >= 1);
+      assert.equal(second.failures.length, second.restarts);
       assert.match(second.failures[0].why, /^core 1 did not answer for \d+ ms$/);
       assert.ok(second.failures[0].outageSeconds! > 0);
-      assert.equal(ran.domain('failing').entries.init, 2, 'counters go on');
+      assert.equal(ran.domain('failing').entries.init, 1 + second.restarts, 'counters go on');
       assert.equal(ran.domain('failing').restarts, 0, 'that is not a restart by a parent');
       assert.equal(ran.domain('survivor').entries.init, 1);
       assert.equal(ran.code, 0);
@@ -119,7 +122,13 @@ describe('a cluster that fails', { ...twoCores, concurrency: 2 }, () => {
       init() { let sum = 0; for (let i = 0; i < 4e8; i++) sum = (sum + i) | 0; pd.notify(1); return sum; },
       protected: () => pd.msginfoNew(0, 0),
     };`;
-    const ran = await run(system(slow, []));
+    // A clock keeps the run going until the cluster has been heard again.
+    const { description, programs, args } = system(slow, ['--for', '6s']);
+    const ran = await run({
+      args: args!,
+      description: description + domain('clock', 'priority="5"', '<irq irq="16" id="1"/>'),
+      programs: { ...programs, clock: 'return { init() {}, notified(channel) { pd.irqAck(channel); } };' },
+    });
     const [{ failures, state, restarts }] = ran.report.clusters.slice(1);
     assert.deepEqual([state, restarts, failures.length], ['up', 0, 1]);
     assert.ok(failures[0].outageSeconds! > 0);
