@@ -78,6 +78,22 @@ describe('the examples', { concurrency: 3 }, () => {
   });
 
   for (const clusters of ['one', 'per-core']) {
+    it(`key-value loses no acknowledged write to crashes, --clusters ${clusters}`, twoCores, async () => {
+      const ran = await example('key-value', '--clusters', clusters);
+      assertDone(ran);
+      assert.deepEqual(ran.said.filter((line) => /^(client|checker)/.test(line)).sort(), [
+        'checker: 128 keys on 2 shards, no acknowledged write is lost',
+        'client_0: 5000 writes acknowledged, and read what I wrote',
+        'client_1: 5000 writes acknowledged, and read what I wrote',
+      ]);
+      for (const name of ['shard_0', 'shard_1']) {
+        const { faults, restarts, entries } = ran.domain(name);
+        assert.ok(faults >= 2, `${name} crashed ${faults} times`);
+        assert.deepEqual([restarts, entries.init], [faults, faults + 1]);
+      }
+      assert.equal(ran.report.unhandledFaults, 0);
+    });
+
     it(`quickstart serves and exchanges on two cores, --clusters ${clusters}`, twoCores, async () => {
       const ran = await example('quickstart', '--clusters', clusters);
       assertDone(ran);
