@@ -6,6 +6,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { ProgramError } from '../core/engine/typescript/program-error.js';
 import { LATENCIES, isLatency, type Latencies } from '../machine/simulated/model.js';
 import { PRESETS } from '../machine/simulated/presets.js';
+import type { Injection } from '../machine/host/faulty-doorbells.js';
 import { TopologyError, machineTopology } from '../machine/topology/index.js';
 import {
   ARCHITECTURES,
@@ -50,6 +51,7 @@ interface RunOptions extends DescriptionOptions {
   readonly timestamps?: boolean;
   readonly checkInvariants?: boolean;
   readonly onFailure?: OnFailure;
+  readonly inject?: Injection;
 }
 
 const arch = (): Option =>
@@ -123,6 +125,12 @@ program
     ).choices(ON_FAILURE),
   )
   .option('--check-invariants', "check each kernel's memory after each of its entries (slow)")
+  .addOption(
+    new Option(
+      '--inject <failures>',
+      'drop or double interrupts between clusters: as in drop=0.01,double=0.01,seed=1',
+    ).argParser(parseInjection),
+  )
   .option('--timestamps', 'show when each line of debug output was said, in seconds')
   .option('--json', "one JSON object on standard output, and the domains' output on standard error")
   .action(run);
@@ -270,6 +278,7 @@ async function run(file: string, options: RunOptions): Promise<void> {
     checkInvariants: options.checkInvariants ?? false,
     signal: interrupt.signal,
     ...(options.onFailure === undefined ? {} : { onFailure: options.onFailure }),
+    ...(options.inject === undefined ? {} : { inject: options.inject }),
     ...(options.for === undefined ? {} : { seconds: options.for }),
     ...(options.lines === undefined ? {} : { lines: options.lines }),
     ...(options.spare === undefined ? {} : { spare: options.spare }),
@@ -338,6 +347,22 @@ function parseBytes(text: string): number {
   if (!Number.isSafeInteger(bytes))
     throw new InvalidArgumentError('a size is a number with K, M or G, as in 512K');
   return bytes;
+}
+
+function parseInjection(text: string): Injection {
+  const injection = { drop: 0, double: 0, seed: 1 };
+  for (const part of text.split(',')) {
+    const [, name, value] = /^(drop|double|seed)=(\d+(?:\.\d+)?)$/.exec(part) ?? [];
+    if (name === undefined)
+      throw new InvalidArgumentError('failures are drop=P, double=P and seed=N, with commas between them');
+    injection[name as keyof Injection] = Number(value);
+  }
+  const { drop, double, seed } = injection;
+  if (drop + double > 1)
+    throw new InvalidArgumentError('drop and double are probabilities, at most 1 together');
+  if (!Number.isInteger(seed) || seed >= 2 ** 32)
+    throw new InvalidArgumentError('a seed is an integer, 0 to 4294967295');
+  return injection;
 }
 
 function isWrongInput(error: unknown): error is Error {

@@ -52,6 +52,11 @@ export function describeRun(report: RunReport, placement?: Placement): string {
             `Cluster ${id} gave ${mebibytes(moving.given)} of memory to others and took ${mebibytes(moving.taken)}; it has ${mebibytes(moving.owned)} that can move.`,
           ],
     ),
+    ...(report.injected === undefined
+      ? []
+      : [
+          `Interrupts between clusters: ${report.injected.dropped} dropped, ${report.injected.doubled} doubled.`,
+        ]),
     ...(report.notPinned === undefined
       ? []
       : [`Threads are not pinned to their cores: ${report.notPinned}.`]),

@@ -74,7 +74,8 @@ export class InterruptController {
     this.wake(core);
   }
 
-  private wake(core: number): void {
+  /** Ends a core's sleep, so that it looks for interrupts. */
+  wake(core: number): void {
     const pending = this.pendingIndex(core);
     if (Atomics.load(this.words, pending + PARKED) === 0) return;
     Atomics.or(this.words, pending, WAKE);
@@ -196,6 +197,7 @@ export class Outbox {
 
 const DOORBELLS = ((1 << (LAST_DOORBELL + 1)) - 1) & -(1 << FIRST_DOORBELL);
 
-function isDoorbell(line: number): boolean {
+/** Whether a line has a count of its own. */
+export function isDoorbell(line: number): boolean {
   return line >= FIRST_DOORBELL && line <= LAST_DOORBELL;
 }

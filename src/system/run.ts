@@ -5,6 +5,7 @@ import { IDLE_TIME_STRIDE, OrderWord, Stop, isIdle, makeOrders } from '../core/c
 import type { Bundle } from '../core/engine/typescript/bundle.js';
 import { compileKernel, type KernelImage } from '../core/kernel.js';
 import { Count, statisticsBytes, statisticsRow, sumOfChannels } from '../core/statistics.js';
+import { Injected, type Injection } from '../machine/host/faulty-doorbells.js';
 import { InterruptController } from '../machine/interrupts.js';
 import { sharedLines } from '../machine/shared-lines.js';
 import { type Cluster, clustersOf, type Topology } from '../machine/topology/index.js';
@@ -43,6 +44,8 @@ setFlagsFromString('--no-wasm-stack-checks');
 
 const WASM_PAGE = 65536;
 const POLL_MILLISECONDS = 5;
+/** A monitor makes up for an interrupt that was lost within so many ticks (coordination/recheck.ts). */
+const RECHECK_TICKS = 4;
 /** A core that does not stop by then is ended. */
 const STOP_MILLISECONDS = 500;
 const TIMER_LINE = 16;
@@ -71,6 +74,8 @@ export interface RunOptions {
   readonly spin?: boolean;
   /** What happens when a cluster fails; without, see `Supervisor`. */
   readonly onFailure?: OnFailure;
+  /** Doorbells between clusters that fail on purpose. */
+  readonly inject?: Injection;
   /** Told when the domains start. */
   readonly onStart?: (running: RunningSystem) => void;
 }
@@ -147,6 +152,8 @@ export interface RunReport {
   readonly unhandledFaults: number;
   /** Cores whose program did not return when the system was stopped. */
   readonly hungCores: readonly number[];
+  /** Interrupts that were dropped and doubled on purpose, if any were to be. */
+  readonly injected?: { readonly dropped: number; readonly doubled: number };
   /** Why threads could not be pinned to their cores, if they could not. */
   readonly notPinned?: string;
 }
@@ -203,6 +210,9 @@ class RunningMachine {
   private bundles: Promise<readonly Bundle[]> | undefined;
   private unhandledFaults = 0;
   private notPinned: string | undefined;
+  /** Interrupts that were dropped, and the tick by which all of them are made up for. */
+  private dropped = 0;
+  private droppedBefore = 0;
 
   constructor(
     private readonly plan: SystemPlan,
@@ -230,6 +240,14 @@ class RunningMachine {
       console: options.console,
       timestamps: options.timestamps ?? false,
       checkInvariants: options.checkInvariants ?? false,
+      ...(options.inject === undefined
+        ? {}
+        : {
+            injection: {
+              how: options.inject,
+              counters: new Int32Array(new SharedArrayBuffer(4 * Injected.Count)),
+            },
+          }),
     };
     const events = {
       fault: () => void this.unhandledFaults++,
@@ -304,7 +322,8 @@ class RunningMachine {
         if (signal?.aborted) ended = 'interrupted';
         else if (now - start >= seconds * 1000) ended = 'time';
         else if (supervisor.settled && supervisor.allDown) ended = 'failed';
-        else if (!ticks && supervisor.settled && isIdle(orders, interrupts)) ended = 'idle';
+        else if (!ticks && supervisor.settled && isIdle(orders, interrupts) && !this.awaitsTick())
+          ended = 'idle';
         if (ended !== undefined || supervisor.crash !== undefined) clearInterval(poll);
         if (ended !== undefined) resolve(ended);
         else if (supervisor.crash !== undefined) reject(supervisor.crash);
@@ -316,6 +335,24 @@ class RunningMachine {
         }
       }, POLL_MILLISECONDS);
     });
+  }
+
+  /**
+   * Whether an interrupt may have been dropped that a core makes up for at its next tick: then it is not idle for good.
+   */
+  private awaitsTick(): boolean {
+    const { injection, orders, states } = this.machine;
+    if (injection === undefined) return false;
+    const dropped = Atomics.load(injection.counters, Injected.Dropped);
+    if (dropped !== this.dropped) {
+      this.dropped = dropped;
+      this.droppedBefore = Atomics.load(orders.words, OrderWord.Ticks) + RECHECK_TICKS;
+    }
+    return this.clusters.some(
+      ({ index, plan }) =>
+        Atomics.load(states, index) > 0 &&
+        plan.cores.some((core) => Atomics.load(orders.ticksTaken, core) < this.droppedBefore),
+    );
   }
 
   /** Returns the cores that did not stop by themselves. */
@@ -344,6 +381,7 @@ class RunningMachine {
     seconds: number,
     hungCores: number[],
   ): RunReport {
+    const { injection } = this.machine;
     const domains: DomainReport[] = [];
     this.plan.clusters.forEach((cluster, at) => {
       for (const { index, core, configuration } of cluster.domains) {
@@ -388,6 +426,14 @@ class RunningMachine {
       peakMemory: process.resourceUsage().maxRSS * 1024,
       unhandledFaults: this.unhandledFaults,
       hungCores,
+      ...(injection === undefined
+        ? {}
+        : {
+            injected: {
+              dropped: injection.counters[Injected.Dropped],
+              doubled: injection.counters[Injected.Doubled],
+            },
+          }),
       ...(this.notPinned === undefined ? {} : { notPinned: this.notPinned }),
     };
   }

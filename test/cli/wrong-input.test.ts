@@ -47,6 +47,14 @@ describe('atoll run refuses', { concurrency: 3 }, () => {
       files: { 'test.system': `<system>${'<x/>'.repeat(1_000_000)}</system>` },
       error: /test\.system:1:\d+/,
     },
+    'failures that it cannot make': {
+      args: ['--inject', 'dorp=0.1'],
+      error: /failures are drop=P, double=P and seed=N/,
+    },
+    'failures that come too often': {
+      args: ['--inject', 'drop=0.6,double=0.6'],
+      error: /probabilities, at most 1 together/,
+    },
     'an entity bomb': { files: { 'test.system': bomb }, error: /test\.system:1:\d+/ },
     'a missing program': { programs: {}, error: /a\.elf/ },
     'a syntax error in a program': {

@@ -22,6 +22,7 @@ import { Proxy } from '../../coordination/proxy.js';
 import { SignalFlags } from '../../coordination/signals.js';
 import { pinThread } from '../../machine/host/affinity.js';
 import { coreInterrupts } from '../../machine/host/controller.js';
+import { faultyDoorbells } from '../../machine/host/faulty-doorbells.js';
 import { threadName } from '../../machine/host/thread-time.js';
 import { InterruptController, Outbox } from '../../machine/interrupts.js';
 import { buildCluster, type BuiltCluster } from '../initialiser/initialiser.js';
@@ -64,7 +65,12 @@ class RootTask implements EngineThread {
 const programs = once(parentPort!, 'message') as Promise<[readonly Bundle[]]>;
 const pinned = pinThread(orders.cpu);
 const interrupts = new InterruptController(memory.buffer, 0, plan.cores);
-const machine = coreInterrupts(memory, interrupts, id, cluster.cores, cluster.routes);
+const device = coreInterrupts(memory, interrupts, id, cluster.cores, cluster.routes);
+const { injection } = orders;
+const machine =
+  injection === undefined
+    ? device
+    : faultyDoorbells(device, interrupts, id, injection.how, injection.counters);
 const unchecked = instantiateKernel(orders.kernel, memory, cluster.base, orders.clusterCore, machine);
 const kernel = orders.checkInvariants
   ? checkedKernel(unchecked, memory.buffer, cluster.base, cluster.size)

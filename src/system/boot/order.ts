@@ -1,6 +1,7 @@
 /** What the main thread and the cores' threads of one machine tell each other. */
 import type { ClusterStates } from '../../coordination/liveness.js';
 import type { Orders } from '../../core/core.js';
+import type { Injection } from '../../machine/host/faulty-doorbells.js';
 import type { SystemPlan } from '../placement/plan.js';
 
 /** Memory that the cores of one cluster share, outside of the machine's physical memory: what its engines know. */
@@ -13,6 +14,13 @@ export interface ClusterTables {
   readonly tcbs: Uint32Array;
   /** By region of the plan: its physical address, or 0. */
   readonly regions: Uint32Array;
+}
+
+/** Doorbells that fail on purpose. */
+export interface InjectionOrders {
+  readonly how: Injection;
+  /** Shared by the machine's cores, as `Injected` numbers them. */
+  readonly counters: Int32Array;
 }
 
 /** Given to a core's thread when it starts. The one message to it is the programs: `readonly Bundle[]`. */
@@ -29,6 +37,7 @@ export interface CoreOrders {
   /** 0 until the domains may start. */
   readonly go: Int32Array;
   readonly states: ClusterStates;
+  readonly injection?: InjectionOrders;
   /** Counts how often the cluster was booted: 1 for the first time. */
   readonly incarnation: number;
   readonly tables: ClusterTables;

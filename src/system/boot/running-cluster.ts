@@ -9,7 +9,7 @@ import { exitWithoutThreads } from '../../machine/host/exit.js';
 import { threadTime } from '../../machine/host/thread-time.js';
 import type { InterruptController } from '../../machine/interrupts.js';
 import type { ClusterPlan, SystemPlan } from '../placement/plan.js';
-import type { ClusterTables, CoreMessage, CoreOrders } from './order.js';
+import type { ClusterTables, CoreMessage, CoreOrders, InjectionOrders } from './order.js';
 
 /** A thread that is not gone by then is given up. */
 const TERMINATE_MILLISECONDS = 1000;
@@ -39,6 +39,7 @@ export interface Machine {
   readonly console: number;
   readonly timestamps: boolean;
   readonly checkInvariants: boolean;
+  readonly injection?: InjectionOrders;
 }
 
 /** What a cluster tells. `Cluster` is its index in the plan. */
@@ -116,6 +117,7 @@ export class RunningCluster {
       orders: machine.orders,
       go: machine.go,
       states: machine.states,
+      ...(machine.injection === undefined ? {} : { injection: machine.injection }),
       incarnation,
       tables: this.tables,
       statistics: machine.statistics,

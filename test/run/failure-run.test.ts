@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { runWithFailures } from './failure-run.js';
+import { runFile, twoCores } from './system.js';
+
+describe('clusters that fail at random points, with doorbells that do', twoCores, () => {
+  it('lose and double no message, and leak nothing', async () => {
+    const run = await runWithFailures(12, 3);
+    const { kill, hang, panic } = run.failures;
+    assert.equal(kill + hang + panic, 12);
+    assert.ok(Math.min(kill, hang, panic) > 0, 'each kind comes');
+    assert.equal(run.outages.length, 12, 'no cluster failed of itself');
+    assert.ok(run.dropped > 0 && run.doubled > 0);
+    assert.ok(run.calls > 0 && run.tokens > 0);
+    assert.deepEqual([run.lostMessages, run.doubledMessages, run.wrongAnswers], [0, 0, 0]);
+    assert.deepEqual(run.after.objects, run.before.objects);
+    assert.equal(run.after.threads, run.before.threads);
+  });
+});
+
+describe('a machine whose doorbells fail', twoCores, () => {
+  for (const lines of ['1', '15']) {
+    it(`slows a system down and changes nothing, --lines ${lines}`, async () => {
+      const inject = ['--inject', 'drop=0.01,double=0.2,seed=5'];
+      const ran = await runFile('examples/key-value/key-value.system', {
+        args: ['--clusters', 'per-core', '--lines', lines, ...inject],
+      });
+      assert.equal(ran.code, 0);
+      assert.equal(ran.said.at(-1), 'checker: 128 keys on 2 shards, no acknowledged write is lost');
+      const { dropped, doubled } = ran.report.injected!;
+      assert.ok(dropped > 0 && doubled > 0, `${dropped} dropped, ${doubled} doubled`);
+    });
+  }
+});
