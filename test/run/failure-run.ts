@@ -198,7 +198,7 @@ export async function runWithFailures(
     let before: Holdings | undefined;
     let after: Holdings | undefined;
     const inject = async (running: RunningSystem): Promise<void> => {
-      words = new Int32Array(running.memory.buffer, running.plan.regions[0].sharedAddress!, 1024);
+      words = new Int32Array(running.memory.buffer, running.plan.regions[0].sharedAddress, 1024);
       const talk = (): Promise<void> => everybodyTalks(words);
       await talk();
       for (let done = 0; done < count; done++) {
@@ -230,7 +230,9 @@ export async function runWithFailures(
           onFailure: 'restart',
           inject: { drop: 0.001, double: 0.01, seed },
           signal: stop.signal,
-          onStart: (running) => (injected = inject(running).finally(() => stop.abort())),
+          onStart: (running) => {
+            injected = inject(running).finally(() => stop.abort());
+          },
         },
       );
       await injected;
@@ -330,6 +332,7 @@ function describe({ failures, outages, before, after, ...counts }: FailureRun): 
     ['what', 'figure'],
     [
       ...Object.entries(failures).map(([failure, count]) => [`failures: ${failure}`, `${count}`]),
+      ['clusters found failed', `${outages.length}`],
       ['interrupts dropped, doubled', `${counts.dropped}, ${counts.doubled}`],
       ['calls, tokens', `${counts.calls}, ${counts.tokens}`],
       ['lost, doubled messages', `${counts.lostMessages}, ${counts.doubledMessages}`],
