@@ -20,6 +20,11 @@ import { runSystem, type RunningSystem } from '../../src/system/run.js';
 import { channel, domain, filesOf, withFiles, type System } from './system.js';
 
 const CLUSTERS = 3;
+/**
+ * So each cluster has a doorbell for the requests and for the answers of both others, and signals share a line: nothing
+ * that a dropped interrupt announces is lost then (docs/failures.md).
+ */
+const LINES = 1 + 2 * (CLUSTERS - 1);
 const FAILURES = ['kill', 'hang', 'panic'] as const;
 type Failure = (typeof FAILURES)[number];
 
@@ -225,6 +230,7 @@ export async function runWithFailures(
         {
           topology,
           clusters: 'per-core',
+          lines: LINES,
           searchPath,
           console,
           onFailure: 'restart',

@@ -1,8 +1,7 @@
 /**
  * A machine whose doorbells fail now and then, for trying what a system makes of it. What is memory arrives, be it a
  * message or the flags that go out with the interrupt: what is dropped is the interrupt itself, so nobody is woken, or
- * told to look. One that is doubled comes again at once, with nothing new to be found: a doorbell counts rings that were
- * meant, so there it is one that wakes and does not count.
+ * told to look, and no ring is counted. One that is doubled comes again at once.
  */
 import { isDoorbell, type InterruptController } from '../interrupts.js';
 import type { CoreInterrupts } from './controller.js';
@@ -44,8 +43,7 @@ export function faultyDoorbells(
       device.sendSGI(target, irq);
       if (chance >= drop + double) return;
       Atomics.add(counters, Injected.Doubled, 1);
-      if (isDoorbell(irq)) interrupts.wake(target);
-      else device.sendSGI(target, irq);
+      device.sendSGI(target, irq);
     },
   };
 }
