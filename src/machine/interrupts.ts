@@ -74,8 +74,7 @@ export class InterruptController {
     this.wake(core);
   }
 
-  /** Ends a core's sleep, so that it looks for interrupts. */
-  wake(core: number): void {
+  private wake(core: number): void {
     const pending = this.pendingIndex(core);
     if (Atomics.load(this.words, pending + PARKED) === 0) return;
     Atomics.or(this.words, pending, WAKE);
