@@ -12,20 +12,19 @@ import {
   ARCHITECTURES,
   DescriptionError,
   checkPrograms,
+  hex,
   loadSystem,
   withGrants,
   type Arch,
 } from '../system/description/index.js';
-import { hex } from '../system/placement/cut.js';
-import { SHARED_BASE } from '../system/placement/export.js';
+import { SHARED_BASE } from '../system/placement/cut.js';
 import { FileError } from '../system/placement/file-error.js';
 import { MOST_LINES } from '../system/placement/links.js';
-import { placed } from '../system/placement/placement.js';
 import { assertWritable, profileOf, writeProfile } from '../system/placement/profile.js';
 import { CoreError, RunError, runSystem } from '../system/run.js';
 import { ON_FAILURE, type OnFailure } from '../system/supervisor.js';
 import type { ExploreFoundingOptions } from './explore.js';
-import { planCommand, plan } from './plan.js';
+import type { PlanCommandOptions } from './plan.js';
 import { describeRun } from './report.js';
 import { topologyCommand } from './topology.js';
 
@@ -173,7 +172,9 @@ program
       .default(SHARED_BASE, hex(SHARED_BASE)),
   )
   .addOption(lines())
-  .action(planCommand);
+  .action(async (file: string, options: PlanCommandOptions) =>
+    (await import('./plan.js')).planCommand(file, options),
+  );
 
 program
   .command('topology')
@@ -264,8 +265,9 @@ async function run(file: string, options: RunOptions): Promise<void> {
         ? 'where-caches-are-hidden'
         : 'never';
   const topology = await machineTopology(options.machine, { measure });
-  const placement = planning ? plan(described, topology, options) : undefined;
-  const system = placement === undefined ? described : placed(described, placement);
+  const { placement, system } = planning
+    ? (await import('./plan.js')).planned(described, topology, options)
+    : { placement: undefined, system: described };
   const interrupt = new AbortController();
   const onInterrupt = (): void => interrupt.abort();
   process.once('SIGINT', onInterrupt).once('SIGTERM', onInterrupt);

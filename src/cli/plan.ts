@@ -4,10 +4,11 @@ import { clustersOf, machineTopology, type Topology } from '../machine/topology/
 import { loadElements, loadSystem, type Arch, type SystemDescription } from '../system/description/index.js';
 import { exportPlan, writeExport } from '../system/placement/export.js';
 import { MOST_LINES } from '../system/placement/links.js';
-import { place, type Placement } from '../system/placement/placement.js';
+import { place, placed, type Placement } from '../system/placement/placement.js';
 import type { Costs } from '../system/placement/problem.js';
 import { readProfile } from '../system/placement/profile.js';
 import { ASSUMED } from '../system/placement/traffic.js';
+import { milliseconds } from './report.js';
 import { table } from './table.js';
 
 interface PlanOptions {
@@ -17,7 +18,7 @@ interface PlanOptions {
   readonly profile?: string;
 }
 
-interface PlanCommandOptions extends PlanOptions {
+export interface PlanCommandOptions extends PlanOptions {
   readonly arch: Arch;
   readonly machine: string;
   readonly searchPath?: readonly string[];
@@ -44,8 +45,17 @@ export async function planCommand(file: string, options: PlanCommandOptions): Pr
   process.stdout.write(json ? `${JSON.stringify(placement)}\n` : describePlan(placement, topology, options));
 }
 
-/** @throws DescriptionError, TopologyError or FileError */
-export function plan(system: SystemDescription, topology: Topology, options: PlanOptions): Placement {
+/** The plan, and the description with each domain where it puts it. @throws as `planCommand` */
+export function planned(
+  described: SystemDescription,
+  topology: Topology,
+  options: PlanOptions,
+): { placement: Placement; system: SystemDescription } {
+  const placement = plan(described, topology, options);
+  return { placement, system: placed(described, placement) };
+}
+
+function plan(system: SystemDescription, topology: Topology, options: PlanOptions): Placement {
   const profile = options.profile === undefined ? undefined : readProfile(options.profile, system);
   return place(system, topology, clustersOf(topology, options.clusters), profile);
 }
@@ -101,17 +111,4 @@ function describePlan(placement: Placement, topology: Topology, options: PlanCom
       : ['', `Written to ${options.export}: a description for each cluster, clusters.json and clusters.md.`]),
     '',
   ].join('\n');
-}
-
-/** In one line, what a plan saves. */
-export function describeSaving({ planned, written, optimal }: Placement): string {
-  const instead =
-    written === undefined
-      ? 'as written it could not run'
-      : `as written it would be ${milliseconds(written.total)} ms`;
-  return `Placed by plan: ${milliseconds(planned.total)} ms of a core each second${optimal ? ', which nothing beats' : ''}; ${instead}.`;
-}
-
-function milliseconds(seconds: number): string {
-  return (seconds * 1000).toFixed(3);
 }

@@ -1,7 +1,6 @@
 /** What a run did, in tables for people. */
 import type { Placement } from '../system/placement/placement.js';
 import type { RunReport } from '../system/run.js';
-import { describeSaving } from './plan.js';
 import { table } from './table.js';
 
 const ENDED = {
@@ -95,4 +94,17 @@ export function describeRun(report: RunReport, placement?: Placement): string {
 
 function mebibytes(bytes: number): string {
   return `${bytes / 2 ** 20} MiB`;
+}
+
+/** In one line, what a plan saves. */
+function describeSaving({ planned, written, optimal }: Placement): string {
+  const instead =
+    written === undefined
+      ? 'as written it could not run'
+      : `as written it would be ${milliseconds(written.total)} ms`;
+  return `Placed by plan: ${milliseconds(planned.total)} ms of a core each second${optimal ? ', which nothing beats' : ''}; ${instead}.`;
+}
+
+export function milliseconds(seconds: number): string {
+  return (seconds * 1000).toFixed(3);
 }

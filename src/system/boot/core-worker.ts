@@ -10,7 +10,6 @@ import { ProgramError } from '../../core/engine/typescript/program-error.js';
 import { hardenRealm } from '../../core/engine/typescript/realm.js';
 import { serialOf, setSerial } from '../../core/call-lines.js';
 import { Invoker, readBootInfo } from '../../core/invocation.js';
-import { checkedKernel } from '../../core/inspect/checked-kernel.js';
 import { instantiateKernel } from '../../core/kernel.js';
 import { COUNTS } from '../../core/statistics.js';
 import type { EngineThread } from '../../core/thread.js';
@@ -26,8 +25,7 @@ import { faultyDoorbells } from '../../machine/host/faulty-doorbells.js';
 import { threadName } from '../../machine/host/thread-time.js';
 import { InterruptController, Outbox } from '../../machine/interrupts.js';
 import { buildCluster, type BuiltCluster } from '../initialiser/initialiser.js';
-import { isForFaults } from '../placement/links.js';
-import { proxyHandle, rootHandle } from '../placement/plan.js';
+import { isForFaults, proxyHandle, rootHandle } from '../placement/links.js';
 import type { CoreMessage, CoreOrders } from './order.js';
 
 const orders = workerData as CoreOrders;
@@ -73,7 +71,12 @@ const machine =
     : faultyDoorbells(device, interrupts, id, injection.how, injection.counters);
 const unchecked = instantiateKernel(orders.kernel, memory, cluster.base, orders.clusterCore, machine);
 const kernel = orders.checkInvariants
-  ? checkedKernel(unchecked, memory.buffer, cluster.base, cluster.size)
+  ? (await import('../../core/inspect/checked-kernel.js')).checkedKernel(
+      unchecked,
+      memory.buffer,
+      cluster.base,
+      cluster.size,
+    )
   : unchecked;
 const first = orders.clusterCore === 0;
 const hasDoorbells = first && cluster.links.incoming.some(({ line }) => line !== undefined);

@@ -7,6 +7,7 @@ import { type ParseOptions, parseDescription } from './parse.js';
 import type { SystemDescription } from './types.js';
 import { type Element, MAX_LENGTH, parseXml } from './xml.js';
 
+export { hex } from './attributes.js';
 export { DescriptionError } from './diagnostic.js';
 export { withGrants } from './grant.js';
 export { checkPrograms, findProgram, type FoundProgram } from './program.js';

@@ -15,8 +15,8 @@ import type { RemoteChildCapabilities } from '../../coordination/remote-child.js
 import { CNODE_RADIX, Slot } from '../../core/engine/typescript/slots.js';
 import type { CallPair } from '../../core/call-lines.js';
 import type { Invoker } from '../../core/invocation.js';
-import { type Bell, isForFaults } from '../placement/links.js';
-import { type ClusterPlan, proxyHandle } from '../placement/plan.js';
+import { type Bell, isForFaults, proxyHandle } from '../placement/links.js';
+import type { ClusterPlan } from '../placement/plan.js';
 import type { Domain } from './initialiser.js';
 import { type ObjectAllocator, ROOT_CNODE } from './objects.js';
 

@@ -2,9 +2,12 @@
  * A system description cut into one for each cluster. It is made of the elements as written, so nothing is lost and
  * nothing is added but a `cpu` for each domain and a `phys_addr` for each region that clusters share.
  */
-import { DescriptionError, Element, type SystemDescription } from '../description/index.js';
+import { DescriptionError, Element, hex, type SystemDescription } from '../description/index.js';
 import { FileError } from './file-error.js';
 import type { Placement } from './placement.js';
+
+/** Where a board's shared regions begin unless told: in the memory of QEMU's `virt` machine for AArch64. */
+export const SHARED_BASE = 0x7000_0000n;
 
 export class Cut {
   /** By domain. */
@@ -193,9 +196,4 @@ function write({ name, attributes, children }: Element, indent: string): string 
 
 function escape(value: string): string {
   return value.replace(/[&<>"\t\n\r]/g, (character) => `&#${character.charCodeAt(0)};`);
-}
-
-/** As Microkit prints addresses. */
-export function hex(value: bigint): string {
-  return `0x${value.toString(16)}`;
 }

@@ -5,14 +5,11 @@
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Topology } from '../../machine/topology/index.js';
-import { parseSystem, type Element, type SystemDescription } from '../description/index.js';
+import { hex, parseSystem, type Element, type SystemDescription } from '../description/index.js';
 import { type ClusterTable, crossed, readable } from './cluster-table.js';
-import { Cut, hex } from './cut.js';
+import { Cut } from './cut.js';
 import { FileError, reasonOf } from './file-error.js';
 import type { Placement } from './placement.js';
-
-/** Where a board's shared regions begin unless told: in the memory of QEMU's `virt` machine for AArch64. */
-export const SHARED_BASE = 0x7000_0000n;
 
 export interface ExportOptions {
   readonly system: SystemDescription;

@@ -18,6 +18,7 @@ import {
   doorbellIndex,
 } from '../../machine/interrupts.js';
 import { CALL_BADGE, FAULT_BADGE } from '../../core/engine/typescript/slots.js';
+import type { ClusterPlan } from './plan.js';
 
 /** Lines of a cluster that others ring: the shared one and the doorbells. */
 export const MOST_LINES = 1 + LAST_DOORBELL - FIRST_DOORBELL + 1;
@@ -86,6 +87,15 @@ export interface ProxyPlan extends CallPair {
 /** Whether a proxy tells a parent of its child's faults. */
 export function isForFaults({ badge }: ProxyPlan): boolean {
   return (badge & FAULT_BADGE) === FAULT_BADGE;
+}
+
+/** The root task's handle follows those of the domains, the proxies' follow it. */
+export function rootHandle({ domains }: ClusterPlan): number {
+  return domains.length + 1;
+}
+
+export function proxyHandle(plan: ClusterPlan, index: number): number {
+  return rootHandle(plan) + 1 + index;
 }
 
 /** A domain of this cluster whose parent is on another. */

@@ -105,15 +105,6 @@ export interface ClusterPlan {
   readonly routes: number;
 }
 
-/** The root task's handle follows those of the domains, the proxies' follow it. */
-export function rootHandle({ domains }: ClusterPlan): number {
-  return domains.length + 1;
-}
-
-export function proxyHandle(plan: ClusterPlan, index: number): number {
-  return rootHandle(plan) + 1 + index;
-}
-
 export interface SystemPlan {
   readonly clusters: readonly ClusterPlan[];
   readonly regions: readonly RegionPlan[];
