@@ -16,7 +16,7 @@
  */
 import { Register } from '../../kernel/api/constants.js';
 import type { InterruptController } from '../machine/interrupts.js';
-import { sharedLines } from '../machine/shared-lines.js';
+import { sharedLines } from '../machine/shared-memory.js';
 import { hostTime, type Kernel } from './kernel.js';
 import type { EngineThread } from './thread.js';
 

@@ -7,7 +7,7 @@ import { compileKernel, type KernelImage } from '../core/kernel.js';
 import { Count, statisticsBytes, statisticsRow, sumOfChannels } from '../core/statistics.js';
 import { Injected, type Injection } from '../machine/host/faulty-doorbells.js';
 import { InterruptController } from '../machine/interrupts.js';
-import { sharedLines } from '../machine/shared-lines.js';
+import { sharedLines, sharedMemory } from '../machine/shared-memory.js';
 import { type Cluster, clustersOf, type Topology } from '../machine/topology/index.js';
 import { CHUNK_BYTES, ledgerOf } from '../coordination/memory.js';
 import { RunError, RunningCluster, type CoreError, type Machine } from './boot/running-cluster.js';
@@ -42,7 +42,6 @@ setFlagsFromString('--max-inlined-bytecode-size=1500');
  */
 setFlagsFromString('--no-wasm-stack-checks');
 
-const WASM_PAGE = 65536;
 const POLL_MILLISECONDS = 5;
 /** A monitor makes up for an interrupt that was lost within so many ticks (coordination/recheck.ts). */
 const RECHECK_TICKS = 4;
@@ -222,8 +221,7 @@ class RunningMachine {
   ) {
     if (options.checkInvariants && plan.clusters.some(({ cores }) => cores.length > 1))
       throw new RunError('--check-invariants needs clusters of one core: give --clusters per-core');
-    const pages = plan.memory / WASM_PAGE;
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    const memory = sharedMemory(plan.memory);
     fillTopologyRegion(plan, options.topology, clusters, memory.buffer);
     const kernels = new Map<KernelImage, WebAssembly.Module>();
     for (const { image } of plan.clusters) if (!kernels.has(image)) kernels.set(image, compileKernel(image));

@@ -3,6 +3,7 @@
  * does one piece of work at a time, a kernel entry or a stretch of its program, and the core with the lowest clock is
  * always next, so that what cores do to each other happens in the order of virtual time, from entry to entry.
  */
+import { sharedMemory } from '../shared-memory.js';
 import { LINE_BITS, Coherence } from './coherence.js';
 import type { MachineModel } from './model.js';
 import { Transactions, type Transaction } from './transaction.js';
@@ -53,13 +54,12 @@ export class SimulatedMachine {
     bytes: number,
     nodeOf?: (address: number) => number,
   ) {
-    const pages = Math.ceil(bytes / 65536);
     const cores = model.topology.cores.length;
-    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    this.memory = sharedMemory(bytes);
     this.clocks = new Float64Array(cores);
     this.#drains = new Float64Array(cores);
     this.#words = new Int32Array(this.memory.buffer);
-    this.#coherence = new Coherence(model, pages * 65536, nodeOf);
+    this.#coherence = new Coherence(model, this.memory.buffer.byteLength, nodeOf);
     this.#transactions = new Transactions(cores, model.transactions);
     this.instrumentation = this.#instrumentation();
   }

@@ -2,6 +2,7 @@
  * The founding message as an experiment: what a fastpath IPC costs by where its kernel's state was last used, and how
  * many calls independent pairs of client and server make, for each machine and each way to arrange kernels on it.
  */
+import { randomNumbers } from '../../machine/random.js';
 import { SimulatedMachine } from '../../machine/simulated/machine.js';
 import { distanceOf } from '../../machine/simulated/distance.js';
 import type { MachineModel } from '../../machine/simulated/model.js';
@@ -248,7 +249,7 @@ function runPairs(
   elided: boolean,
   { seed, work, calls }: FoundingOptions,
 ): { callsPerCycle: number; calls: number } {
-  const random = generator(seed);
+  const random = randomNumbers(seed);
   const steps = new Uint8Array(pairs.length);
   const made = new Uint32Array(pairs.length);
   const began = new Float64Array(pairs.length);
@@ -365,17 +366,6 @@ class Agenda {
   #before(time: number, core: number, at: number): boolean {
     return time < this.#times[at] || (time === this.#times[at] && core < this.#heap[at]);
   }
-}
-
-/** Numbers from 0 to 1, the same for the same seed (Mulberry32). */
-function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 function round(value: number): number {
