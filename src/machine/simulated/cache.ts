@@ -19,7 +19,7 @@ export class Cache {
     if (lines[first] === line) return true;
     for (let at = first + 1; at < first + this.#ways; at++) {
       if (lines[at] !== line) continue;
-      lines.copyWithin(first + 1, first, at);
+      for (let to = at; to > first; to--) lines[to] = lines[to - 1];
       lines[first] = line;
       return true;
     }
@@ -33,7 +33,7 @@ export class Cache {
     const first = (line & this.#setMask) * this.#ways;
     const last = first + this.#ways - 1;
     const evicted = lines[last];
-    lines.copyWithin(first + 1, first, last);
+    for (let to = last; to > first; to--) lines[to] = lines[to - 1];
     lines[first] = line;
     return evicted;
   }

@@ -7,11 +7,12 @@
  */
 import type { Cache as CacheShape, Topology } from '../topology/topology.js';
 import { Cache } from './cache.js';
+import { CoreSets } from './core-sets.js';
 import { distanceOf, type Distance } from './distance.js';
 import type { Latencies, MachineModel } from './model.js';
 
 export const LINE_BITS = 6;
-const LINE_BYTES = 1 << LINE_BITS;
+export const LINE_BYTES = 1 << LINE_BITS;
 /** What most L1 and L2 have between two and sixteen. */
 const WAYS = 8;
 const DEFAULT_BYTES = 32 * 1024;
@@ -31,7 +32,7 @@ export class Coherence {
   /** Lines that were brought from another core's cache, or taken from other cores to write them. */
   moved = 0;
   readonly #owner: Int32Array;
-  readonly #sharers = new Map<number, Set<number>>();
+  readonly #sharers: CoreSets;
   readonly #busy: Float64Array;
   readonly #paths: readonly Path[];
   /** The first hardware thread of the core's physical core: caches and directory know only these. */
@@ -48,6 +49,7 @@ export class Coherence {
   ) {
     const lines = Math.ceil(bytes / LINE_BYTES);
     this.#owner = new Int32Array(lines).fill(-1);
+    this.#sharers = new CoreSets(lines, model.topology.cores.length);
     this.#busy = new Float64Array(lines);
     this.#paths = pathsOf(model.topology);
     this.#agent = Int32Array.from(model.topology.cores, (core) => core.physical);
@@ -61,22 +63,16 @@ export class Coherence {
     const agent = this.#agent[core];
     const owner = this.#owner[line];
     if (owner === agent) return now + this.#ownHit(agent, line);
-    const sharers = owner >= 0 ? undefined : this.#sharers.get(line);
-    if (!write && sharers !== undefined && sharers.has(agent)) return now + this.#ownHit(agent, line);
+    if (!write && this.#sharers.has(line, agent)) return now + this.#ownHit(agent, line);
     const start = Math.max(now, this.#busy[line]);
-    const end = start + this.#request(agent, line, write, owner, sharers);
+    const end = start + this.#request(agent, line, write, owner);
     // Copies of a line that nobody may write are handed out as fast as they are asked for.
     if (write || owner >= 0) this.#busy[line] = end;
     return end;
   }
 
-  #request(
-    agent: number,
-    line: number,
-    write: boolean,
-    owner: number,
-    sharers: Set<number> | undefined,
-  ): number {
+  #request(agent: number, line: number, write: boolean, owner: number): number {
+    const sharers = this.#sharers;
     let cost: number;
     if (owner >= 0) {
       cost = this.#distance.transfer(agent, owner, line);
@@ -86,28 +82,30 @@ export class Coherence {
         this.#owner[line] = agent;
       } else {
         this.#owner[line] = -1;
-        this.#sharers.set(line, new Set([owner, agent]));
+        sharers.add(line, owner);
+        sharers.add(line, agent);
       }
-    } else if (sharers !== undefined) {
-      if (write) {
-        // All copies go, at the same time: the farthest decides. It is as far as the data, where they are needed.
-        cost = 0;
-        for (const sharer of sharers) {
-          if (sharer === agent) continue;
-          cost = Math.max(cost, this.#distance.transfer(agent, sharer, line));
-          this.#dropFrom(sharer, line);
-        }
-        if (cost > 0) this.moved++;
-        this.#sharers.delete(line);
-        this.#owner[line] = agent;
-        if (sharers.has(agent)) return cost;
-      } else {
-        cost = this.#fromShared(agent, line) ?? this.#fromNearest(agent, line, sharers);
-        sharers.add(agent);
-      }
-    } else {
-      cost = this.#fromShared(agent, line) ?? this.#fromMemory(agent, line);
+    } else if (sharers.isEmpty(line)) {
+      cost = this.#fromShared(agent, line);
+      if (cost < 0) cost = this.#fromMemory(agent, line);
       this.#owner[line] = agent;
+    } else if (write) {
+      // All copies go, at the same time: the farthest decides. It is as far as the data, where they are needed.
+      const had = sharers.has(line, agent);
+      cost = 0;
+      for (let sharer = sharers.next(line, 0); sharer >= 0; sharer = sharers.next(line, sharer + 1)) {
+        if (sharer === agent) continue;
+        cost = Math.max(cost, this.#distance.transfer(agent, sharer, line));
+        this.#dropFrom(sharer, line);
+      }
+      if (cost > 0) this.moved++;
+      sharers.clear(line);
+      this.#owner[line] = agent;
+      if (had) return cost;
+    } else {
+      cost = this.#fromShared(agent, line);
+      if (cost < 0) cost = this.#fromNearest(agent, line);
+      sharers.add(line, agent);
     }
     this.#fill(agent, line);
     return cost;
@@ -130,15 +128,21 @@ export class Coherence {
     return this.#latencies.l3 + this.#latencies.hop * 2 * this.#distance.hopsToHome(agent, line);
   }
 
-  #fromShared(agent: number, line: number): number | undefined {
+  /** What a cache that the core shares with others costs, if the line is in one; else -1. */
+  #fromShared(agent: number, line: number): number {
     for (const { cache, level } of this.#paths[agent].shared)
       if (cache.touch(line)) return this.#levelCost(agent, level, line);
-    return undefined;
+    return -1;
   }
 
-  #fromNearest(agent: number, line: number, sharers: Set<number>): number {
+  #fromNearest(agent: number, line: number): number {
+    const sharers = this.#sharers;
+    const least = this.#distance.least(agent, line);
     let cost = Infinity;
-    for (const sharer of sharers) cost = Math.min(cost, this.#distance.transfer(agent, sharer, line));
+    for (let sharer = sharers.next(line, 0); sharer >= 0; sharer = sharers.next(line, sharer + 1)) {
+      cost = Math.min(cost, this.#distance.transfer(agent, sharer, line));
+      if (cost <= least) break;
+    }
     this.moved++;
     return cost;
   }
@@ -152,17 +156,16 @@ export class Coherence {
   #fill(agent: number, line: number): void {
     const { own, shared } = this.#paths[agent];
     for (const { cache } of shared) if (!cache.touch(line)) cache.insert(line);
-    own.forEach(({ cache }, index) => {
-      const evicted = cache.insert(line);
-      if (evicted >= 0 && index === own.length - 1) this.#evict(agent, evicted);
-    });
+    const last = own.length - 1;
+    for (let i = 0; i < last; i++) own[i].cache.insert(line);
+    const evicted = own[last].cache.insert(line);
+    if (evicted >= 0) this.#evict(agent, evicted);
   }
 
   #evict(agent: number, line: number): void {
     for (const { cache } of this.#paths[agent].own) cache.remove(line);
     if (this.#owner[line] === agent) this.#owner[line] = -1;
-    const sharers = this.#sharers.get(line);
-    if (sharers?.delete(agent) === true && sharers.size === 0) this.#sharers.delete(line);
+    this.#sharers.delete(line, agent);
   }
 
   #dropFrom(agent: number, line: number): void {

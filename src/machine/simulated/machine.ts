@@ -4,7 +4,7 @@
  * always next, so that what cores do to each other happens in the order of virtual time, from entry to entry.
  */
 import { sharedMemory } from '../shared-memory.js';
-import { LINE_BITS, Coherence } from './coherence.js';
+import { LINE_BITS, LINE_BYTES, Coherence } from './coherence.js';
 import type { MachineModel } from './model.js';
 import { Transactions, type Transaction } from './transaction.js';
 
@@ -24,6 +24,8 @@ type Locking = 'take' | 'elide';
 
 export class SimulatedMachine {
   readonly memory: WebAssembly.Memory;
+  /** All of {@link memory}. */
+  readonly words: Int32Array;
   /** Each core's virtual time, in cycles. */
   readonly clocks: Float64Array;
   /** For kernel images: their accesses and instructions are charged to the core that is running. */
@@ -35,7 +37,6 @@ export class SimulatedMachine {
   /** Transactions that did not commit. */
   aborts = 0;
   readonly #coherence: Coherence;
-  readonly #words: Int32Array;
   /** When the last store to a lock's word was done: nobody sees it earlier. */
   readonly #stored = new Map<number, number>();
   readonly #transactions: Transactions;
@@ -58,9 +59,13 @@ export class SimulatedMachine {
     this.memory = sharedMemory(bytes);
     this.clocks = new Float64Array(cores);
     this.#drains = new Float64Array(cores);
-    this.#words = new Int32Array(this.memory.buffer);
+    this.words = new Int32Array(this.memory.buffer);
     this.#coherence = new Coherence(model, this.memory.buffer.byteLength, nodeOf);
-    this.#transactions = new Transactions(cores, model.transactions);
+    this.#transactions = new Transactions(
+      cores,
+      this.memory.buffer.byteLength / LINE_BYTES,
+      model.transactions,
+    );
     this.instrumentation = this.#instrumentation();
   }
 
@@ -115,9 +120,7 @@ export class SimulatedMachine {
     const retry = transaction.aborts > 0;
     if (transaction.aborts >= transactions.attempts) {
       // Whoever takes the lock writes the word that all transactions have read.
-      this.#transactions.of.forEach(({ end }, other) => {
-        if (end > start && other !== core) this.#abort(other, start, aborted);
-      });
+      for (const other of this.#transactions.inFlight(core, start)) this.#abort(other, start, aborted);
       transaction.aborts = 0;
       this.#enter(core);
       entry();
@@ -136,7 +139,7 @@ export class SimulatedMachine {
       this.#locking = 'take';
       transaction.end = this.#now;
       if (transaction.overflowed) {
-        transaction.rollBack(this.#words);
+        transaction.rollBack(this.words);
         transaction.aborts = transactions.attempts;
         this.aborts++;
         this.#now += transactions.abort;
@@ -144,10 +147,10 @@ export class SimulatedMachine {
         return false;
       }
       const conflicts = this.#transactions.conflicts(core);
-      if (conflicts.size === 0) break;
+      if (conflicts.length === 0) break;
       // This one has read what the others wrote: undo all of them, and let it run again as if they had not.
-      transaction.rollBack(this.#words);
-      for (const [other, at] of conflicts) this.#abort(other, at, aborted);
+      transaction.rollBack(this.words);
+      for (const { core, at } of conflicts) this.#abort(core, at, aborted);
     }
     this.#transactions.add(core);
     this.entries++;
@@ -157,7 +160,7 @@ export class SimulatedMachine {
 
   #abort(core: number, at: number, aborted: (core: number) => void): void {
     const transaction = this.#transactions.of[core];
-    transaction.rollBack(this.#words);
+    transaction.rollBack(this.words);
     transaction.aborts++;
     this.aborts++;
     this.entries--;
@@ -183,10 +186,20 @@ export class SimulatedMachine {
     const last = (address + size - 1) >>> LINE_BITS;
     for (let line = address >>> LINE_BITS; line <= last; line++) {
       const done = this.#coherence.access(this.#core, line, write, this.#now);
-      this.#transaction?.note(line, write, done, this.#words);
+      this.#transaction?.note(line, write, done, this.words);
       if (!write) this.#now = done;
       else if (done > this.#drained) this.#drained = done;
     }
+  }
+
+  /** When a line is there to be written and all stores before have left the store buffer. */
+  #atomic(address: number): number {
+    return this.#coherence.access(
+      this.#core,
+      address >>> LINE_BITS,
+      true,
+      Math.max(this.#now, this.#drained),
+    );
   }
 
   #instrumentation(): Instrumentation {
@@ -227,14 +240,12 @@ export class SimulatedMachine {
           }
           return 0;
         }
-        const line = address >>> LINE_BITS;
-        this.#drained = this.#coherence.access(this.#core, line, true, Math.max(this.#now, this.#drained));
+        this.#drained = this.#atomic(address);
         this.#stored.set(address, this.#drained);
         return 1;
       },
       lockExchange: (address) => {
         if (this.#core < 0) return 1;
-        const line = address >>> LINE_BITS;
         if (this.#locking === 'elide') {
           if (this.#lockFree > this.#now) {
             this.lockWaiting += this.#lockFree - this.#now;
@@ -245,8 +256,7 @@ export class SimulatedMachine {
           this.#access(address >>> 0, 4, false);
           return 0;
         }
-        this.#now = this.#coherence.access(this.#core, line, true, Math.max(this.#now, this.#drained));
-        this.#now += costs.atomic;
+        this.#now = this.#atomic(address) + costs.atomic;
         return 1;
       },
     };

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Cache } from '../../../src/machine/simulated/cache.js';
 import { Coherence } from '../../../src/machine/simulated/coherence.js';
+import { CoreSets } from '../../../src/machine/simulated/core-sets.js';
 import { distanceOf } from '../../../src/machine/simulated/distance.js';
 import { checkModel } from '../../../src/machine/simulated/model.js';
 import { PRESETS, preset, simulatedModel } from '../../../src/machine/simulated/presets.js';
@@ -65,6 +66,28 @@ describe('a cache', () => {
   });
 });
 
+describe('sets of cores', () => {
+  it('hold what was added, in the order of the cores, for one core or many', () => {
+    const sets = new CoreSets(4, 100);
+    const members = (line: number): number[] => {
+      const found: number[] = [];
+      for (let core = sets.next(line, 0); core >= 0; core = sets.next(line, core + 1)) found.push(core);
+      return found;
+    };
+    for (const core of [64, 3, 99, 31, 3]) sets.add(1, core);
+    sets.add(2, 31);
+    assert.deepEqual([0, 1, 2].map(members), [[], [3, 31, 64, 99], [31]]);
+    assert.ok(sets.has(1, 99) && !sets.has(1, 98) && sets.has(2, 31) && !sets.has(2, 30));
+    for (const core of [3, 64, 99, 31]) sets.delete(1, core);
+    sets.delete(2, 30);
+    sets.clear(3);
+    assert.deepEqual([sets.isEmpty(1), sets.isEmpty(2), sets.isEmpty(3)], [true, false, true]);
+    sets.add(3, 1);
+    sets.add(3, 2);
+    assert.deepEqual(members(3), [1, 2]);
+  });
+});
+
 describe('distance', () => {
   it('grows with the hops, on a ring the shorter way round, and is the same in both directions', () => {
     const mesh = distanceOf(preset('mesh-1024'));
@@ -78,6 +101,17 @@ describe('distance', () => {
     assert.ok(mean(4) > mean(1));
     assert.ok(Math.abs(mean(7) - mean(1)) < 1);
     assert.equal(ring.transfer(2, 6, 9), ring.transfer(6, 2, 9));
+  });
+
+  it('is never less than the least that is said of a core', () => {
+    for (const name of PRESETS) {
+      const model = preset(name);
+      const distance = distanceOf(model);
+      const last = model.topology.cores.length - 1;
+      for (let owner = 1; owner <= last; owner += 1 + (last >> 6))
+        for (const core of [0, last >> 1])
+          if (core !== owner) assert.ok(distance.least(core, 5) <= distance.transfer(core, owner, 5), name);
+    }
   });
 
   it('is a few hundred to a thousand cycles across the die of 1,024 cores', () => {
