@@ -1,15 +1,15 @@
 /**
  * Caches and their coherence: a directory over 64-byte lines with the states of MESI.
  *
- * A line is in no private cache, in one that may write it (exclusive or modified: `#owner`), or in several that may
- * read it (shared: `#sharers`). Reading what another core owns makes both sharers; writing what others hold takes it
- * from them. While a line is on its way to or from one that may write it, the next request for it waits.
+ * A line is in no private cache, in one that may write it (exclusive or modified), or in some that may read it (shared:
+ * `#sharers`). Reading what another core owns makes both sharers; writing what others hold takes it from them. While a
+ * line is on its way to or from one that may write it, the next request for it waits.
  */
 import type { Cache as CacheShape, Topology } from '../topology/topology.js';
 import { Cache } from './cache.js';
-import { CoreSets } from './core-sets.js';
 import { distanceOf, type Distance } from './distance.js';
 import type { Latencies, MachineModel } from './model.js';
+import { SharedArrays } from './shared-arrays.js';
 
 export const LINE_BITS = 6;
 export const LINE_BYTES = 1 << LINE_BITS;
@@ -28,12 +28,17 @@ interface Path {
   readonly shared: readonly Level[];
 }
 
+/** Who has a line: nobody, or some to read it; else it is the agent that may write it, plus one. */
+const NOBODY = 0;
+const SHARED = -1;
+
 export class Coherence {
-  /** Lines that were brought from another core's cache, or taken from other cores to write them. */
-  moved = 0;
-  readonly #owner: Int32Array;
-  readonly #sharers: CoreSets;
+  readonly #holder: Int32Array;
+  /** By line: a bit for each agent, in so many words. They count where the holder is `SHARED`. */
+  readonly #sharers: Int32Array;
+  readonly #sharerWords: number;
   readonly #busy: Float64Array;
+  readonly #moved: Float64Array;
   readonly #paths: readonly Path[];
   /** The first hardware thread of the core's physical core: caches and directory know only these. */
   readonly #agent: Int32Array;
@@ -46,68 +51,95 @@ export class Coherence {
     model: MachineModel,
     bytes: number,
     private readonly nodeOf: (address: number) => number = () => 0,
+    arrays = new SharedArrays(),
   ) {
     const lines = Math.ceil(bytes / LINE_BYTES);
-    this.#owner = new Int32Array(lines).fill(-1);
-    this.#sharers = new CoreSets(lines, model.topology.cores.length);
-    this.#busy = new Float64Array(lines);
-    this.#paths = pathsOf(model.topology);
+    this.#sharerWords = Math.ceil(model.topology.cores.length / 32);
+    this.#holder = arrays.int32(lines);
+    this.#sharers = arrays.int32(lines * this.#sharerWords);
+    this.#busy = arrays.float64(lines);
+    this.#moved = arrays.float64(1);
+    this.#paths = pathsOf(model.topology, arrays);
     this.#agent = Int32Array.from(model.topology.cores, (core) => core.physical);
     this.#distance = distanceOf(model);
     this.#latencies = model.latencies;
     this.#node = model.topology.cores.map((core) => core.node);
   }
 
+  /** Lines that were brought from another core's cache, or taken from other cores to write them. */
+  get moved(): number {
+    return this.#moved[0];
+  }
+
   /** When a core that asks for a line at time `now` has it, to read or to write, in cycles. */
   access(core: number, line: number, write: boolean, now: number): number {
     const agent = this.#agent[core];
-    const owner = this.#owner[line];
-    if (owner === agent) return now + this.#ownHit(agent, line);
-    if (!write && this.#sharers.has(line, agent)) return now + this.#ownHit(agent, line);
+    const holder = this.#holder[line];
+    if (holder === agent + 1) return now + this.#ownHit(agent, line);
+    if (!write && holder === SHARED && this.#shares(agent, line)) return now + this.#ownHit(agent, line);
     const start = Math.max(now, this.#busy[line]);
-    const end = start + this.#request(agent, line, write, owner);
+    const end = start + this.#request(agent, line, write, holder);
     // Copies of a line that nobody may write are handed out as fast as they are asked for.
-    if (write || owner >= 0) this.#busy[line] = end;
+    if (write || holder > 0) this.#busy[line] = end;
     return end;
   }
 
-  #request(agent: number, line: number, write: boolean, owner: number): number {
-    const sharers = this.#sharers;
+  #request(agent: number, line: number, write: boolean, holder: number): number {
     let cost: number;
-    if (owner >= 0) {
+    if (holder > 0) {
+      const owner = holder - 1;
       cost = this.#distance.transfer(agent, owner, line);
-      this.moved++;
+      this.#moved[0]++;
       if (write) {
         this.#dropFrom(owner, line);
-        this.#owner[line] = agent;
+        this.#holder[line] = agent + 1;
       } else {
-        this.#owner[line] = -1;
-        sharers.add(line, owner);
-        sharers.add(line, agent);
+        this.#holder[line] = SHARED;
+        this.#share(owner, line);
+        this.#share(agent, line);
       }
-    } else if (sharers.isEmpty(line)) {
+    } else if (holder === SHARED) {
+      if (write) {
+        const had = this.#shares(agent, line);
+        cost = this.#takeFromSharers(agent, line);
+        this.#holder[line] = agent + 1;
+        if (had) return cost;
+      } else {
+        cost = this.#fromShared(agent, line);
+        if (cost < 0) cost = this.#fromNearest(agent, line);
+        this.#share(agent, line);
+      }
+    } else {
       cost = this.#fromShared(agent, line);
       if (cost < 0) cost = this.#fromMemory(agent, line);
-      this.#owner[line] = agent;
-    } else if (write) {
-      // All copies go, at the same time: the farthest decides. It is as far as the data, where they are needed.
-      const had = sharers.has(line, agent);
-      cost = 0;
-      for (let sharer = sharers.next(line, 0); sharer >= 0; sharer = sharers.next(line, sharer + 1)) {
+      this.#holder[line] = agent + 1;
+    }
+    this.#fill(agent, line);
+    return cost;
+  }
+
+  #shares(agent: number, line: number): boolean {
+    return (this.#sharers[line * this.#sharerWords + (agent >>> 5)] & (1 << (agent & 31))) !== 0;
+  }
+
+  #share(agent: number, line: number): void {
+    this.#sharers[line * this.#sharerWords + (agent >>> 5)] |= 1 << (agent & 31);
+  }
+
+  /** All copies but the writer's go, at the same time: the farthest decides. It is as far as the data, where they are needed. */
+  #takeFromSharers(agent: number, line: number): number {
+    let cost = 0;
+    for (let word = 0; word < this.#sharerWords; word++) {
+      const at = line * this.#sharerWords + word;
+      for (let bits = this.#sharers[at]; bits !== 0; bits &= bits - 1) {
+        const sharer = word * 32 + 31 - Math.clz32(bits & -bits);
         if (sharer === agent) continue;
         cost = Math.max(cost, this.#distance.transfer(agent, sharer, line));
         this.#dropFrom(sharer, line);
       }
-      if (cost > 0) this.moved++;
-      sharers.clear(line);
-      this.#owner[line] = agent;
-      if (had) return cost;
-    } else {
-      cost = this.#fromShared(agent, line);
-      if (cost < 0) cost = this.#fromNearest(agent, line);
-      sharers.add(line, agent);
+      this.#sharers[at] = 0;
     }
-    this.#fill(agent, line);
+    if (cost > 0) this.#moved[0]++;
     return cost;
   }
 
@@ -136,14 +168,16 @@ export class Coherence {
   }
 
   #fromNearest(agent: number, line: number): number {
-    const sharers = this.#sharers;
     const least = this.#distance.least(agent, line);
     let cost = Infinity;
-    for (let sharer = sharers.next(line, 0); sharer >= 0; sharer = sharers.next(line, sharer + 1)) {
-      cost = Math.min(cost, this.#distance.transfer(agent, sharer, line));
-      if (cost <= least) break;
+    for (let word = 0; word < this.#sharerWords && cost > least; word++) {
+      let bits = this.#sharers[line * this.#sharerWords + word];
+      for (; bits !== 0 && cost > least; bits &= bits - 1) {
+        const sharer = word * 32 + 31 - Math.clz32(bits & -bits);
+        cost = Math.min(cost, this.#distance.transfer(agent, sharer, line));
+      }
     }
-    this.moved++;
+    this.#moved[0]++;
     return cost;
   }
 
@@ -164,8 +198,12 @@ export class Coherence {
 
   #evict(agent: number, line: number): void {
     for (const { cache } of this.#paths[agent].own) cache.remove(line);
-    if (this.#owner[line] === agent) this.#owner[line] = -1;
-    this.#sharers.delete(line, agent);
+    if (this.#holder[line] === agent + 1) this.#holder[line] = NOBODY;
+    if (this.#holder[line] !== SHARED) return;
+    this.#sharers[line * this.#sharerWords + (agent >>> 5)] &= ~(1 << (agent & 31));
+    for (let word = 0; word < this.#sharerWords; word++)
+      if (this.#sharers[line * this.#sharerWords + word] !== 0) return;
+    this.#holder[line] = NOBODY;
   }
 
   #dropFrom(agent: number, line: number): void {
@@ -173,12 +211,12 @@ export class Coherence {
   }
 }
 
-function pathsOf(topology: Topology): Path[] {
+function pathsOf(topology: Topology, arrays: SharedArrays): Path[] {
   const built = new Map<CacheShape, Cache>();
   const cacheOf = (shape: CacheShape): Cache => {
     let cache = built.get(shape);
     if (cache === undefined) {
-      cache = new Cache(shape.sizeBytes ?? DEFAULT_BYTES, LINE_BYTES, WAYS);
+      cache = new Cache(shape.sizeBytes ?? DEFAULT_BYTES, LINE_BYTES, WAYS, arrays);
       built.set(shape, cache);
     }
     return cache;
@@ -194,6 +232,6 @@ function pathsOf(topology: Topology): Path[] {
     // Where no private cache is known there is one all the same, or nothing would ever be warm.
     own.length > 0 || topology.cores[core].physical !== core
       ? { own, shared }
-      : { own: [{ cache: new Cache(DEFAULT_BYTES, LINE_BYTES, WAYS), level: 1 }], shared },
+      : { own: [{ cache: new Cache(DEFAULT_BYTES, LINE_BYTES, WAYS, arrays), level: 1 }], shared },
   );
 }

@@ -6,6 +6,7 @@
 import { sharedMemory } from '../shared-memory.js';
 import { LINE_BITS, LINE_BYTES, Coherence } from './coherence.js';
 import type { MachineModel } from './model.js';
+import { SharedArrays } from './shared-arrays.js';
 import { Transactions, type Transaction } from './transaction.js';
 
 /** What an instrumented kernel image imports (kernel/instrument.mjs). */
@@ -30,15 +31,15 @@ export class SimulatedMachine {
   readonly clocks: Float64Array;
   /** For kernel images: their accesses and instructions are charged to the core that is running. */
   readonly instrumentation: Instrumentation;
-  /** Kernel entries that were done, retries not counted. */
-  entries = 0;
-  /** Cycles that cores waited for a lock that another held. */
-  lockWaiting = 0;
+  /** By core: kernel entries that were done, retries not counted. */
+  readonly entriesOf: Float64Array;
+  /** By core: cycles that it waited for a lock that another held. */
+  readonly lockWaitingOf: Float64Array;
   /** Transactions that did not commit. */
   aborts = 0;
   readonly #coherence: Coherence;
-  /** When the last store to a lock's word was done: nobody sees it earlier. */
-  readonly #stored = new Map<number, number>();
+  /** By line: when the last store to a lock's word in it was done: nobody sees it earlier. */
+  readonly #stored: Float64Array;
   readonly #transactions: Transactions;
   #lockFree = 0;
   #core = -1;
@@ -49,29 +50,42 @@ export class SimulatedMachine {
   #locking: Locking = 'take';
   #transaction: Transaction | undefined;
 
-  /** `bytes`: of physical memory. `nodeOf`: the NUMA node of an address. */
+  /**
+   * @param memory physical memory: zeroed, or its size in bytes.
+   * @param nodeOf the NUMA node of an address.
+   * @param arrays where several threads step the machine, one at a time, those of the first.
+   */
   constructor(
     readonly model: MachineModel,
-    bytes: number,
+    memory: WebAssembly.Memory | number,
     nodeOf?: (address: number) => number,
+    arrays = new SharedArrays(),
   ) {
     const cores = model.topology.cores.length;
-    this.memory = sharedMemory(bytes);
-    this.clocks = new Float64Array(cores);
-    this.#drains = new Float64Array(cores);
+    this.memory = typeof memory === 'number' ? sharedMemory(memory) : memory;
+    const bytes = this.memory.buffer.byteLength;
+    this.clocks = arrays.float64(cores);
+    this.entriesOf = arrays.float64(cores);
+    this.lockWaitingOf = arrays.float64(cores);
+    this.#drains = arrays.float64(cores);
+    this.#stored = arrays.float64(bytes >>> LINE_BITS);
     this.words = new Int32Array(this.memory.buffer);
-    this.#coherence = new Coherence(model, this.memory.buffer.byteLength, nodeOf);
-    this.#transactions = new Transactions(
-      cores,
-      this.memory.buffer.byteLength / LINE_BYTES,
-      model.transactions,
-    );
+    this.#coherence = new Coherence(model, bytes, nodeOf, arrays);
+    this.#transactions = new Transactions(cores, bytes / LINE_BYTES, model.transactions);
     this.instrumentation = this.#instrumentation();
   }
 
   /** Cache lines that were brought from, or taken from, another core. */
   get linesMoved(): number {
     return this.#coherence.moved;
+  }
+
+  get entries(): number {
+    return sum(this.entriesOf);
+  }
+
+  get lockWaiting(): number {
+    return sum(this.lockWaitingOf);
   }
 
   /** Runs a stretch of a program on a core; it charges what it does by the methods below. */
@@ -101,7 +115,7 @@ export class SimulatedMachine {
     this.#enter(core);
     this.#now += this.model.core.kernelEntry;
     entry();
-    this.entries++;
+    this.entriesOf[core]++;
     this.#leave();
   }
 
@@ -125,7 +139,7 @@ export class SimulatedMachine {
       this.#enter(core);
       entry();
       this.#lockFree = Math.max(this.#now, this.#drained);
-      this.entries++;
+      this.entriesOf[core]++;
       this.#leave();
       return true;
     }
@@ -153,7 +167,7 @@ export class SimulatedMachine {
       for (const { core, at } of conflicts) this.#abort(core, at, aborted);
     }
     this.#transactions.add(core);
-    this.entries++;
+    this.entriesOf[core]++;
     this.#leave();
     return true;
   }
@@ -163,7 +177,7 @@ export class SimulatedMachine {
     transaction.rollBack(this.words);
     transaction.aborts++;
     this.aborts++;
-    this.entries--;
+    this.entriesOf[core]--;
     this.clocks[core] = at + this.model.transactions.abort;
     aborted(core);
   }
@@ -178,6 +192,13 @@ export class SimulatedMachine {
     this.clocks[this.#core] = this.#now;
     this.#drains[this.#core] = this.#drained;
     this.#core = -1;
+  }
+
+  /** Until the lock is free. */
+  #waitUntil(time: number): void {
+    if (time <= this.#now) return;
+    this.lockWaitingOf[this.#core] += time - this.#now;
+    this.#now = time;
   }
 
   /** A load waits for its line. A store does not: it waits in the store buffer, and the core goes on. */
@@ -222,11 +243,7 @@ export class SimulatedMachine {
       },
       lockLoad: (address) => {
         if (this.#core < 0 || this.#locking === 'elide') return;
-        const stored = this.#stored.get(address) ?? 0;
-        if (stored > this.#now) {
-          this.lockWaiting += stored - this.#now;
-          this.#now = stored;
-        }
+        this.#waitUntil(this.#stored[address >>> LINE_BITS]);
         this.#access(address >>> 0, 4, false);
       },
       // The stores before a release are seen before it; the core itself goes on.
@@ -241,16 +258,13 @@ export class SimulatedMachine {
           return 0;
         }
         this.#drained = this.#atomic(address);
-        this.#stored.set(address, this.#drained);
+        this.#stored[address >>> LINE_BITS] = this.#drained;
         return 1;
       },
       lockExchange: (address) => {
         if (this.#core < 0) return 1;
         if (this.#locking === 'elide') {
-          if (this.#lockFree > this.#now) {
-            this.lockWaiting += this.#lockFree - this.#now;
-            this.#now = this.#lockFree;
-          }
+          this.#waitUntil(this.#lockFree);
           this.#now += transactions.begin;
           this.#transaction = this.#transactions.of[this.#core];
           this.#access(address >>> 0, 4, false);
@@ -261,4 +275,8 @@ export class SimulatedMachine {
       },
     };
   }
+}
+
+function sum(figures: Float64Array): number {
+  return figures.reduce((a, b) => a + b, 0);
 }

@@ -116,10 +116,14 @@ export class Transactions {
   readonly #writers: CoreSets;
   readonly #readers: CoreSets;
   readonly #found: Conflict[] = [];
+  /** By core: which one in the order in which they ran the transaction is. */
+  readonly #serial: Float64Array;
+  #ran = 0;
 
   /** `lines`: of memory. */
   constructor(cores: number, lines: number, limits: TransactionCosts) {
     this.of = Array.from({ length: cores }, () => new Transaction(limits));
+    this.#serial = new Float64Array(cores);
     this.#writers = new CoreSets(lines, cores);
     this.#readers = new CoreSets(lines, cores);
   }
@@ -127,20 +131,21 @@ export class Transactions {
   /** From now on the core's transaction, which has run, can be in the way of others. */
   add(core: number): void {
     const { reads, writes } = this.of[core];
+    this.#serial[core] = this.#ran++;
     for (let index = 0; index < writes.size; index++) this.#writers.add(writes.line(index), core);
     for (let index = 0; index < reads.size; index++) this.#readers.add(reads.line(index), core);
   }
 
-  /** The other cores whose transactions had not ended at a time, the last to end first. */
+  /** The other cores whose transactions had not ended at a time, the last that ran first. */
   inFlight(core: number, at: number): number[] {
     const found: number[] = [];
     for (let other = 0; other < this.of.length; other++)
       if (other !== core && this.of[other].end > at) found.push(other);
-    return found.sort((a, b) => this.of[b].end - this.of[a].end);
+    return found.sort((a, b) => this.#serial[b] - this.#serial[a]);
   }
 
   /**
-   * The transactions that have to go for `core`'s, in the order in which they can be undone, the last to end first:
+   * The transactions that have to go for `core`'s, in the order in which they can be undone, the last that ran first:
    * those that had not ended when it came to a line that one of the two writes, and those that have used since what these
    * wrote.
    */
@@ -158,7 +163,7 @@ export class Transactions {
       for (let index = 0; index < writes.size; index++)
         this.#find(core, writes.line(index), true, end, undone.at);
     }
-    return found.length < 2 ? found : found.sort((a, b) => this.of[b.core].end - this.of[a.core].end);
+    return found.length < 2 ? found : found.sort((a, b) => this.#serial[b.core] - this.#serial[a.core]);
   }
 
   /** Finds who has written the line, or read it too, in a transaction that ended after `since`; not `core`. */
