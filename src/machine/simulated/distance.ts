@@ -27,10 +27,10 @@ export function distanceOf({ topology, interconnect, latencies }: MachineModel):
   const sizeOf = Int32Array.from(topology.cores, (core) => members.get(core.package)!.length);
 
   const { kind } = interconnect;
-  const width = kind === 'mesh' ? interconnect.width : 1;
-  const places = Array.from(topology.cores, (_, at) => at);
-  const column = Int32Array.from(places, (at) => at % width);
-  const row = Int32Array.from(places, (at) => Math.floor(at / width));
+  const { width, coresPerStop = 1 } = kind === 'mesh' ? interconnect : { width: 1 };
+  const stops = Array.from(topology.cores, (_, place) => Math.floor(place / coresPerStop));
+  const column = Int32Array.from(stops, (stop) => stop % width);
+  const row = Int32Array.from(stops, (stop) => Math.floor(stop / width));
   const hops = (a: number, b: number, size: number): number => {
     if (kind === 'flat') return 0;
     if (kind === 'ring') return Math.min(Math.abs(a - b), size - Math.abs(a - b));
