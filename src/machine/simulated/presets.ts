@@ -69,7 +69,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       memory: 200,
       remoteMemory: 200,
     },
-    core: { cyclesPerInstruction: 0.7, kernelEntry: 207, atomic: 8 },
+    core: { megahertz: 1500, cyclesPerInstruction: 0.7, kernelEntry: 207, atomic: 8 },
   },
   'cortex-a53': {
     title: 'Arm Cortex-A53 class: 8 cores, two clusters of 4 that each share an L2',
@@ -89,7 +89,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       memory: 150,
       remoteMemory: 150,
     },
-    core: { cyclesPerInstruction: 1.1, kernelEntry: 244, atomic: 8 },
+    core: { megahertz: 1200, cyclesPerInstruction: 1.1, kernelEntry: 244, atomic: 8 },
   },
   'ampere-altra': {
     title: 'Ampere Altra: 80 cores with private L2 on a mesh',
@@ -110,7 +110,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       memory: 300,
       remoteMemory: 300,
     },
-    core: { cyclesPerInstruction: 0.5, kernelEntry: 213, atomic: 8 },
+    core: { megahertz: 3000, cyclesPerInstruction: 0.5, kernelEntry: 213, atomic: 8 },
   },
   'intel-client': {
     title: 'Intel client: 8 cores around a ring, an L3 slice at each',
@@ -131,7 +131,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       memory: 230,
       remoteMemory: 230,
     },
-    core: { cyclesPerInstruction: 0.4, kernelEntry: 200, atomic: 18 },
+    core: { megahertz: 3600, cyclesPerInstruction: 0.4, kernelEntry: 200, atomic: 18 },
   },
   'intel-server': {
     title: 'Intel server: 2 packages of 28 cores, each on a mesh',
@@ -152,7 +152,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       memory: 220,
       remoteMemory: 370,
     },
-    core: { cyclesPerInstruction: 0.4, kernelEntry: 200, atomic: 18 },
+    core: { megahertz: 2700, cyclesPerInstruction: 0.4, kernelEntry: 200, atomic: 18 },
   },
   'amd-epyc': {
     title: 'AMD EPYC: 2 packages of 64 cores in complexes of 8 that share an L3',
@@ -173,7 +173,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       memory: 320,
       remoteMemory: 600,
     },
-    core: { cyclesPerInstruction: 0.4, kernelEntry: 200, atomic: 16 },
+    core: { megahertz: 2450, cyclesPerInstruction: 0.4, kernelEntry: 200, atomic: 16 },
   },
   'mesh-1024': {
     title: 'synthetic: 1,024 cores with private L2 on a mesh of 32 by 32',
@@ -193,7 +193,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       memory: 300,
       remoteMemory: 300,
     },
-    core: { cyclesPerInstruction: 0.7, kernelEntry: 207, atomic: 8 },
+    core: { megahertz: 2000, cyclesPerInstruction: 0.7, kernelEntry: 207, atomic: 8 },
   },
 };
 
@@ -224,7 +224,7 @@ const ASSUMED: Pick<MachineModel, 'interconnect' | 'latencies' | 'core'> = {
     memory: 250,
     remoteMemory: 400,
   },
-  core: { cyclesPerInstruction: 0.6, kernelEntry: 200, atomic: 12 },
+  core: { megahertz: 2500, cyclesPerInstruction: 0.6, kernelEntry: 200, atomic: 12 },
 };
 
 /**
