@@ -7,7 +7,7 @@ import { ProgramError } from '../core/engine/typescript/program-error.js';
 import type { Injection } from '../machine/host/faulty-doorbells.js';
 import { LATENCIES, isLatency, type Latencies } from '../machine/simulated/model.js';
 import { PRESETS } from '../machine/simulated/presets.js';
-import { TopologyError, machineTopology } from '../machine/topology/index.js';
+import { TopologyError } from '../machine/topology/index.js';
 import {
   ARCHITECTURES,
   DescriptionError,
@@ -25,6 +25,7 @@ import { CoreError, RunError, runSystem } from '../system/run.js';
 import { ON_FAILURE, type OnFailure } from '../system/supervisor.js';
 import type { ExploreFoundingOptions } from './explore.js';
 import type { PlanCommandOptions } from './plan.js';
+import { machineToRun } from './machine.js';
 import { describeRun } from './report.js';
 import { topologyCommand } from './topology.js';
 
@@ -49,6 +50,7 @@ interface RunOptions extends DescriptionOptions {
   readonly json?: boolean;
   readonly timestamps?: boolean;
   readonly checkInvariants?: boolean;
+  readonly simulate?: boolean;
   readonly onFailure?: OnFailure;
   readonly inject?: Injection;
 }
@@ -63,7 +65,10 @@ const searchPath = (): Option =>
     "where program images and prefill files are looked for, in order; the description's own folder unless given",
   ).argParser((dir: string, dirs: readonly string[] | undefined) => [...(dirs ?? []), dir]);
 const machine = (): Option =>
-  new Option('--machine <machine>', 'host, or an hwloc XML file (lstopo --of xml)').default('host');
+  new Option(
+    '--machine <machine>',
+    `host, a simulated machine (${PRESETS.join(', ')}), or an hwloc XML file (lstopo --of xml)`,
+  ).default('host');
 const clusters = (): Option =>
   new Option('--clusters <how>', 'auto, one, per-core, or cores as in "0,1;2,3"').default('auto');
 const lines = (): Option =>
@@ -123,6 +128,7 @@ program
       'when a cluster dies or does not answer: boot it afresh, leave it down, or end the run',
     ).choices(ON_FAILURE),
   )
+  .option('--simulate', 'simulate the machine of an hwloc file also where it is this computer')
   .option('--check-invariants', "check each kernel's memory after each of its entries (slow)")
   .addOption(
     new Option(
@@ -264,7 +270,7 @@ async function run(file: string, options: RunOptions): Promise<void> {
       : options.clusters === 'auto'
         ? 'where-caches-are-hidden'
         : 'never';
-  const topology = await machineTopology(options.machine, { measure });
+  const { topology, simulated } = await machineToRun(options.machine, measure, options.simulate === true);
   const { placement, system } = planning
     ? (await import('./plan.js')).planned(described, topology, options)
     : { placement: undefined, system: described };
@@ -273,6 +279,7 @@ async function run(file: string, options: RunOptions): Promise<void> {
   process.once('SIGINT', onInterrupt).once('SIGTERM', onInterrupt);
   const report = await runSystem(system, {
     topology,
+    ...(simulated === undefined ? {} : { simulated }),
     clusters: options.clusters,
     searchPath,
     console: json ? 2 : 1,

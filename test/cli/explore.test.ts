@@ -46,7 +46,7 @@ describe('atoll explore founding', () => {
       memory: 200,
       remoteMemory: 200,
     },
-    core: { cyclesPerInstruction: 0.5, kernelEntry: 150, atomic: 8 },
+    core: { megahertz: 1500, cyclesPerInstruction: 0.5, kernelEntry: 150, atomic: 8 },
   };
 
   it('takes machines from files: as presets have them, changes to a preset, and what hwloc writes', async (test) => {

@@ -38,7 +38,8 @@ export class Coherence {
   readonly #sharers: Int32Array;
   readonly #sharerWords: number;
   readonly #busy: Float64Array;
-  readonly #moved: Float64Array;
+  /** By agent: lines that were brought to it from another core's cache, or that it took from others to write them. */
+  readonly movedTo: Float64Array;
   readonly #paths: readonly Path[];
   /** The first hardware thread of the core's physical core: caches and directory know only these. */
   readonly #agent: Int32Array;
@@ -58,7 +59,7 @@ export class Coherence {
     this.#holder = arrays.int32(lines);
     this.#sharers = arrays.int32(lines * this.#sharerWords);
     this.#busy = arrays.float64(lines);
-    this.#moved = arrays.float64(1);
+    this.movedTo = arrays.float64(model.topology.cores.length);
     this.#paths = pathsOf(model.topology, arrays);
     this.#agent = Int32Array.from(model.topology.cores, (core) => core.physical);
     this.#distance = distanceOf(model);
@@ -68,7 +69,7 @@ export class Coherence {
 
   /** Lines that were brought from another core's cache, or taken from other cores to write them. */
   get moved(): number {
-    return this.#moved[0];
+    return this.movedTo.reduce((a, b) => a + b, 0);
   }
 
   /** When a core that asks for a line at time `now` has it, to read or to write, in cycles. */
@@ -89,7 +90,7 @@ export class Coherence {
     if (holder > 0) {
       const owner = holder - 1;
       cost = this.#distance.transfer(agent, owner, line);
-      this.#moved[0]++;
+      this.movedTo[agent]++;
       if (write) {
         this.#dropFrom(owner, line);
         this.#holder[line] = agent + 1;
@@ -139,7 +140,7 @@ export class Coherence {
       }
       this.#sharers[at] = 0;
     }
-    if (cost > 0) this.#moved[0]++;
+    if (cost > 0) this.movedTo[agent]++;
     return cost;
   }
 
@@ -177,7 +178,7 @@ export class Coherence {
         cost = Math.min(cost, this.#distance.transfer(agent, sharer, line));
       }
     }
-    this.#moved[0]++;
+    this.movedTo[agent]++;
     return cost;
   }
 

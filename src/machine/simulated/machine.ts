@@ -80,6 +80,11 @@ export class SimulatedMachine {
     return this.#coherence.moved;
   }
 
+  /** Those of one core. */
+  linesMovedTo(core: number): number {
+    return this.#coherence.movedTo[this.model.topology.cores[core].physical];
+  }
+
   get entries(): number {
     return sum(this.entriesOf);
   }
@@ -112,11 +117,34 @@ export class SimulatedMachine {
 
   /** A kernel entry; a lock is taken. */
   enterKernel(core: number, entry: () => void): void {
+    this.beginEntry(core);
+    entry();
+    this.endEntry();
+  }
+
+  /** The same in two parts, for who must not make a function for each: the core enters the kernel. */
+  beginEntry(core: number): void {
     this.#enter(core);
     this.#now += this.model.core.kernelEntry;
-    entry();
-    this.entriesOf[core]++;
+  }
+
+  /** It leaves it again. */
+  endEntry(): void {
+    this.entriesOf[this.#core]++;
     this.#leave();
+  }
+
+  /** A stretch of a program that is one access to memory, and so many instructions. */
+  userAccess(core: number, address: number, size: number, write: boolean, instructions: number): void {
+    this.#enter(core);
+    this.execute(instructions);
+    this.#access(address, size, write);
+    this.#leave();
+  }
+
+  /** A core's time, also in the middle of what it does. */
+  timeOf(core: number): number {
+    return core === this.#core ? this.#now : this.clocks[core];
   }
 
   /**

@@ -38,6 +38,8 @@ export interface Latencies {
 
 /** What a core does by itself. */
 export interface CoreCosts {
+  /** Cycles in a microsecond: what turns budgets, and the periods of timers, into cycles. */
+  readonly megahertz: number;
   readonly cyclesPerInstruction: number;
   /** Into the kernel and out again: the trap, its return, and the switch of address spaces. */
   readonly kernelEntry: number;
@@ -119,7 +121,7 @@ export function isLatency(name: string): name is keyof Latencies {
 /** The names of all figures, by group. */
 export const FIGURES = {
   latencies: LATENCIES,
-  core: ['cyclesPerInstruction', 'kernelEntry', 'atomic'] satisfies (keyof CoreCosts)[],
+  core: ['megahertz', 'cyclesPerInstruction', 'kernelEntry', 'atomic'] satisfies (keyof CoreCosts)[],
   transactions: [
     'begin',
     'commit',

@@ -2,13 +2,12 @@
 import { once } from 'node:events';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Register } from '../../../kernel/api/constants.js';
-import { Core, HEARTBEAT_LINE, Halted, ORDERS_LINE, Stop } from '../../core/core.js';
+import { Core, HEARTBEAT_LINE, Halted, ORDERS_LINE, Stop, plainAccess } from '../../core/core.js';
 import type { Bundle } from '../../core/engine/typescript/bundle.js';
 import { Console, writeAll } from '../../core/engine/typescript/console.js';
 import { typescriptEngine } from '../../core/engine/typescript/domain.js';
 import { ProgramError } from '../../core/engine/typescript/program-error.js';
 import { hardenRealm } from '../../core/engine/typescript/realm.js';
-import { serialOf, setSerial } from '../../core/call-lines.js';
 import { Invoker, readBootInfo } from '../../core/invocation.js';
 import { instantiateKernel } from '../../core/kernel.js';
 import { COUNTS } from '../../core/statistics.js';
@@ -61,15 +60,34 @@ class RootTask implements EngineThread {
 }
 
 const programs = once(parentPort!, 'message') as Promise<[readonly Bundle[]]>;
-const pinned = pinThread(orders.cpu);
-const interrupts = new InterruptController(memory.buffer, 0, plan.cores);
-const device = coreInterrupts(memory, interrupts, id, cluster.cores, cluster.routes);
+const simulated =
+  orders.simulation === undefined
+    ? undefined
+    : new (await import('../simulate/simulation.js')).CoreSimulation(
+        id,
+        orders.simulation,
+        orders,
+        tell,
+        () => core.checkOrders(),
+      );
+const pinned = simulated !== undefined || pinThread(orders.cpu);
+const interrupts = simulated?.interrupts ?? new InterruptController(memory.buffer, 0, plan.cores);
+const lines = coreInterrupts(memory, interrupts, id, cluster.cores, cluster.routes);
+const device = simulated?.interrupts.deviceOf(lines, cluster.cores) ?? lines;
 const { injection } = orders;
 const machine =
   injection === undefined
     ? device
     : faultyDoorbells(device, interrupts, id, injection.how, injection.counters);
-const unchecked = instantiateKernel(orders.kernel, memory, cluster.base, orders.clusterCore, machine);
+const shipped = instantiateKernel(
+  orders.kernel,
+  memory,
+  cluster.base,
+  orders.clusterCore,
+  simulated === undefined ? machine : { ...machine, now: () => simulated.clock.nanoseconds },
+  simulated?.clock.machine.instrumentation,
+);
+const unchecked = simulated?.kernelOf(shipped) ?? shipped;
 const kernel = orders.checkInvariants
   ? (await import('../../core/inspect/checked-kernel.js')).checkedKernel(
       unchecked,
@@ -80,7 +98,7 @@ const kernel = orders.checkInvariants
   : unchecked;
 const first = orders.clusterCore === 0;
 const hasDoorbells = first && cluster.links.incoming.some(({ line }) => line !== undefined);
-const core = new Core(
+const core = new (simulated?.Core ?? Core)(
   id,
   kernel,
   memory.buffer,
@@ -91,6 +109,7 @@ const core = new Core(
   hasDoorbells,
   first,
   (reason: string) => tell({ kind: 'panic', reason }),
+  simulated?.access ?? plainAccess(memory.buffer),
 );
 const TypeScriptDomain = typescriptEngine(core, new Float64Array(orders.statistics), orders.states);
 interrupts.mask(id, 0, false);
@@ -126,7 +145,7 @@ function answerOldCalls(): void {
     ...proxies.filter((proxy) => !isForFaults(proxy)),
     ...children.map(({ control }) => control),
   ];
-  for (const { request, reply } of calls) setSerial(core.words, reply, serialOf(core.words, request));
+  for (const { request, reply } of calls) core.calls.setSerial(reply, core.calls.serialOf(request));
 }
 
 /** Makes the domains that run on this core. @throws ProgramError */
@@ -225,6 +244,10 @@ function awaitWord(word: Int32Array): void {
 
 async function main(): Promise<void> {
   hardenRealm();
+  if (simulated !== undefined) {
+    await programs;
+    simulated.awaitBoot();
+  }
   const booted = first ? bootCluster() : undefined;
   awaitWord(tables.built);
   const [bundles] = await programs;
@@ -232,7 +255,9 @@ async function main(): Promise<void> {
   makeProxies();
   const start = booted === undefined ? () => 0 : rootTask(booted);
   tell({ kind: 'ready', pinned, thread: threadName() });
+  simulated?.booted();
   awaitWord(orders.go);
+  simulated?.start();
   core.loop(start());
 }
 
@@ -243,4 +268,5 @@ try {
   else if (!(error instanceof Halted) && !core.panicked(error)) throw error;
 }
 for (const thread of core.threads) if (thread instanceof TypeScriptDomain) thread.flush();
+simulated?.end();
 tell({ kind: 'stopped' });

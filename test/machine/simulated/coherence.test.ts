@@ -212,7 +212,10 @@ describe('a model', () => {
     };
     assert.equal(model(changed({})).topology.cores.length, 4);
     refused(/has 'l9' in latencies; there are l2, l3/, changed({ latencies: { l9: 1 } }));
-    refused(/core.atomic is missing/, changed({ core: { cyclesPerInstruction: 1, kernelEntry: 1 } }));
+    refused(
+      /core.atomic is missing/,
+      changed({ core: { megahertz: 1, cyclesPerInstruction: 1, kernelEntry: 1 } }),
+    );
     refused(/must have either 'base' or 'topology'/, changed({ base: 'cortex-a72' }));
     refused(
       /has an l2 for each 3 of the 4 cores/,
