@@ -1,4 +1,4 @@
-/** The machine that `--machine` names: this computer, a preset of the simulated machine, or an hwloc file. */
+/** The machine that `--machine` names: this computer, a preset of the simulated machine, or a file. */
 import type { MachineModel } from '../machine/simulated/model.js';
 import { PRESETS, simulatedModel } from '../machine/simulated/presets.js';
 import { hostTopology, machineTopology, type Measure, type Topology } from '../machine/topology/index.js';
@@ -16,7 +16,11 @@ export interface NamedMachine {
  * @throws TopologyError
  */
 export async function machineToRun(spec: string, measure: Measure, simulate: boolean): Promise<NamedMachine> {
-  if (PRESETS.includes(spec) || (spec !== 'host' && (simulate || !(await isOfHost(spec))))) {
+  if (
+    PRESETS.includes(spec) ||
+    spec.endsWith('.json') ||
+    (spec !== 'host' && (simulate || !(await isOfHost(spec))))
+  ) {
     const simulated = simulatedModel(spec);
     return { topology: simulated.topology, simulated };
   }

@@ -287,6 +287,7 @@ export class SimulatedMachine {
         }
         this.#drained = this.#atomic(address);
         this.#stored[address >>> LINE_BITS] = this.#drained;
+        this.#now += costs.atomicStore ?? 0;
         return 1;
       },
       lockExchange: (address) => {
