@@ -78,17 +78,17 @@ export function profileOf(system: string, report: RunReport): Profile {
 }
 
 /**
- * Tells early whether a profile can be written: a run may be long.
+ * Tells early whether a file can be written: a run may be long. `what`: it is, for people.
  * @throws FileError
  */
-export function assertWritable(file: string): void {
+export function assertWritable(file: string, what = 'profile'): void {
   try {
     const there = statSync(file, { throwIfNoEntry: false });
     if (there?.isDirectory() === true)
-      throw new FileError(`cannot write the profile '${file}': it is a folder`);
+      throw new FileError(`cannot write the ${what} '${file}': it is a folder`);
     accessSync(there === undefined ? dirname(file) : file, constants.W_OK);
   } catch (error) {
-    throw error instanceof FileError ? error : cannotWrite(file, error);
+    throw error instanceof FileError ? error : cannotWrite(file, error, what);
   }
 }
 
@@ -101,8 +101,8 @@ export function writeProfile(file: string, profile: Profile): void {
   }
 }
 
-function cannotWrite(file: string, error: unknown): FileError {
-  return new FileError(`cannot write the profile '${file}': ${reasonOf(error)}`);
+function cannotWrite(file: string, error: unknown, what = 'profile'): FileError {
+  return new FileError(`cannot write the ${what} '${file}': ${reasonOf(error)}`);
 }
 
 /**
