@@ -40,7 +40,8 @@ export async function exploreFoundingCommand(options: ExploreFoundingOptions): P
 
 function describeSpeed(entriesASecond: Exploration['entriesASecond']): string {
   const rates = Object.entries(entriesASecond).map(
-    ([design, rate]) => `${design} ${Math.round(rate).toLocaleString('en-US')}`,
+    // The system may not tell times so short.
+    ([design, rate]) => `${design} ${rate < Infinity ? Math.round(rate).toLocaleString('en-US') : '–'}`,
   );
   return `Kernel entries simulated a second, by each thread: ${rates.join(', ')}.`;
 }
