@@ -56,6 +56,11 @@ export function describeRun(report: RunReport, placement?: Placement): string {
       : [
           `Interrupts between clusters: ${report.injected.dropped} dropped, ${report.injected.doubled} doubled.`,
         ]),
+    ...(report.trace === undefined || report.trace.dropped === 0
+      ? []
+      : [
+          `The trace has ${report.trace.events} events; ${report.trace.dropped} more had no room and were left out.`,
+        ]),
     ...(report.notPinned === undefined
       ? []
       : [`Threads are not pinned to their cores: ${report.notPinned}.`]),

@@ -21,6 +21,7 @@ import {
 import type { SimulationOrders } from './simulate/simulation.js';
 import { DEVICE_LINES, planSystem, type SystemPlan } from './placement/plan.js';
 import { fillTopologyRegion, withTopologyRegion } from './placement/topology-region.js';
+import { traceMemories, writeTrace, type TraceCounts } from './trace.js';
 import {
   Supervisor,
   TICK_MILLISECONDS,
@@ -79,6 +80,8 @@ export interface RunOptions {
   readonly onFailure?: OnFailure;
   /** Doorbells between clusters that fail on purpose. */
   readonly inject?: Injection;
+  /** A file: write there what each core did, and when (trace.ts). */
+  readonly trace?: string;
   /** Told when the domains start. */
   readonly onStart?: (running: RunningSystem) => void;
 }
@@ -169,6 +172,8 @@ export interface RunReport {
   readonly megahertz?: number;
   /** Faults that reached a monitor. */
   readonly unhandledFaults: number;
+  /** Where a trace was written. */
+  readonly trace?: TraceCounts;
   /** Cores whose program did not return when the system was stopped. */
   readonly hungCores: readonly number[];
   /** Interrupts that were dropped and doubled on purpose, if any were to be. */
@@ -253,6 +258,7 @@ export class RunningMachine {
     for (const { image } of plan.clusters)
       if (!kernels.has(image)) kernels.set(image, compileKernel(image, options.simulated !== undefined));
     this.machine = {
+      ...(options.trace === undefined ? {} : { trace: traceMemories(plan) }),
       ...(simulate === undefined ? {} : { simulation: simulate(memory) }),
       plan,
       memory,
@@ -320,7 +326,11 @@ export class RunningMachine {
     const seconds = (performance.now() - start) / 1000;
     const startedAt = (start - performance.nodeTiming.bootstrapComplete) / 1000;
     const hungCores = await this.stop();
-    return this.report(ended, startedAt, seconds, hungCores);
+    const report = this.report(ended, startedAt, seconds, hungCores);
+    const { trace } = this.options;
+    if (trace === undefined) return report;
+    const names = this.system.protectionDomains.map(({ name }) => name);
+    return { ...report, trace: writeTrace(trace, this.plan, this.machine.trace!, names) };
   }
 
   /** The domains may start. */
