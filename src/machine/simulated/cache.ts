@@ -23,7 +23,7 @@ export class Cache {
     if (lines[first] === entry) return true;
     for (let at = first + 1; at < first + this.#ways; at++) {
       if (lines[at] !== entry) continue;
-      lines.copyWithin(first + 1, first, at);
+      for (let to = at; to > first; to--) lines[to] = lines[to - 1];
       lines[first] = entry;
       return true;
     }
@@ -36,7 +36,7 @@ export class Cache {
     const first = (line & this.#setMask) * this.#ways;
     const last = first + this.#ways - 1;
     const evicted = lines[last] - 1;
-    lines.copyWithin(first + 1, first, last);
+    for (let to = last; to > first; to--) lines[to] = lines[to - 1];
     lines[first] = line + 1;
     return evicted;
   }

@@ -12,7 +12,7 @@ import type { Latencies, MachineModel } from './model.js';
 import { SharedArrays } from './shared-arrays.js';
 
 export const LINE_BITS = 6;
-const LINE_BYTES = 1 << LINE_BITS;
+export const LINE_BYTES = 1 << LINE_BITS;
 /** What most L1 and L2 have between two and sixteen. */
 const WAYS = 8;
 const DEFAULT_BYTES = 32 * 1024;
@@ -106,11 +106,13 @@ export class Coherence {
         this.#holder[line] = agent + 1;
         if (had) return cost;
       } else {
-        cost = this.#fromShared(agent, line) ?? this.#fromNearest(agent, line);
+        cost = this.#fromShared(agent, line);
+        if (cost < 0) cost = this.#fromNearest(agent, line);
         this.#share(agent, line);
       }
     } else {
-      cost = this.#fromShared(agent, line) ?? this.#fromMemory(agent, line);
+      cost = this.#fromShared(agent, line);
+      if (cost < 0) cost = this.#fromMemory(agent, line);
       this.#holder[line] = agent + 1;
     }
     this.#fill(agent, line);
@@ -159,16 +161,19 @@ export class Coherence {
     return this.#latencies.l3 + this.#latencies.hop * 2 * this.#distance.hopsToHome(agent, line);
   }
 
-  #fromShared(agent: number, line: number): number | undefined {
+  /** What a cache that the core shares with others costs, if the line is in one; else -1. */
+  #fromShared(agent: number, line: number): number {
     for (const { cache, level } of this.#paths[agent].shared)
       if (cache.touch(line)) return this.#levelCost(agent, level, line);
-    return undefined;
+    return -1;
   }
 
   #fromNearest(agent: number, line: number): number {
+    const least = this.#distance.least(agent, line);
     let cost = Infinity;
-    for (let word = 0; word < this.#sharerWords; word++) {
-      for (let bits = this.#sharers[line * this.#sharerWords + word]; bits !== 0; bits &= bits - 1) {
+    for (let word = 0; word < this.#sharerWords && cost > least; word++) {
+      let bits = this.#sharers[line * this.#sharerWords + word];
+      for (; bits !== 0 && cost > least; bits &= bits - 1) {
         const sharer = word * 32 + 31 - Math.clz32(bits & -bits);
         cost = Math.min(cost, this.#distance.transfer(agent, sharer, line));
       }
@@ -186,10 +191,10 @@ export class Coherence {
   #fill(agent: number, line: number): void {
     const { own, shared } = this.#paths[agent];
     for (const { cache } of shared) if (!cache.touch(line)) cache.insert(line);
-    own.forEach(({ cache }, index) => {
-      const evicted = cache.insert(line);
-      if (evicted >= 0 && index === own.length - 1) this.#evict(agent, evicted);
-    });
+    const last = own.length - 1;
+    for (let i = 0; i < last; i++) own[i].cache.insert(line);
+    const evicted = own[last].cache.insert(line);
+    if (evicted >= 0) this.#evict(agent, evicted);
   }
 
   #evict(agent: number, line: number): void {

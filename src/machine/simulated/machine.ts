@@ -4,7 +4,7 @@
  * always next, so that what cores do to each other happens in the order of virtual time, from entry to entry.
  */
 import { sharedMemory } from '../shared-memory.js';
-import { LINE_BITS, Coherence } from './coherence.js';
+import { LINE_BITS, LINE_BYTES, Coherence } from './coherence.js';
 import type { MachineModel } from './model.js';
 import { SharedArrays } from './shared-arrays.js';
 import { Transactions, type Transaction } from './transaction.js';
@@ -25,6 +25,8 @@ type Locking = 'take' | 'elide';
 
 export class SimulatedMachine {
   readonly memory: WebAssembly.Memory;
+  /** All of {@link memory}. */
+  readonly words: Int32Array;
   /** Each core's virtual time, in cycles. */
   readonly clocks: Float64Array;
   /** For kernel images: their accesses and instructions are charged to the core that is running. */
@@ -36,7 +38,6 @@ export class SimulatedMachine {
   /** Transactions that did not commit. */
   aborts = 0;
   readonly #coherence: Coherence;
-  readonly #words: Int32Array;
   /** By line: when the last store to a lock's word in it was done: nobody sees it earlier. */
   readonly #stored: Float64Array;
   readonly #transactions: Transactions;
@@ -68,9 +69,9 @@ export class SimulatedMachine {
     this.lockWaitingOf = arrays.float64(cores);
     this.#drains = arrays.float64(cores);
     this.#stored = arrays.float64(bytes >>> LINE_BITS);
-    this.#words = new Int32Array(this.memory.buffer);
+    this.words = new Int32Array(this.memory.buffer);
     this.#coherence = new Coherence(model, bytes, nodeOf, arrays);
-    this.#transactions = new Transactions(cores, model.transactions);
+    this.#transactions = new Transactions(cores, bytes / LINE_BYTES, model.transactions);
     this.instrumentation = this.#instrumentation();
   }
 
@@ -169,9 +170,7 @@ export class SimulatedMachine {
     const retry = transaction.aborts > 0;
     if (transaction.aborts >= transactions.attempts) {
       // Whoever takes the lock writes the word that all transactions have read.
-      this.#transactions.of.forEach(({ end }, other) => {
-        if (end > start && other !== core) this.#abort(other, start, aborted);
-      });
+      for (const other of this.#transactions.inFlight(core, start)) this.#abort(other, start, aborted);
       transaction.aborts = 0;
       this.#enter(core);
       entry();
@@ -190,7 +189,7 @@ export class SimulatedMachine {
       this.#locking = 'take';
       transaction.end = this.#now;
       if (transaction.overflowed) {
-        transaction.rollBack(this.#words);
+        transaction.rollBack(this.words);
         transaction.aborts = transactions.attempts;
         this.aborts++;
         this.#now += transactions.abort;
@@ -198,10 +197,10 @@ export class SimulatedMachine {
         return false;
       }
       const conflicts = this.#transactions.conflicts(core);
-      if (conflicts.size === 0) break;
+      if (conflicts.length === 0) break;
       // This one has read what the others wrote: undo all of them, and let it run again as if they had not.
-      transaction.rollBack(this.#words);
-      for (const [other, at] of conflicts) this.#abort(other, at, aborted);
+      transaction.rollBack(this.words);
+      for (const { core, at } of conflicts) this.#abort(core, at, aborted);
     }
     this.#transactions.add(core);
     this.entriesOf[core]++;
@@ -211,7 +210,7 @@ export class SimulatedMachine {
 
   #abort(core: number, at: number, aborted: (core: number) => void): void {
     const transaction = this.#transactions.of[core];
-    transaction.rollBack(this.#words);
+    transaction.rollBack(this.words);
     transaction.aborts++;
     this.aborts++;
     this.entriesOf[core]--;
@@ -244,10 +243,20 @@ export class SimulatedMachine {
     const last = (address + size - 1) >>> LINE_BITS;
     for (let line = address >>> LINE_BITS; line <= last; line++) {
       const done = this.#coherence.access(this.#core, line, write, this.#now);
-      this.#transaction?.note(line, write, done, this.#words);
+      this.#transaction?.note(line, write, done, this.words);
       if (!write) this.#now = done;
       else if (done > this.#drained) this.#drained = done;
     }
+  }
+
+  /** When a line is there to be written and all stores before have left the store buffer. */
+  #atomic(address: number): number {
+    return this.#coherence.access(
+      this.#core,
+      address >>> LINE_BITS,
+      true,
+      Math.max(this.#now, this.#drained),
+    );
   }
 
   #instrumentation(): Instrumentation {
@@ -284,14 +293,12 @@ export class SimulatedMachine {
           }
           return 0;
         }
-        const line = address >>> LINE_BITS;
-        this.#drained = this.#coherence.access(this.#core, line, true, Math.max(this.#now, this.#drained));
-        this.#stored[line] = this.#drained;
+        this.#drained = this.#atomic(address);
+        this.#stored[address >>> LINE_BITS] = this.#drained;
         return 1;
       },
       lockExchange: (address) => {
         if (this.#core < 0) return 1;
-        const line = address >>> LINE_BITS;
         if (this.#locking === 'elide') {
           this.#waitUntil(this.#lockFree);
           this.#now += transactions.begin;
@@ -299,8 +306,7 @@ export class SimulatedMachine {
           this.#access(address >>> 0, 4, false);
           return 0;
         }
-        this.#now = this.#coherence.access(this.#core, line, true, Math.max(this.#now, this.#drained));
-        this.#now += costs.atomic;
+        this.#now = this.#atomic(address) + costs.atomic;
         return 1;
       },
     };

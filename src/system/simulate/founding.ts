@@ -7,7 +7,15 @@ import { SimulatedMachine } from '../../machine/simulated/machine.js';
 import { distanceOf } from '../../machine/simulated/distance.js';
 import type { MachineModel } from '../../machine/simulated/model.js';
 import { clustersOf } from '../../machine/topology/index.js';
-import { bootPairs, call, partitionSize, replyRecv, writeMessage, type Pair } from './pairs.js';
+import {
+  bootPairs,
+  call,
+  messagesCounted,
+  partitionSize,
+  replyRecv,
+  writeMessage,
+  type Pair,
+} from './pairs.js';
 
 /** How kernels are arranged on a machine. */
 export const DESIGNS = ['single', 'single-elided', 'per-core', 'clustered'] as const;
@@ -252,6 +260,7 @@ function runPairs(
   const random = randomNumbers(seed);
   const steps = new Uint8Array(pairs.length);
   const made = new Uint32Array(pairs.length);
+  const written = pairs.map((pair) => messagesCounted(machine, pair));
   const began = new Float64Array(pairs.length);
   const ended = new Float64Array(pairs.length);
   const queue = new Agenda(pairs.length);
@@ -276,6 +285,7 @@ function runPairs(
         machine.compute(work / 2);
         writeMessage(machine, step === Step.Client ? pair.client : pair.server);
       });
+      written[core]++;
     } else {
       const entry = step === Step.Call ? () => call(pair) : () => replyRecv(pair);
       if (elided) done = machine.enterKernelElided(core, entry, again);
@@ -296,6 +306,8 @@ function runPairs(
     queue.add(core, machine.clocks[core]);
   }
   finishCalls(machine, pairs, steps);
+  for (const [core, pair] of pairs.entries())
+    if (messagesCounted(machine, pair) !== written[core]) throw new Error(`core ${core}: a call was lost`);
   let callsPerCycle = 0;
   for (let core = 0; core < pairs.length; core++) callsPerCycle += calls / (ended[core] - began[core]);
   return { callsPerCycle, calls: made.reduce((a, b) => a + b, 0) };
