@@ -124,6 +124,8 @@ export interface ChannelReport {
   readonly toId: number;
   readonly calls: number;
   readonly notifications: number;
+  /** On the simulated machine: what a call took, until its answer was there; the mean. */
+  readonly callCycles?: number;
 }
 
 /** What a cluster of the simulated machine did, by its cores. */
@@ -495,14 +497,17 @@ export class RunningMachine {
     const direction = (from: ChannelEnd, to: ChannelEnd): ChannelReport[] => {
       if (!from.notify && !from.pp) return [];
       const counts = statisticsRow(this.machine.statistics, from.pd);
+      const calls = counts[Count.Calls + from.id];
+      const cycles = counts[Count.CallCycles + from.id];
       return [
         {
           from: protectionDomains[from.pd].name,
           fromId: from.id,
           to: protectionDomains[to.pd].name,
           toId: to.id,
-          calls: counts[Count.Calls + from.id],
+          calls,
           notifications: counts[Count.Notifications + from.id],
+          ...(cycles === 0 ? {} : { callCycles: Math.round(cycles / calls) }),
         },
       ];
     };
