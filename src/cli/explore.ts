@@ -1,7 +1,7 @@
 /** `atoll explore`: what the simulated machines say. */
 import { PRESETS } from '../machine/simulated/presets.js';
 import type { Latencies } from '../machine/simulated/model.js';
-import { assertWritable } from '../system/placement/profile.js';
+import { assertWritable } from '../system/placement/file-error.js';
 import { exploreFounding, type Exploration } from '../system/simulate/explore.js';
 import type { FoundingRow, IpcRow, ThroughputRow } from '../system/simulate/founding.js';
 import { writeFoundingReport } from './founding-report.js';
@@ -22,7 +22,7 @@ export interface ExploreFoundingOptions {
 /** @throws TopologyError when a machine is not as it must be. @throws FileError when the report cannot be written. */
 export async function exploreFoundingCommand(options: ExploreFoundingOptions): Promise<void> {
   const { machine = PRESETS, latency = {}, seed, work, calls, json = false, report } = options;
-  if (report !== undefined) assertWritable(report, 'report');
+  if (report !== undefined) assertWritable('report', report);
   const shown = process.stderr.isTTY;
   const { rows, entriesASecond } = await exploreFounding({
     machines: machine,

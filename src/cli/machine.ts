@@ -1,4 +1,6 @@
-/** The machine that `--machine` names: this computer, a preset of the simulated machine, or a file. */
+/** The machine that `--machine` names: this computer, one to simulate, or what an hwloc file describes. */
+import { existsSync } from 'node:fs';
+import { withLineCosts } from '../machine/simulated/line-costs.js';
 import type { MachineModel } from '../machine/simulated/model.js';
 import { PRESETS, simulatedModel } from '../machine/simulated/presets.js';
 import { hostTopology, machineTopology, type Measure, type Topology } from '../machine/topology/index.js';
@@ -10,21 +12,37 @@ export interface NamedMachine {
 }
 
 /**
- * The machine to run on. A preset is simulated. So is what a file describes, unless it has the same CPUs as this
- * computer: then the file says what shape this computer has, which it may hide.
+ * The machine to run on. A preset or a machine file is simulated. So is what an hwloc file describes, unless it has the
+ * same CPUs as this computer: then the file says what shape this computer has, which it may hide.
  * @param simulate even then.
  * @throws TopologyError
  */
 export async function machineToRun(spec: string, measure: Measure, simulate: boolean): Promise<NamedMachine> {
-  if (
-    PRESETS.includes(spec) ||
-    spec.endsWith('.json') ||
-    (spec !== 'host' && (simulate || !(await isOfHost(spec))))
-  ) {
+  if (hasModel(spec) || (spec !== 'host' && (simulate || !(await isOfHost(spec))))) {
     const simulated = simulatedModel(spec);
-    return { topology: simulated.topology, simulated };
+    return { topology: measure === 'always' ? withLineCosts(simulated) : simulated.topology, simulated };
   }
   return { topology: await machineTopology(spec, { measure }) };
+}
+
+/**
+ * The shape of a machine, with what a line costs: measured on this computer, by its model on one to simulate. Of an hwloc
+ * file's machine nothing is known but the shape.
+ * @throws TopologyError
+ */
+export async function machineShape(spec: string): Promise<Topology> {
+  return hasModel(spec)
+    ? withLineCosts(simulatedModel(spec))
+    : await machineTopology(spec, { measure: 'always' });
+}
+
+/** Whether it is to be simulated. What looks like no file is a preset, or the name of none. */
+function hasModel(spec: string): boolean {
+  return (
+    PRESETS.includes(spec) ||
+    spec.endsWith('.json') ||
+    (spec !== 'host' && /^[\w-]+$/.test(spec) && !existsSync(spec))
+  );
 }
 
 async function isOfHost(file: string): Promise<boolean> {

@@ -18,9 +18,9 @@ import {
   type Arch,
 } from '../system/description/index.js';
 import { SHARED_BASE } from '../system/placement/cut.js';
-import { FileError } from '../system/placement/file-error.js';
+import { FileError, assertWritable } from '../system/placement/file-error.js';
 import { MOST_LINES } from '../system/placement/links.js';
-import { assertWritable, profileOf, writeProfile } from '../system/placement/profile.js';
+import { profileOf, writeProfile } from '../system/placement/profile.js';
 import { CoreError, RunError, runSystem } from '../system/run.js';
 import { ON_FAILURE, type OnFailure } from '../system/supervisor.js';
 import type { ExploreFoundingOptions } from './explore.js';
@@ -46,6 +46,7 @@ interface RunOptions extends DescriptionOptions {
   readonly place: 'written' | 'plan';
   readonly profile?: string;
   readonly profileOut?: string;
+  readonly trace?: string;
   readonly for?: number;
   readonly json?: boolean;
   readonly timestamps?: boolean;
@@ -68,6 +69,11 @@ const machine = (): Option =>
   new Option(
     '--machine <machine>',
     `host, a simulated machine (${PRESETS.join(', ')}), or an hwloc XML file (lstopo --of xml)`,
+  ).default('host');
+const benchMachine = (): Option =>
+  new Option(
+    '--machine <machine>',
+    `host, a simulated machine (${PRESETS.join(', ')}), or a file that describes one`,
   ).default('host');
 const clusters = (): Option =>
   new Option('--clusters <how>', 'auto, one, per-core, or cores as in "0,1;2,3"').default('auto');
@@ -120,6 +126,7 @@ program
   )
   .addOption(profile())
   .option('--profile-out <file>', 'write what each channel and domain did to a file, for --profile')
+  .option('--trace <file>', 'write what each core did, and when, in the trace-event format: for Perfetto')
   .addOption(searchPath())
   .addOption(new Option('--for <time>', 'stop after this time, as in 2s or 500ms').argParser(parseSeconds))
   .addOption(
@@ -192,18 +199,22 @@ program
     topologyCommand({ ...options, json: options.json === true, out: process.stdout }),
   );
 
-const bench = program.command('bench').description('measure this computer');
+const bench = program.command('bench').description('measure this computer, or a simulated machine');
 bench
   .command('ipc')
   .description('what calls and notifications cost, beside what they are made of')
-  .option('--json', 'one JSON object, in nanoseconds')
-  .action(async ({ json = false }: { json?: boolean }) => (await import('./bench.js')).benchIpc({ json }));
+  .addOption(benchMachine())
+  .option('--json', 'one JSON object, in nanoseconds; in cycles on a simulated machine')
+  .action(async ({ json = false, machine }: { json?: boolean; machine: string }) =>
+    (await import('./bench.js')).benchIpc({ json, machine }),
+  );
 bench
   .command('coordination')
   .description('what messages between cores and clusters cost, beside the same in C and C++')
-  .option('--json', 'one JSON object, in nanoseconds')
-  .action(async ({ json = false }: { json?: boolean }) =>
-    (await import('./bench.js')).benchCoordination({ json }),
+  .addOption(benchMachine())
+  .option('--json', 'one JSON object, in nanoseconds; in cycles on a simulated machine')
+  .action(async ({ json = false, machine }: { json?: boolean; machine: string }) =>
+    (await import('./bench.js')).benchCoordination({ json, machine }),
   );
 bench
   .command('boot')
@@ -261,7 +272,8 @@ program
 async function run(file: string, options: RunOptions): Promise<void> {
   const { arch, searchPath = [dirname(file)], json = false } = options;
   const described = withGrants(loadSystem(file, { arch, searchPath }), options.grant ?? []);
-  if (options.profileOut !== undefined) assertWritable(options.profileOut);
+  if (options.profileOut !== undefined) assertWritable('profile', options.profileOut);
+  if (options.trace !== undefined) assertWritable('trace', options.trace);
   const planning = options.place === 'plan';
   if (!planning && options.profile !== undefined)
     throw new FileError(`--profile '${options.profile}' is to plan by: say --place plan with it`);
@@ -287,6 +299,7 @@ async function run(file: string, options: RunOptions): Promise<void> {
     timestamps: options.timestamps ?? false,
     checkInvariants: options.checkInvariants ?? false,
     signal: interrupt.signal,
+    ...(options.trace === undefined ? {} : { trace: options.trace }),
     ...(options.onFailure === undefined ? {} : { onFailure: options.onFailure }),
     ...(options.inject === undefined ? {} : { inject: options.inject }),
     ...(options.for === undefined ? {} : { seconds: options.for }),

@@ -20,6 +20,7 @@ import { sharedLines } from '../machine/shared-memory.js';
 import { CallAccess } from './call-lines.js';
 import { hostTime, type Kernel } from './kernel.js';
 import { RingConsumer, RingProducer } from './ring.js';
+import type { Observer } from './observer.js';
 import type { EngineThread } from './thread.js';
 
 /** The interrupt line by which a core that is busy learns of new orders. */
@@ -156,6 +157,7 @@ export class Core {
     /** Told at once when the kernel panics. */
     private readonly reportPanic: (reason: string) => void,
     readonly access: SharedAccess,
+    readonly observer?: Observer,
   ) {
     this.calls = access.calls;
     this.kernel = kernel;

@@ -21,6 +21,7 @@ import {
 import type { SimulationOrders } from './simulate/simulation.js';
 import { DEVICE_LINES, planSystem, type SystemPlan } from './placement/plan.js';
 import { fillTopologyRegion, withTopologyRegion } from './placement/topology-region.js';
+import { traceMemories, writeTrace, type TraceCounts } from './trace.js';
 import {
   Supervisor,
   TICK_MILLISECONDS,
@@ -79,6 +80,8 @@ export interface RunOptions {
   readonly onFailure?: OnFailure;
   /** Doorbells between clusters that fail on purpose. */
   readonly inject?: Injection;
+  /** A file: write there what each core did, and when (trace.ts). */
+  readonly trace?: string;
   /** Told when the domains start. */
   readonly onStart?: (running: RunningSystem) => void;
 }
@@ -121,6 +124,8 @@ export interface ChannelReport {
   readonly toId: number;
   readonly calls: number;
   readonly notifications: number;
+  /** On the simulated machine: what a call took, until its answer was there; the mean. */
+  readonly callCycles?: number;
 }
 
 /** What a cluster of the simulated machine did, by its cores. */
@@ -169,6 +174,8 @@ export interface RunReport {
   readonly megahertz?: number;
   /** Faults that reached a monitor. */
   readonly unhandledFaults: number;
+  /** Where a trace was written. */
+  readonly trace?: TraceCounts;
   /** Cores whose program did not return when the system was stopped. */
   readonly hungCores: readonly number[];
   /** Interrupts that were dropped and doubled on purpose, if any were to be. */
@@ -253,6 +260,7 @@ export class RunningMachine {
     for (const { image } of plan.clusters)
       if (!kernels.has(image)) kernels.set(image, compileKernel(image, options.simulated !== undefined));
     this.machine = {
+      ...(options.trace === undefined ? {} : { trace: traceMemories(plan) }),
       ...(simulate === undefined ? {} : { simulation: simulate(memory) }),
       plan,
       memory,
@@ -320,7 +328,11 @@ export class RunningMachine {
     const seconds = (performance.now() - start) / 1000;
     const startedAt = (start - performance.nodeTiming.bootstrapComplete) / 1000;
     const hungCores = await this.stop();
-    return this.report(ended, startedAt, seconds, hungCores);
+    const report = this.report(ended, startedAt, seconds, hungCores);
+    const { trace } = this.options;
+    if (trace === undefined) return report;
+    const names = this.system.protectionDomains.map(({ name }) => name);
+    return { ...report, trace: writeTrace(trace, this.plan, this.machine.trace!, names) };
   }
 
   /** The domains may start. */
@@ -485,14 +497,17 @@ export class RunningMachine {
     const direction = (from: ChannelEnd, to: ChannelEnd): ChannelReport[] => {
       if (!from.notify && !from.pp) return [];
       const counts = statisticsRow(this.machine.statistics, from.pd);
+      const calls = counts[Count.Calls + from.id];
+      const cycles = counts[Count.CallCycles + from.id];
       return [
         {
           from: protectionDomains[from.pd].name,
           fromId: from.id,
           to: protectionDomains[to.pd].name,
           toId: to.id,
-          calls: counts[Count.Calls + from.id],
+          calls,
           notifications: counts[Count.Notifications + from.id],
+          ...(cycles === 0 ? {} : { callCycles: Math.round(cycles / calls) }),
         },
       ];
     };

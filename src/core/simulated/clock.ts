@@ -55,4 +55,10 @@ export class CoreClock {
     this.sync();
     this.machine.userAccess(this.core, address, bytes, write, ACCESS_INSTRUCTIONS);
   }
+
+  /** The same, as one atomic read-modify-write. @throws Halted */
+  atomic(address: number): void {
+    this.sync();
+    this.machine.userAtomic(this.core, address);
+  }
 }

@@ -58,7 +58,10 @@ export class SimulatedInterrupts extends InterruptController {
       spin: () => (this.isReady(core) ? 1 : 0),
       take: () => {
         const irq = device.take();
-        if (irq >= 0) clock.access(this.base + WORD_BYTES * lineOf(core, irq), WORD_BYTES, !isDoorbell(irq));
+        if (irq < 0) return irq;
+        const address = this.base + WORD_BYTES * lineOf(core, irq);
+        if (isDoorbell(irq)) clock.access(address, WORD_BYTES, false);
+        else clock.atomic(address);
         return irq;
       },
     };

@@ -149,6 +149,14 @@ export class SimulatedMachine {
     this.#leave();
   }
 
+  /** A stretch of a program, or of an interrupt's way in, that is one atomic read-modify-write of a word. */
+  userAtomic(core: number, address: number): void {
+    this.#enter(core);
+    this.#now = this.#coherence.access(core, address >>> LINE_BITS, true, Math.max(this.#now, this.#drained));
+    this.#now += this.model.core.atomic;
+    this.#leave();
+  }
+
   /** A core's time, also in the middle of what it does. */
   timeOf(core: number): number {
     return core === this.#core ? this.#now : this.clocks[core];

@@ -10,6 +10,7 @@ import { ProgramError } from '../../core/engine/typescript/program-error.js';
 import { hardenRealm } from '../../core/engine/typescript/realm.js';
 import { Invoker, readBootInfo } from '../../core/invocation.js';
 import { instantiateKernel } from '../../core/kernel.js';
+import { observers } from '../../core/observer.js';
 import { COUNTS } from '../../core/statistics.js';
 import type { EngineThread } from '../../core/thread.js';
 import { Liveness } from '../../coordination/liveness.js';
@@ -72,8 +73,16 @@ const simulated =
       );
 const pinned = simulated !== undefined || pinThread(orders.cpu);
 const interrupts = simulated?.interrupts ?? new InterruptController(memory.buffer, 0, plan.cores);
+const time =
+  simulated === undefined ? () => Number(process.hrtime.bigint()) : () => simulated.clock.nanoseconds;
+const traced = orders.trace?.[id];
+const trace =
+  traced === undefined
+    ? undefined
+    : new (await import('../../core/trace/observe.js')).CoreTrace(traced, id, cluster.cores, time);
 const lines = coreInterrupts(memory, interrupts, id, cluster.cores, cluster.routes);
-const device = simulated?.interrupts.deviceOf(lines, cluster.cores) ?? lines;
+const charged = simulated?.interrupts.deviceOf(lines, cluster.cores) ?? lines;
+const device = trace?.interrupts(charged) ?? charged;
 const { injection } = orders;
 const machine =
   injection === undefined
@@ -84,11 +93,11 @@ const shipped = instantiateKernel(
   memory,
   cluster.base,
   orders.clusterCore,
-  simulated === undefined ? machine : { ...machine, now: () => simulated.clock.nanoseconds },
+  simulated === undefined ? machine : { ...machine, now: time },
   simulated?.clock.machine.instrumentation,
 );
 const unchecked = simulated?.kernelOf(shipped) ?? shipped;
-const kernel = orders.checkInvariants
+const silent = orders.checkInvariants
   ? (await import('../../core/inspect/checked-kernel.js')).checkedKernel(
       unchecked,
       memory.buffer,
@@ -96,6 +105,8 @@ const kernel = orders.checkInvariants
       cluster.size,
     )
   : unchecked;
+const kernel = trace?.kernel(silent) ?? silent;
+const access = simulated?.access ?? plainAccess(memory.buffer);
 const first = orders.clusterCore === 0;
 const hasDoorbells = first && cluster.links.incoming.some(({ line }) => line !== undefined);
 const core = new (simulated?.Core ?? Core)(
@@ -109,7 +120,8 @@ const core = new (simulated?.Core ?? Core)(
   hasDoorbells,
   first,
   (reason: string) => tell({ kind: 'panic', reason }),
-  simulated?.access ?? plainAccess(memory.buffer),
+  trace?.access(access, memory.buffer) ?? access,
+  observers([simulated?.observer, trace]),
 );
 const TypeScriptDomain = typescriptEngine(core, new Float64Array(orders.statistics), orders.states);
 interrupts.mask(id, 0, false);
@@ -168,7 +180,7 @@ function makeDomains(bundles: readonly Bundle[]): void {
         writable,
       })),
       domain.index * COUNTS,
-      new Console(orders.console, orders.timestamps),
+      new Console(orders.console, orders.timestamps ? time : undefined),
     );
     engine.prepare();
     core.threads[handle] = engine;
@@ -185,7 +197,8 @@ function makeProxies(): void {
       (event) => event.kind === 'request' && event.proxy === index && event.line !== undefined,
     );
     const tcb = tables.tcbs[handle];
-    core.threads[handle] = new Proxy(handle, tcb, priority, core, { request, reply }, outbox, hasDoorbell);
+    const proxy = new Proxy(handle, tcb, priority, core, { request, reply }, outbox, hasDoorbell);
+    core.threads[handle] = trace?.thread(proxy) ?? proxy;
   });
 }
 
@@ -231,7 +244,7 @@ function rootTask({ invoker, built, tcb }: ReturnType<typeof bootCluster>): () =
     monitor.useMemory(moving, requests);
   }
   const root = new RootTask(tcb, monitor);
-  core.threads[root.handle] = root;
+  core.threads[root.handle] = trace?.thread(root) ?? root;
   return () => monitor.start();
 }
 
@@ -258,6 +271,7 @@ async function main(): Promise<void> {
   simulated?.booted();
   awaitWord(orders.go);
   simulated?.start();
+  trace?.start();
   core.loop(start());
 }
 

@@ -49,6 +49,8 @@ export interface CoreOrders {
   readonly timestamps: boolean;
   /** Whether the kernel's memory is checked after each entry. */
   readonly checkInvariants: boolean;
+  /** By core of the machine, where what they do is recorded: memory of a `TraceRecorder`. */
+  readonly trace?: readonly (SharedArrayBuffer | undefined)[];
   /** Where the machine is simulated. */
   readonly simulation?: SimulationOrders;
 }

@@ -41,6 +41,7 @@ export interface Machine {
   readonly timestamps: boolean;
   readonly checkInvariants: boolean;
   readonly injection?: InjectionOrders;
+  readonly trace?: readonly (SharedArrayBuffer | undefined)[];
   readonly simulation?: SimulationOrders;
 }
 
@@ -128,6 +129,7 @@ export class RunningCluster {
       console: machine.console,
       timestamps: machine.timestamps,
       checkInvariants: machine.checkInvariants,
+      ...(machine.trace === undefined ? {} : { trace: machine.trace }),
       ...(machine.simulation === undefined ? {} : { simulation: machine.simulation }),
     };
     const worker = new Worker(new URL('./core-worker.js', import.meta.url), {

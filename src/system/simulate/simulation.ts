@@ -1,7 +1,9 @@
 /** A whole system on the simulated machine: what its main thread and the threads of its cores share. */
 import { type Core, OrderWord, type SharedAccess } from '../../core/core.js';
 import type { Kernel } from '../../core/kernel.js';
+import type { Observer } from '../../core/observer.js';
 import { chargedAccess } from '../../core/simulated/access.js';
+import { callTimes } from '../../core/simulated/call-times.js';
 import { CoreClock } from '../../core/simulated/clock.js';
 import { SimulatedCore } from '../../core/simulated/core.js';
 import { SimulatedInterrupts } from '../../core/simulated/interrupts.js';
@@ -57,6 +59,7 @@ export class CoreSimulation {
   readonly clock: CoreClock;
   readonly interrupts: SimulatedInterrupts;
   readonly access: SharedAccess;
+  readonly observer: Observer;
   /** The class of the core, less its clock. */
   readonly Core: new (...rest: ConstructorParameters<typeof Core>) => Core;
   readonly #simulation: Simulation;
@@ -65,7 +68,7 @@ export class CoreSimulation {
   constructor(
     private readonly core: number,
     simulation: SimulationOrders,
-    { plan, memory, orders: { words } }: CoreOrders,
+    { plan, memory, statistics, orders: { words } }: CoreOrders,
     tell: (message: CoreMessage) => void,
     checkOrders: () => void,
   ) {
@@ -87,6 +90,7 @@ export class CoreSimulation {
     const { clock } = this;
     this.interrupts = new SimulatedInterrupts(clock, memory.buffer, 0, plan.cores);
     this.access = chargedAccess(memory.buffer, clock);
+    this.observer = callTimes(new Float64Array(statistics), clock);
     this.Core = class extends SimulatedCore {
       constructor(...rest: ConstructorParameters<typeof Core>) {
         super(clock, ...rest);

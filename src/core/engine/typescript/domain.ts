@@ -324,7 +324,8 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
 
     instantiate(): Entries {
       const factory = evaluateProgram(this.bundle);
-      const entries = checkProgram(factory(this.pd));
+      const made = checkProgram(factory(this.pd));
+      const entries = core.observer?.entries(this.row, made) ?? made;
       if (entries.protected !== undefined) return entries;
       return {
         ...entries,
@@ -731,14 +732,14 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
         },
         compute: (cycles) => {
           this.beginRequest();
-          if (!(cycles >= 0 && cycles < Infinity))
+          if (!Number.isFinite(cycles) || cycles < 0)
             throw new RangeError(`${String(cycles)} is no number of cycles, from 0`);
           core.compute?.(cycles, this.handle, this.interrupted);
         },
         dbgPuts: (text) => this.console.write(String(text)),
         dbgPutc: (character) => this.console.write(String.fromCodePoint(character)),
       };
-      return harden(pd);
+      return harden(core.observer?.functions(this.row, pd) ?? pd);
     }
 
     setWord(index: number, value: number): void {
