@@ -7,7 +7,7 @@
  * - A signal with a doorbell of its own stands nowhere else: one that is lost shows with the next on its channel.
  * - Flags on the shared line are taken at each tick by the monitor itself.
  */
-import { type CallPair, serialOf } from '../core/call-lines.js';
+import type { CallPair } from '../core/call-lines.js';
 import type { Core } from '../core/core.js';
 
 /** `signal`: slot of a badged capability to the notification behind the event. */
@@ -26,21 +26,21 @@ export class Recheck {
     private readonly capabilities: RecheckCapabilities,
   ) {
     const { requests, replies } = capabilities;
-    const { words } = core;
-    this.requests = Uint32Array.from(requests, ({ pair }) => serialOf(words, pair.reply));
-    this.replies = Uint32Array.from(replies, ({ pair }) => serialOf(words, pair.reply));
+    const { calls } = core;
+    this.requests = Uint32Array.from(requests, ({ pair }) => calls.serialOf(pair.reply));
+    this.replies = Uint32Array.from(replies, ({ pair }) => calls.serialOf(pair.reply));
   }
 
   tick(): void {
-    const { words, kernel } = this.core;
+    const { calls, kernel } = this.core;
     this.capabilities.requests.forEach(({ pair, signal }, index) => {
-      const serial = serialOf(words, pair.request);
-      if (serial === serialOf(words, pair.reply) || serial === this.requests[index]) return;
+      const serial = calls.serialOf(pair.request);
+      if (serial === calls.serialOf(pair.reply) || serial === this.requests[index]) return;
       this.requests[index] = serial;
       kernel.signal(signal);
     });
     this.capabilities.replies.forEach(({ pair, signal }, index) => {
-      const serial = serialOf(words, pair.reply);
+      const serial = calls.serialOf(pair.reply);
       if (serial === this.replies[index]) return;
       this.replies[index] = serial;
       kernel.signal(signal);

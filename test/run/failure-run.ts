@@ -13,7 +13,7 @@ import { runInNewContext } from 'node:vm';
 import { InitialSlot } from '../../kernel/api/constants.js';
 import { table } from '../../src/cli/table.js';
 import { HEARTBEAT_LINE } from '../../src/core/core.js';
-import { randomNumbers } from '../../src/machine/host/faulty-doorbells.js';
+import { randomNumbers } from '../../src/machine/random.js';
 import { machineTopology, type Topology } from '../../src/machine/topology/index.js';
 import { loadSystem } from '../../src/system/description/index.js';
 import { runSystem, type RunningSystem } from '../../src/system/run.js';

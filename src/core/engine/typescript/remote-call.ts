@@ -11,7 +11,7 @@
  */
 import { Invocation, Register } from '../../../../kernel/api/constants.js';
 import { type Flag, type InterruptController, Outbox } from '../../../machine/interrupts.js';
-import { type CallPair, readMessage, serialOf, writeMessage } from '../../call-lines.js';
+import type { CallAccess, CallPair } from '../../call-lines.js';
 import { Slot } from './slots.js';
 
 /** What a domain needs to know of a call to another cluster. Plain data. */
@@ -65,6 +65,7 @@ export class RemoteCall {
 
   constructor(
     private readonly words: Uint32Array,
+    private readonly calls: CallAccess,
     interrupts: InterruptController,
     core: number,
     /** By cluster: n where its n-th incarnation is up, -n where it is down (coordination/liveness.ts). */
@@ -72,7 +73,7 @@ export class RemoteCall {
     private readonly configuration: RemoteCallConfiguration,
   ) {
     const { id, isControl, hasDoorbell, flags, request } = configuration;
-    this.serial = serialOf(words, request);
+    this.serial = calls.serialOf(request);
     this.ringSlot = (isControl ? Slot.FirstTCB : Slot.FirstEndpoint) + id;
     this.handlerSlot = hasDoorbell ? Slot.FirstReplyIrq + id : 0;
     this.outbox = new Outbox(interrupts, core, flags);
@@ -80,12 +81,12 @@ export class RemoteCall {
 
   /** Sends the message in the caller's registers, and returns when the answer is there. @throws Error where the cluster fails. */
   make(caller: Caller): void {
-    const { words, configuration, handlerSlot } = this;
+    const { words, calls, configuration, handlerSlot } = this;
     const { request, reply, cluster } = configuration;
     const { registers, buffer } = caller;
     const state = Atomics.load(this.states, cluster);
     if (state <= 0) peerFailed();
-    if (serialOf(words, reply) !== this.serial) {
+    if (calls.serialOf(reply) !== this.serial) {
       const low = words[registers + TAG_WORD];
       const high = words[registers + TAG_WORD + 1];
       // The caller may have been stopped before it rang.
@@ -95,12 +96,12 @@ export class RemoteCall {
       words[registers + TAG_WORD + 1] = high;
     }
     this.serial = (this.serial + 1) >>> 0;
-    writeMessage(words, request, registers, buffer, this.serial);
+    calls.writeMessage(request, registers, buffer, this.serial);
     this.ring(caller);
     // While the message is on its way: the answer to the call before may have left the line masked.
     if (handlerSlot !== 0) caller.acknowledge(handlerSlot);
     this.awaitAnswer(caller, state);
-    readMessage(words, reply, registers, buffer);
+    calls.readMessage(reply, registers, buffer);
   }
 
   private ring(caller: Caller): void {
@@ -109,10 +110,10 @@ export class RemoteCall {
   }
 
   private awaitAnswer(caller: Caller, state: number): void {
-    const { words, configuration, handlerSlot } = this;
+    const { calls, configuration, handlerSlot } = this;
     for (;;) {
       caller.wait(Slot.Replies);
-      if (serialOf(words, configuration.reply) === this.serial) return;
+      if (calls.serialOf(configuration.reply) === this.serial) return;
       if (Atomics.load(this.states, configuration.cluster) !== state) peerFailed();
       // It was the answer to something else, such as a call that was given up.
       if (handlerSlot !== 0) caller.acknowledge(handlerSlot);
