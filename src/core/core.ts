@@ -194,7 +194,12 @@ export class Core {
 
   /** Runs whatever the kernel chooses, until the core is halted. @throws Halted */
   loop(next: number): never {
-    for (;;) next = next === 0 ? this.idle() : this.runThread(next);
+    for (;;) next = this.turn(next);
+  }
+
+  /** One round of the loop. */
+  turn(next: number): number {
+    return next === 0 ? this.idle() : this.runThread(next);
   }
 
   /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */
