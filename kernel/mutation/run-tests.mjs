@@ -1,0 +1,7 @@
+/** Runs the tests in the files that are named, in one process and in this order. */
+import { pathToFileURL } from 'node:url';
+import fc from 'fast-check';
+
+// That it fails is enough to know: not for which smallest program.
+fc.configureGlobal({ endOnFailure: true });
+for (const file of process.argv.slice(2)) await import(pathToFileURL(file).href);
