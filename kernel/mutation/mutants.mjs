@@ -71,7 +71,8 @@ export function mutantsOf(root, file) {
       if (OPERATORS[operator.getText()]) add(operator, OPERATORS[operator.getText()], name);
     } else if (ts.isPrefixUnaryExpression(node)) {
       const operator = ts.tokenToString(node.operator);
-      if (operator !== '-') add(node, OPERATORS[operator] ?? '', name, node.getStart(), node.operand.getStart());
+      if (operator !== '-')
+        add(node, OPERATORS[operator] ?? '', name, node.getStart(), node.operand.getStart());
     } else if (ts.isPostfixUnaryExpression(node)) {
       add(node, OPERATORS[ts.tokenToString(node.operator)], name, node.operand.end);
     } else if (ts.isNumericLiteral(node)) {
