@@ -74,6 +74,8 @@ export class World {
     options: MachineOptions,
     /** After each so many calls, also check what must hold of raw memory. */
     private readonly checked = Infinity,
+    /** Half of the threads have a budget below their period; not the one that runs first, whose time would be under way. */
+    limited = false,
   ) {
     const m = new Machine({ size: 2 << 20, rootBits: 8, ...options });
     this.machine = m;
@@ -128,6 +130,14 @@ export class World {
       [36, RADIX, InitialSlot.IRQControl, 64],
       [InitialSlot.CNode],
     );
+    if (limited)
+      for (const { schedContext } of threads.slice(1, 3))
+        m.invoke(
+          InitialSlot.FirstSchedControl,
+          Invocation.SchedControlConfigureFlags,
+          [30, 120, 2, 7, 0],
+          [schedContext],
+        );
     m.sleep();
     this.memory = m.image();
     this.spec = new Kernel(abstraction(this.memory), (irq) => this.memory.irqSlot(irq));
