@@ -94,7 +94,7 @@ const shipped = instantiateKernel(
   cluster.base,
   orders.clusterCore,
   simulated === undefined ? machine : { ...machine, now: time },
-  simulated?.clock.machine.instrumentation,
+  simulated && { simulation: simulated.clock.machine.instrumentation },
 );
 const unchecked = simulated?.kernelOf(shipped) ?? shipped;
 const silent = orders.checkInvariants
