@@ -5,7 +5,7 @@ import { IDLE_TIME_STRIDE, OrderWord, Stop, isIdle, makeOrders } from '../core/c
 import type { Bundle } from '../core/engine/typescript/bundle.js';
 import { compileKernel, type KernelImage } from '../core/kernel.js';
 import { Count, statisticsBytes, statisticsRow, sumOfChannels } from '../core/statistics.js';
-import { Injected, type Injection } from '../machine/host/faulty-doorbells.js';
+import { Injected, type Injection } from '../machine/host/injection.js';
 import { InterruptController } from '../machine/interrupts.js';
 import { sharedLines } from '../machine/shared-lines.js';
 import { type Cluster, clustersOf, type Topology } from '../machine/topology/index.js';
@@ -74,7 +74,7 @@ export interface RunOptions {
   readonly spin?: boolean;
   /** What happens when a cluster fails; without, see `Supervisor`. */
   readonly onFailure?: OnFailure;
-  /** Doorbells between clusters that fail on purpose. */
+  /** Failures on purpose. */
   readonly inject?: Injection;
   /** Told when the domains start. */
   readonly onStart?: (running: RunningSystem) => void;
@@ -152,8 +152,8 @@ export interface RunReport {
   readonly unhandledFaults: number;
   /** Cores whose program did not return when the system was stopped. */
   readonly hungCores: readonly number[];
-  /** Interrupts that were dropped and doubled on purpose, if any were to be. */
-  readonly injected?: { readonly dropped: number; readonly doubled: number };
+  /** Interrupts that were dropped and doubled on purpose, and monitors that died so, if any were to be. */
+  readonly injected?: { readonly dropped: number; readonly doubled: number; readonly died: number };
   /** Why threads could not be pinned to their cores, if they could not. */
   readonly notPinned?: string;
 }
@@ -432,6 +432,7 @@ class RunningMachine {
             injected: {
               dropped: injection.counters[Injected.Dropped],
               doubled: injection.counters[Injected.Doubled],
+              died: injection.counters[Injected.Died],
             },
           }),
       ...(this.notPinned === undefined ? {} : { notPinned: this.notPinned }),

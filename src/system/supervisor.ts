@@ -162,7 +162,7 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
 
   private async failed(index: number, incarnation: number, cause: CoreError): Promise<void> {
     if (this.ending || !this.isCurrent(index, incarnation)) return;
-    let failure = this.note(index, cause);
+    const failures = [this.note(index, cause)];
     if (this.policy === 'halt') {
       this.crash ??= cause;
       return;
@@ -187,10 +187,10 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
         const notReady = await this.boot(cluster, ++incarnation);
         if (this.ending) return;
         if (notReady === undefined) break;
-        failure = this.note(index, notReady);
+        failures.push(this.note(index, notReady));
       }
       record.restarts++;
-      this.noteEnd(failure);
+      for (const failure of failures) this.noteEnd(failure);
       this.announce(index, incarnation);
     } finally {
       this.outages--;

@@ -16,12 +16,13 @@ import type { EngineThread } from '../../core/thread.js';
 import { Liveness } from '../../coordination/liveness.js';
 import { MemoryRequests } from '../../coordination/memory-requests.js';
 import { MovingMemory } from '../../coordination/memory.js';
+import { mortal } from '../../coordination/mortal.js';
 import { Monitor } from '../../coordination/monitor.js';
 import { Proxy } from '../../coordination/proxy.js';
 import { SignalFlags } from '../../coordination/signals.js';
 import { pinThread } from '../../machine/host/affinity.js';
 import { coreInterrupts } from '../../machine/host/controller.js';
-import { faultyDoorbells } from '../../machine/host/faulty-doorbells.js';
+import { choicesOf, deadlyStep, faultyDoorbells } from '../../machine/host/injection.js';
 import { threadName } from '../../machine/host/thread-time.js';
 import { InterruptController, Outbox } from '../../machine/interrupts.js';
 import { buildCluster, type BuiltCluster } from '../initialiser/initialiser.js';
@@ -65,10 +66,11 @@ const pinned = pinThread(orders.cpu);
 const interrupts = new InterruptController(memory.buffer, 0, plan.cores);
 const device = coreInterrupts(memory, interrupts, id, cluster.cores, cluster.routes);
 const { injection } = orders;
+const choices = injection === undefined ? undefined : choicesOf(injection.how, id, orders.incarnation);
 const machine =
   injection === undefined
     ? device
-    : faultyDoorbells(device, interrupts, id, injection.how, injection.counters);
+    : faultyDoorbells(device, interrupts, id, injection.how, choices!, injection.counters);
 const unchecked = instantiateKernel(orders.kernel, memory, cluster.base, orders.clusterCore, machine);
 const kernel = orders.checkInvariants
   ? (await import('../../core/inspect/checked-kernel.js')).checkedKernel(
@@ -199,11 +201,20 @@ function rootTask({ invoker, built, tcb }: ReturnType<typeof bootCluster>): () =
   const monitor = new Monitor(core, tcb, built.monitor, flags, invoker, reportFault, () => liveness.tick());
   const capabilities = built.monitor.memory;
   if (plan.moving !== undefined && capabilities !== undefined) {
+    const deadly =
+      injection === undefined ? undefined : deadlyStep(injection.how, choices!, injection.counters);
     // After `liveness` has looked: what changes in between it will tell.
     const up = Array.from(states, (_, index) => Atomics.load(states, index) > 0);
     const moving = new MovingMemory(
       ...([orders.cluster, up, core, invoker, plan.moving, capabilities] as const),
       (peer, given) => requests.answered(peer, given),
+      deadly === undefined
+        ? undefined
+        : (actions) =>
+            mortal(actions, () => {
+              // Before the machine runs, nobody would bring the cluster up again.
+              if (Atomics.load(orders.go, 0) !== 0) deadly();
+            }),
     );
     const ids = plan.clusters.map((each) => each.id);
     const requests = new MemoryRequests(core, tcb, moving, orders.cluster, ids, (reply) =>
