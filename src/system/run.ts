@@ -338,20 +338,21 @@ class RunningMachine {
   }
 
   /**
-   * Whether an interrupt may have been dropped that a core makes up for at its next tick: then it is not idle for good.
+   * Whether a core does something at its next tick that makes up for what went wrong: then it is not idle for good. Where
+   * an interrupt was dropped, nobody knows where.
    */
   private awaitsTick(): boolean {
     const { injection, orders, states } = this.machine;
+    const up = this.clusters.filter(({ index }) => Atomics.load(states, index) > 0);
+    if (up.some(({ awaitsTick }) => awaitsTick)) return true;
     if (injection === undefined) return false;
     const dropped = Atomics.load(injection.counters, Injected.Dropped);
     if (dropped !== this.dropped) {
       this.dropped = dropped;
       this.droppedBefore = Atomics.load(orders.words, OrderWord.Ticks) + RECHECK_TICKS;
     }
-    return this.clusters.some(
-      ({ index, plan }) =>
-        Atomics.load(states, index) > 0 &&
-        plan.cores.some((core) => Atomics.load(orders.ticksTaken, core) < this.droppedBefore),
+    return up.some(({ plan }) =>
+      plan.cores.some((core) => Atomics.load(orders.ticksTaken, core) < this.droppedBefore),
     );
   }
 

@@ -8,7 +8,7 @@ import { Console, writeAll } from '../../core/engine/typescript/console.js';
 import { typescriptEngine } from '../../core/engine/typescript/domain.js';
 import { ProgramError } from '../../core/engine/typescript/program-error.js';
 import { hardenRealm } from '../../core/engine/typescript/realm.js';
-import { serialOf, setSerial } from '../../core/call-lines.js';
+import { giveUp } from '../../core/call-lines.js';
 import { Invoker, readBootInfo } from '../../core/invocation.js';
 import { instantiateKernel } from '../../core/kernel.js';
 import { COUNTS } from '../../core/statistics.js';
@@ -112,7 +112,7 @@ function bootCluster(): { invoker: Invoker; built: BuiltCluster; tcb: number } {
   core.words[(info.initialTCB + Register.Program) / 4] = rootHandle(cluster);
   const invoker = new Invoker(kernel, memory.buffer, info.initialTCB);
   const built = buildCluster(plan, cluster, invoker, info, memory.buffer, orders.incarnation === 1);
-  if (orders.incarnation > 1) answerOldCalls();
+  if (orders.incarnation > 1) giveUpOldCalls();
   tables.tcbs.set(built.tcbs, 1);
   tables.tcbs.set(built.proxyTcbs, proxyHandle(cluster, 0));
   for (const [region, address] of built.regions) tables.regions[region] = address;
@@ -121,14 +121,14 @@ function bootCluster(): { invoker: Invoker; built: BuiltCluster; tcb: number } {
   return { invoker, built, tcb: info.initialTCB };
 }
 
-/** Calls of this cluster's earlier self are answered: their callers have been told that it failed. */
-function answerOldCalls(): void {
+/** Calls of this cluster's earlier self, of which it knows nothing. */
+function giveUpOldCalls(): void {
   const { proxies, children } = cluster.links;
   const calls = [
     ...proxies.filter((proxy) => !isForFaults(proxy)),
     ...children.map(({ control }) => control),
   ];
-  for (const { request, reply } of calls) setSerial(core.words, reply, serialOf(core.words, request));
+  for (const call of calls) giveUp(core.words, call);
 }
 
 /** Makes the domains that run on this core. @throws ProgramError */

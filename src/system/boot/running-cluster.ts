@@ -1,6 +1,6 @@
 /** The threads of one cluster's cores: to start, to end, and to leave the cluster as if it had never run. */
 import { Worker } from 'node:worker_threads';
-import { ClusterOffset } from '../../../kernel/api/constants.js';
+import { ClusterOffset, RegisterState } from '../../../kernel/api/constants.js';
 import type { ClusterStates } from '../../coordination/liveness.js';
 import { farWords } from '../../coordination/signals.js';
 import { ORDERS_LINE, OrderWord, Stop, type Orders } from '../../core/core.js';
@@ -8,6 +8,7 @@ import type { Bundle } from '../../core/engine/typescript/bundle.js';
 import { exitWithoutThreads } from '../../machine/host/exit.js';
 import { threadTime } from '../../machine/host/thread-time.js';
 import type { InterruptController } from '../../machine/interrupts.js';
+import { isForFaults, proxyHandle } from '../placement/links.js';
 import type { ClusterPlan, SystemPlan } from '../placement/plan.js';
 import type { ClusterTables, CoreMessage, CoreOrders, InjectionOrders } from './order.js';
 
@@ -203,6 +204,19 @@ export class RunningCluster {
     const threads = this.threads.filter(({ dismissed }) => !dismissed);
     for (const { id } of threads) this.machine.interrupts.ring(id, ORDERS_LINE);
     await Promise.all(threads.map(({ stopped }) => stopped));
+  }
+
+  /** Whether a proxy stands still that its monitor starts afresh at the next tick (coordination/recheck.ts). */
+  get awaitsTick(): boolean {
+    const { plan, tables, machine } = this;
+    const bytes = new Uint8Array(machine.memory.buffer);
+    const state = (handle: number): number => bytes[tables.tcbs[handle] + RegisterState.Byte];
+    return plan.links.proxies.some(
+      (proxy, index) =>
+        !isForFaults(proxy) &&
+        state(proxyHandle(plan, index)) === Number(RegisterState.Inactive) &&
+        (!plan.domains[proxy.to - 1].passive || state(proxy.to) === Number(RegisterState.Receiving)),
+    );
   }
 
   /** The cores that have not stopped, though their threads are there. */

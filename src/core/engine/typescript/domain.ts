@@ -17,15 +17,10 @@ import type { EngineThread } from '../../thread.js';
 import type { Bundle } from './bundle.js';
 import { checkProgram, describeThrown, evaluateProgram } from './compartment.js';
 import type { Console } from './console.js';
+import { exceptionOf } from './exception.js';
 import { originalPositions } from './positions.js';
 import { ProgramError } from './program-error.js';
-import {
-  ACKNOWLEDGE,
-  type Caller,
-  RemoteCall,
-  type RemoteCallConfiguration,
-  isPeerFailure,
-} from './remote-call.js';
+import { ACKNOWLEDGE, type Caller, RemoteCall, type RemoteCallConfiguration } from './remote-call.js';
 import { regionView } from './region.js';
 import { programRing, type RingSide } from './ring.js';
 import { CALL_BADGE, CHANNELS, FAULT_BADGE, Slot } from './slots.js';
@@ -61,14 +56,6 @@ export interface MappedRegion {
   readonly writable: boolean;
   /** Where the region is a ring, which end of it the domain has. */
   readonly ring: RingSide | undefined;
-}
-
-/** Why a domain faulted: the `number` of its user exception, whose `code` is 0. */
-export enum Exception {
-  /** A handler threw; what it threw has been written to the console. */
-  Thrown = 1,
-  /** The same, where it was that the cluster of a server has failed. */
-  PeerFailed = 2,
 }
 
 const MOST_REGISTERS = 64;
@@ -389,7 +376,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       const what = originalPositions(this.bundle, describeThrown(thrown));
       this.console.write(`${this.name} faulted: ${what}\n`);
       core.markStopped(this.handle, Stop.Fault);
-      return poll(fault(isPeerFailure(thrown) ? Exception.PeerFailed : Exception.Thrown, 0));
+      return poll(fault(exceptionOf(thrown), 0));
     }
 
     /** The event at hand is given up: unless it starts afresh, the domain next waits. Returns who is current. */
