@@ -4,7 +4,7 @@
  *
  * - A call is open while the serial numbers of request and answer differ: its proxy is signalled once more. An answer
  *   that is new since the last tick is announced once more. Who was told already finds nothing to do.
- * - A signal with a doorbell of its own stands nowhere else: one that is lost shows with the next on its channel.
+ * - A signal with a doorbell of its own is counted in memory (doorbell-check.ts).
  * - Flags on the shared line are taken at each tick by the monitor itself.
  *
  * And whether a proxy stands still. A server that is restarted in the middle of a call has given up its caller, which is
@@ -14,6 +14,7 @@ import { Invocation, ProgramCounter, RegisterState } from '../../kernel/api/cons
 import { type CallPair, giveUp, serialOf } from '../core/call-lines.js';
 import type { Core } from '../core/core.js';
 import type { Invoker } from '../core/invocation.js';
+import { type CheckedDoorbell, DoorbellCheck } from './doorbell-check.js';
 import { type Flag, Outbox } from '../machine/interrupts.js';
 
 /** A proxy as its monitor sees it. Slots of the monitor's CNode, but for addresses. */
@@ -37,6 +38,8 @@ export interface ProxyCapabilities {
 export interface RecheckCapabilities {
   readonly requests: readonly ProxyCapabilities[];
   readonly replies: readonly { readonly pair: CallPair; readonly signal: number }[];
+  /** The signals with doorbells of their own. */
+  readonly doorbells: readonly CheckedDoorbell[];
 }
 
 export class Recheck {
@@ -46,6 +49,7 @@ export class Recheck {
   /** By request: what announces the answer, and whether the client has been told that its call was given up. */
   private readonly outboxes: readonly Outbox[];
   private readonly told: boolean[];
+  private readonly doorbells: DoorbellCheck;
 
   constructor(
     private readonly core: Core,
@@ -58,6 +62,7 @@ export class Recheck {
     this.replies = Uint32Array.from(replies, ({ pair }) => serialOf(words, pair.reply));
     this.outboxes = requests.map(({ flags }) => new Outbox(core.interrupts, core.id, flags));
     this.told = requests.map(() => false);
+    this.doorbells = new DoorbellCheck(core.interrupts, core.id, core, capabilities.doorbells);
   }
 
   tick(): void {
@@ -76,6 +81,7 @@ export class Recheck {
       this.replies[index] = serial;
       kernel.signal(signal);
     });
+    this.doorbells.tick((slot) => void kernel.signal(slot));
   }
 
   private state(tcb: number): RegisterState {

@@ -25,10 +25,10 @@ import { channel, domain, filesOf, withFiles, type System } from './system.js';
 const CORES = [[0], [1], [2, 3]] as const;
 const CLUSTERS = CORES.length;
 /**
- * So each cluster has a doorbell for the requests and for the answers of both others, and signals share a line: nothing
- * that a dropped interrupt announces is lost then (docs/failures.md).
+ * So each cluster has a doorbell for the requests and for the answers of both others, and for half of the signals: the
+ * others share a line.
  */
-const LINES = 1 + 2 * (CLUSTERS - 1);
+const LINES = 1 + 2 * (CLUSTERS - 1) + 2;
 const FAILURES = ['kill', 'hang', 'panic', 'hand-over'] as const;
 /** That a monitor dies at a step of a hand-over, of which there are about five on each side. */
 const DIE = 0.01;

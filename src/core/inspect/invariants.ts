@@ -65,7 +65,9 @@ function checkDerivation(slots: ReadonlyMap<number, Slot>): void {
     const open: Slot[] = [];
     for (let slot: Slot | undefined = first; slot !== undefined; slot = slots.get(slot.next)) {
       const { at, type, object } = slot;
-      const key = type === CapType.Untyped || object === 0 ? '' : `${type} ${object}`;
+      // An interrupt-sending capability names a line and a core, and each is issued for itself.
+      const isObject = type !== CapType.Untyped && type !== CapType.SGISignal && object !== 0;
+      const key = isObject ? `${type} ${object}` : '';
       check(
         key === '' || key === last || !seen.has(key),
         () => `slot ${hex(at)}: apart from others to its object`,

@@ -4,6 +4,7 @@ import { ClusterOffset, RegisterState } from '../../../kernel/api/constants.js';
 import type { ClusterStates } from '../../coordination/liveness.js';
 import { farWords } from '../../coordination/signals.js';
 import { ORDERS_LINE, OrderWord, Stop, type Orders } from '../../core/core.js';
+import { unheard } from '../../core/doorbell-signals.js';
 import type { Bundle } from '../../core/engine/typescript/bundle.js';
 import { exitWithoutThreads } from '../../machine/host/exit.js';
 import { threadTime } from '../../machine/host/thread-time.js';
@@ -206,16 +207,31 @@ export class RunningCluster {
     await Promise.all(threads.map(({ stopped }) => stopped));
   }
 
-  /** Whether a proxy stands still that its monitor starts afresh at the next tick (coordination/recheck.ts). */
+  /**
+   * Whether its monitor does something at the next ticks, though nothing else is under way (coordination/recheck.ts): a
+   * proxy stands still and is to start afresh, or a signal's ring was lost.
+   */
   get awaitsTick(): boolean {
     const { plan, tables, machine } = this;
+    const { words } = machine.interrupts;
     const bytes = new Uint8Array(machine.memory.buffer);
-    const state = (handle: number): number => bytes[tables.tcbs[handle] + RegisterState.Byte];
-    return plan.links.proxies.some(
-      (proxy, index) =>
-        !isForFaults(proxy) &&
-        state(proxyHandle(plan, index)) === Number(RegisterState.Inactive) &&
-        (!plan.domains[proxy.to - 1].passive || state(proxy.to) === Number(RegisterState.Receiving)),
+    const is = (handle: number, state: RegisterState): boolean =>
+      bytes[tables.tcbs[handle] + RegisterState.Byte] === Number(state);
+    return (
+      plan.links.proxies.some(
+        (proxy, index) =>
+          !isForFaults(proxy) &&
+          is(proxyHandle(plan, index), RegisterState.Inactive) &&
+          (!plan.domains[proxy.to - 1].passive || is(proxy.to, RegisterState.Receiving)),
+      ) ||
+      plan.links.incoming.some(
+        (event) =>
+          event.kind === 'signal' &&
+          event.doorbell !== undefined &&
+          unheard(words, event.doorbell) >= 0 &&
+          Atomics.load(machine.states, event.from.cluster) > 0 &&
+          is(event.to, RegisterState.Receiving),
+      )
     );
   }
 

@@ -168,6 +168,7 @@ class LinkBuilder {
     const events: MonitorEvent[] = [];
     const requests: RecheckCapabilities['requests'][number][] = [];
     const replies: RecheckCapabilities['replies'][number][] = [];
+    const doorbells: RecheckCapabilities['doorbells'][number][] = [];
     for (const event of plan.links.incoming) {
       const { line, flag } = event;
       if (event.kind === 'fault') {
@@ -208,11 +209,13 @@ class LinkBuilder {
         events[flag!] = { kind: 'signal', signal };
         continue;
       }
+      if (event.kind === 'signal')
+        doorbells.push({ ...event.doorbell!, line, signal, from: event.from.core });
       const handler = objects.issue(Invocation.IRQIssueIRQHandler, InitialSlot.IRQControl, [line]);
       invoker.call(handler, Invocation.IRQSetIRQHandler, [], [signal]);
       invoker.mint(cnode, slot, radix, ROOT_CNODE, handler, 64, Rights.All, 0n);
     }
-    return { events, recheck: { requests, replies } };
+    return { events, recheck: { requests, replies, doorbells } };
   }
 
   /** What the monitor needs to look after a proxy for calls. */
