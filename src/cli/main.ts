@@ -9,20 +9,21 @@ import { LATENCIES, isLatency, type Latencies } from '../machine/simulated/model
 import { PRESETS } from '../machine/simulated/presets.js';
 import { TopologyError, machineTopology } from '../machine/topology/index.js';
 import {
+  type Arch,
   ARCHITECTURES,
-  DescriptionError,
   checkPrograms,
+  DescriptionError,
   hex,
   loadSystem,
+  ON_FAILURE,
+  type OnFailure,
   withGrants,
-  type Arch,
 } from '../system/description/index.js';
 import { SHARED_BASE } from '../system/placement/cut.js';
 import { FileError } from '../system/placement/file-error.js';
 import { MOST_LINES } from '../system/placement/links.js';
 import { assertWritable, profileOf, writeProfile } from '../system/placement/profile.js';
 import { CoreError, RunError, runSystem } from '../system/run.js';
-import { ON_FAILURE, type OnFailure } from '../system/supervisor.js';
 import type { ExploreFoundingOptions } from './explore.js';
 import type { PlanCommandOptions } from './plan.js';
 import { describeRun } from './report.js';
@@ -120,7 +121,7 @@ program
   .addOption(
     new Option(
       '--on-failure <policy>',
-      'when a cluster dies or does not answer: boot it afresh, leave it down, or end the run',
+      'when a cluster dies or does not answer, whatever the description says: boot it afresh, leave it down, or end the run',
     ).choices(ON_FAILURE),
   )
   .option('--check-invariants', "check each kernel's memory after each of its entries (slow)")

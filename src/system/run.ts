@@ -14,18 +14,14 @@ import { RunError, RunningCluster, type CoreError, type Machine } from './boot/r
 import {
   DescriptionError,
   checkPrograms,
+  policyOf,
   type ChannelEnd,
+  type OnFailure,
   type SystemDescription,
 } from './description/index.js';
 import { DEVICE_LINES, planSystem, type SystemPlan } from './placement/plan.js';
 import { fillTopologyRegion, withTopologyRegion } from './placement/topology-region.js';
-import {
-  Supervisor,
-  TICK_MILLISECONDS,
-  type ClusterFailure,
-  type ClusterState,
-  type OnFailure,
-} from './supervisor.js';
+import { Supervisor, TICK_MILLISECONDS, type ClusterFailure, type ClusterState } from './supervisor.js';
 
 export { CoreError, RunError } from './boot/running-cluster.js';
 
@@ -72,7 +68,7 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Cores never park: for measuring what a signal costs that finds its receiver awake. */
   readonly spin?: boolean;
-  /** What happens when a cluster fails; without, see `Supervisor`. */
+  /** What happens when a cluster fails; without, as the description says, and if that says nothing see `Supervisor`. */
   readonly onFailure?: OnFailure;
   /** Failures on purpose. */
   readonly inject?: Injection;
@@ -260,8 +256,15 @@ class RunningMachine {
     if (plan.moving !== undefined) ledgerOf(this.machine.interrupts.words, plan.moving).initialise();
     this.clusters = plan.clusters.map((_, index) => new RunningCluster(this.machine, index, events));
     const { states, interrupts, orders } = this.machine;
-    const { onFailure } = options;
-    this.supervisor = new Supervisor(this.clusters, states, interrupts, orders, onFailure);
+    const policies = plan.clusters.map(
+      ({ domains }) =>
+        options.onFailure ??
+        policyOf(
+          system,
+          domains.map(({ index }) => index),
+        ),
+    );
+    this.supervisor = new Supervisor(this.clusters, states, interrupts, orders, policies);
   }
 
   /** Starts a thread for each core; resolves when all domains are ready to start. */

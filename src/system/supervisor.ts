@@ -11,6 +11,7 @@ import { MOST_MISSED } from '../coordination/liveness.js';
 import { HEARTBEAT_LINE, OrderWord, type Orders } from '../core/core.js';
 import type { Bundle } from '../core/engine/typescript/bundle.js';
 import type { InterruptController } from '../machine/interrupts.js';
+import type { OnFailure } from './description/index.js';
 import { CoreError, type ClusterEvents, type RunningCluster } from './boot/running-cluster.js';
 
 /** The period of the heartbeat timer. */
@@ -23,10 +24,6 @@ const LATE_TICKS = 2;
 const HUNG_MILLISECONDS = (MOST_MISSED - LATE_TICKS - 1) * TICK_MILLISECONDS;
 /** A cluster that is silent for so many ticks has failed, whatever the reason. */
 const MOST_SILENT = 200;
-
-/** What happens when a cluster fails: it is booted afresh, or is left down, or the whole system ends. */
-export const ON_FAILURE = ['restart', 'stop', 'halt'] as const;
-export type OnFailure = (typeof ON_FAILURE)[number];
 
 export interface ClusterFailure {
   /** For people. */
@@ -59,14 +56,15 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
   private ending = false;
 
   /**
-   * @param policy without one, the death of a thread ends the system, and a cluster that does not answer is noted.
+   * @param policies by cluster: without one, the death of a thread ends the system, and a cluster that does not answer is
+   * noted.
    */
   constructor(
     private readonly clusters: readonly RunningCluster[],
     private readonly states: ClusterStates,
     private readonly interrupts: InterruptController,
     private readonly orders: Orders,
-    private readonly policy: OnFailure | undefined,
+    private readonly policies: readonly (OnFailure | undefined)[],
   ) {
     this.records = clusters.map(() => ({ state: 'up', restarts: 0, failures: [] }));
   }
@@ -106,7 +104,7 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
   }
 
   died(cluster: number, cause: CoreError): void {
-    if (this.startedAt === undefined || this.policy === undefined) this.crash ??= cause;
+    if (this.startedAt === undefined || this.policies[cluster] === undefined) this.crash ??= cause;
     else void this.failed(cluster, Atomics.load(this.states, cluster), cause);
   }
 
@@ -118,7 +116,7 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
     const milliseconds = missed * TICK_MILLISECONDS;
     const who = hung.length > 0 ? `core ${hung.join(' and ')}` : 'its monitor';
     const cause = new CoreError(`${who} did not answer for ${milliseconds} ms`);
-    if (this.policy !== undefined) void this.failed(cluster, incarnation, cause);
+    if (this.policies[cluster] !== undefined) void this.failed(cluster, incarnation, cause);
     // Each of the others may say so.
     else if (this.silence(cluster) === undefined) this.note(cluster, cause);
   }
@@ -132,7 +130,7 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
 
   heard(cluster: number): void {
     const silence = this.silence(cluster);
-    if (this.policy === undefined && silence !== undefined) this.noteEnd(silence);
+    if (this.policies[cluster] === undefined && silence !== undefined) this.noteEnd(silence);
   }
 
   /** The failure of a cluster that has not ended. */
@@ -163,7 +161,7 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
   private async failed(index: number, incarnation: number, cause: CoreError): Promise<void> {
     if (this.ending || !this.isCurrent(index, incarnation)) return;
     const failures = [this.note(index, cause)];
-    if (this.policy === 'halt') {
+    if (this.policies[index] === 'halt') {
       this.crash ??= cause;
       return;
     }
@@ -180,7 +178,7 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
         }
         if (this.ending) return;
         cluster.reset();
-        if (this.policy === 'stop') {
+        if (this.policies[index] === 'stop') {
           record.state = 'stopped';
           return;
         }
