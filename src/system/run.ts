@@ -20,8 +20,9 @@ import {
   type SystemDescription,
 } from './description/index.js';
 import { DEVICE_LINES, planSystem, type SystemPlan } from './placement/plan.js';
+import { TICK_MILLISECONDS } from './late-cores.js';
 import { fillTopologyRegion, withTopologyRegion } from './placement/topology-region.js';
-import { Supervisor, TICK_MILLISECONDS, type ClusterFailure, type ClusterState } from './supervisor.js';
+import { Supervisor, type ClusterFailure, type ClusterState } from './supervisor.js';
 
 export { CoreError, RunError } from './boot/running-cluster.js';
 

@@ -2,28 +2,18 @@
  * The machine's reset controller: the one authority on whether a cluster is up. It learns of a failure from a thread
  * that ended or from the monitors of the other clusters, decides once for each incarnation, and does what the policy
  * says: take the cluster down, scrub it, and boot it afresh, while all others run on.
- *
- * A core of this machine is a thread, and on a busy computer the operating system may not run it for long. That is no
- * failure: a core is hung when it *had a CPU* and took no tick.
  */
 import type { ClusterStates } from '../coordination/liveness.js';
-import { MOST_MISSED } from '../coordination/liveness.js';
 import { HEARTBEAT_LINE, OrderWord, type Orders } from '../core/core.js';
 import type { Bundle } from '../core/engine/typescript/bundle.js';
+import type { ThreadTime } from '../machine/host/thread-time.js';
 import type { InterruptController } from '../machine/interrupts.js';
 import type { OnFailure } from './description/index.js';
+import { LateCores, TICK_MILLISECONDS } from './late-cores.js';
 import { CoreError, type ClusterEvents, type RunningCluster } from './boot/running-cluster.js';
 
-/** The period of the heartbeat timer. */
-export const TICK_MILLISECONDS = 10;
 /** A cluster that boots afresh and is not ready by then has failed again. */
 const BOOT_MILLISECONDS = 10_000;
-/** A core that has not taken so many ticks is watched. */
-const LATE_TICKS = 2;
-/** A core that has then had a CPU for so long, and still has not taken a tick, hangs. */
-const HUNG_MILLISECONDS = (MOST_MISSED - LATE_TICKS - 1) * TICK_MILLISECONDS;
-/** A cluster that is silent for so many ticks has failed, whatever the reason. */
-const MOST_SILENT = 200;
 
 export interface ClusterFailure {
   /** For people. */
@@ -50,8 +40,7 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
   /** When the domains started; failures before that end the system. */
   private startedAt: number | undefined;
   private bundles: Promise<readonly Bundle[]> | undefined;
-  /** By core that is late: the CPU time of its thread when that was first seen. */
-  private readonly late = new Map<number, number | undefined>();
+  private readonly late: LateCores;
   private outages = 0;
   private ending = false;
 
@@ -66,6 +55,9 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
     private readonly orders: Orders,
     private readonly policies: readonly (OnFailure | undefined)[],
   ) {
+    const timeOf = (core: number): ThreadTime | undefined =>
+      clusters.find(({ plan }) => plan.cores.includes(core))!.threadTime(core);
+    this.late = new LateCores(timeOf);
     this.records = clusters.map(() => ({ state: 'up', restarts: 0, failures: [] }));
   }
 
@@ -97,8 +89,7 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
       if (Atomics.load(this.states, cluster.index) <= 0) continue;
       for (const core of cluster.plan.cores) {
         this.interrupts.ring(core, HEARTBEAT_LINE);
-        if (tick - Atomics.load(this.orders.ticksTaken, core) <= LATE_TICKS) this.late.delete(core);
-        else if (!this.late.has(core)) this.late.set(core, cluster.cpuTime(core));
+        this.late.note(core, tick, Atomics.load(this.orders.ticksTaken, core));
       }
     }
   }
@@ -109,23 +100,13 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
   }
 
   silent(cluster: number, incarnation: number, missed: number): void {
-    const hung = this.clusters[cluster].plan.cores.filter((core) =>
-      this.isHung(this.clusters[cluster], core),
-    );
-    if (hung.length === 0 && missed < MOST_SILENT) return;
+    const who = this.late.culprit(this.clusters[cluster].plan.cores, missed);
+    if (who === undefined) return;
     const milliseconds = missed * TICK_MILLISECONDS;
-    const who = hung.length > 0 ? `core ${hung.join(' and ')}` : 'its monitor';
     const cause = new CoreError(`${who} did not answer for ${milliseconds} ms`);
     if (this.policies[cluster] !== undefined) void this.failed(cluster, incarnation, cause);
     // Each of the others may say so.
     else if (this.silence(cluster) === undefined) this.note(cluster, cause);
-  }
-
-  private isHung(cluster: RunningCluster, core: number): boolean {
-    if (!this.late.has(core)) return false;
-    const before = this.late.get(core);
-    const now = cluster.cpuTime(core);
-    return before === undefined || now === undefined || now - before >= HUNG_MILLISECONDS;
   }
 
   heard(cluster: number): void {
@@ -168,7 +149,7 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
     const cluster = this.clusters[index];
     const record = this.records[index];
     this.outages++;
-    for (const core of cluster.plan.cores) this.late.delete(core);
+    this.late.forget(cluster.plan.cores);
     this.announce(index, -incarnation);
     try {
       for (;;) {

@@ -17,7 +17,7 @@ import { randomNumbers } from '../../src/machine/host/injection.js';
 import { machineTopology, type Topology } from '../../src/machine/topology/index.js';
 import { CHUNK_BYTES } from '../../src/coordination/memory.js';
 import { loadSystem } from '../../src/system/description/index.js';
-import { runSystem, type RunningSystem } from '../../src/system/run.js';
+import { runSystem, type RunReport, type RunningSystem } from '../../src/system/run.js';
 import { type Account, accounts, noHandOvers } from './kernel-account.js';
 import { channel, domain, filesOf, withFiles, type System } from './system.js';
 
@@ -72,6 +72,8 @@ export interface FailureRun {
   /** Monitors that died half-way through a hand-over, and hand-overs that there were. */
   readonly died: number;
   readonly handOvers: number;
+  /** Why clusters were found failed, without numbers, and how often. */
+  readonly reasons: Readonly<Record<string, number>>;
   /** Seconds that a cluster was out, by failure. */
   readonly outages: readonly number[];
   /** Seconds from a hang to when it was found. */
@@ -289,6 +291,7 @@ export async function runWithFailures(
         doubledMessages: words[Word.Doubled],
         wrongAnswers: words[Word.WrongAnswers],
         handOvers: report.clusters.reduce((sum, { moving }) => sum + moving!.taken, 0) / CHUNK_BYTES,
+        reasons: reasonsOf(report),
         outages: report.clusters.flatMap((each) => each.failures.map(({ outageSeconds }) => outageSeconds!)),
         detections: hangs.map(
           ({ cluster, at }) => report.clusters[cluster].failures.find((each) => each.at >= at)!.at - at,
@@ -302,6 +305,15 @@ export async function runWithFailures(
       closeSync(console);
     }
   });
+}
+
+function reasonsOf({ clusters }: RunReport): Record<string, number> {
+  const reasons: Record<string, number> = {};
+  for (const { why } of clusters.flatMap(({ failures }) => failures)) {
+    const reason = why.replaceAll(/\d+/g, 'N');
+    reasons[reason] = (reasons[reason] ?? 0) + 1;
+  }
+  return reasons;
 }
 
 function cause(
@@ -358,7 +370,16 @@ function holdings(): Holdings {
   };
 }
 
-function describe({ failures, outages, detections, before, after, accounts, ...counts }: FailureRun): string {
+function describe({
+  failures,
+  outages,
+  detections,
+  before,
+  after,
+  accounts,
+  reasons,
+  ...counts
+}: FailureRun): string {
   const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
   const medianAndLongest = (seconds: readonly number[]): string => {
     const sorted = [...seconds].sort((a, b) => a - b);
@@ -371,6 +392,7 @@ function describe({ failures, outages, detections, before, after, accounts, ...c
     [
       ...Object.entries(failures).map(([failure, count]) => [`failures: ${failure}`, `${count}`]),
       ['clusters found failed', `${outages.length}`],
+      ...Object.entries(reasons).map(([reason, count]) => [`  ${reason}`, `${count}`]),
       ['interrupts dropped, doubled', `${counts.dropped}, ${counts.doubled}`],
       ['hand-overs of memory, monitors dead in one', `${counts.handOvers}, ${counts.died}`],
       ['calls, tokens', `${counts.calls}, ${counts.tokens}`],

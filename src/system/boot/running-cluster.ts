@@ -7,7 +7,7 @@ import { ORDERS_LINE, OrderWord, Stop, type Orders } from '../../core/core.js';
 import { unheard } from '../../core/doorbell-signals.js';
 import type { Bundle } from '../../core/engine/typescript/bundle.js';
 import { exitWithoutThreads } from '../../machine/host/exit.js';
-import { threadTime } from '../../machine/host/thread-time.js';
+import { type ThreadTime, threadTime } from '../../machine/host/thread-time.js';
 import type { InterruptController } from '../../machine/interrupts.js';
 import { isForFaults, proxyHandle } from '../placement/links.js';
 import type { ClusterPlan, SystemPlan } from '../placement/plan.js';
@@ -194,8 +194,8 @@ export class RunningCluster {
     void this.threads.find(({ id }) => id === core)?.worker.terminate();
   }
 
-  /** Milliseconds that the thread of a core has had a CPU, where the operating system tells. */
-  cpuTime(core: number): number | undefined {
+  /** The times of a core's thread, where the operating system tells. */
+  threadTime(core: number): ThreadTime | undefined {
     const name = this.threads.find(({ id }) => id === core)?.name;
     return name === undefined ? undefined : threadTime(name);
   }
