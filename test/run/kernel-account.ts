@@ -4,7 +4,7 @@ import { isOffered, ownerOf } from '../../src/coordination/ledger.js';
 import { CHUNK_BYTES, ledgerOf } from '../../src/coordination/memory.js';
 import { checkInvariants } from '../../src/core/inspect/invariants.js';
 import { CapType, KernelMemory, objectSize, type Slot } from '../../src/core/inspect/memory.js';
-import { readBootInfo } from '../../src/core/invocation.js';
+import { type BootInformation, readBootInfo } from '../../src/core/invocation.js';
 import type { RunningSystem } from '../../src/system/run.js';
 
 /** Of one partition. */
@@ -28,7 +28,7 @@ const CORE_BYTES = 4096;
  */
 export function accounts({ memory: { buffer }, plan }: RunningSystem): Account[] {
   return plan.clusters.map(({ base, size, cores }, index) => {
-    const info = readBootInfo(buffer, base + STATE_BYTES + cores.length * CORE_BYTES);
+    const info = rootInformation(buffer, plan.clusters[index]);
     const memory = new KernelMemory(buffer, base, size, cores.length, info.initialTCB);
     checkInvariants(memory);
     const isOwn = ({ object }: Slot): boolean => object >= base && object < base + size;
@@ -60,6 +60,14 @@ export function accounts({ memory: { buffer }, plan }: RunningSystem): Account[]
     assert.equal(kernel + sum(Object.values(objects)) + between + unused, size, 'the parts are the whole');
     return account;
   });
+}
+
+/** What a cluster's root task was told when its kernel booted. */
+export function rootInformation(
+  buffer: SharedArrayBuffer,
+  { base, cores }: RunningSystem['plan']['clusters'][number],
+): BootInformation {
+  return readBootInfo(buffer, base + STATE_BYTES + cores.length * CORE_BYTES);
 }
 
 /** Addresses of the chunks that a cluster owns by the ledger, in ascending order. */

@@ -100,15 +100,21 @@ function contains(untyped: Slot, slot: Slot): boolean {
   );
 }
 
-/** Each object lies in memory of its own, aligned, inside the partition unless it is a frame that clusters share. */
+/**
+ * Each object lies in memory of its own, aligned; inside the partition or memory that came into the kernel's care, unless
+ * it is a frame that clusters share.
+ */
 function checkMemory(memory: KernelMemory, slots: ReadonlyMap<number, Slot>): void {
+  const untypeds = [...slots.values()].filter(({ type, rights }) => type === CapType.Untyped && rights === 0);
   const objects = new Map<number, number>();
   for (const slot of slots.values()) {
     const size = objectSize(slot);
     if (size === 0 || slot.type === CapType.Untyped) continue;
     const { at, object } = slot;
     check(object % Math.min(size, 4096) === 0, () => `slot ${hex(at)}: object ${hex(object)} is not aligned`);
-    const inside = object >= memory.base && object + size <= memory.base + memory.size;
+    const inside =
+      (object >= memory.base && object + size <= memory.base + memory.size) ||
+      untypeds.some((untyped) => contains(untyped, slot));
     check(inside || slot.type === CapType.Frame, () => `slot ${hex(at)}: object ${hex(object)} is elsewhere`);
     const other = objects.get(object);
     check(other === undefined || other === size, () => `object ${hex(object)} has two types`);
