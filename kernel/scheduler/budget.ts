@@ -112,8 +112,9 @@ export function goOn(tcb: TCB): void {
   possibleSwitchTo(tcb);
 }
 
-/** When the next thread of this core has its budget replenished: nanoseconds, or 0 if none waits for that. */
-export function deadline(): f64 {
+/** When the next thread of this core has its budget replenished, or 0. */
+@inline
+export function nextReplenishment(): f64 {
   const tcb = here().releaseHead;
   return isNull(tcb) ? 0 : <f64>refillHead(tcb.sc).time;
 }

@@ -7,7 +7,7 @@ import { ProgramError } from '../core/engine/typescript/program-error.js';
 import type { Injection } from '../machine/host/injection.js';
 import { LATENCIES, isLatency, type Latencies } from '../machine/simulated/model.js';
 import { PRESETS } from '../machine/simulated/presets.js';
-import { TopologyError, machineTopology } from '../machine/topology/index.js';
+import { TopologyError } from '../machine/topology/index.js';
 import {
   type Arch,
   ARCHITECTURES,
@@ -20,12 +20,13 @@ import {
   withGrants,
 } from '../system/description/index.js';
 import { SHARED_BASE } from '../system/placement/cut.js';
-import { FileError } from '../system/placement/file-error.js';
+import { FileError, assertWritable } from '../system/placement/file-error.js';
 import { MOST_LINES } from '../system/placement/links.js';
-import { assertWritable, profileOf, writeProfile } from '../system/placement/profile.js';
+import { profileOf, writeProfile } from '../system/placement/profile.js';
 import { CoreError, RunError, runSystem } from '../system/run.js';
 import type { ExploreFoundingOptions } from './explore.js';
 import type { PlanCommandOptions } from './plan.js';
+import { machineToRun } from './machine.js';
 import { describeRun } from './report.js';
 import { topologyCommand } from './topology.js';
 
@@ -46,10 +47,12 @@ interface RunOptions extends DescriptionOptions {
   readonly place: 'written' | 'plan';
   readonly profile?: string;
   readonly profileOut?: string;
+  readonly trace?: string;
   readonly for?: number;
   readonly json?: boolean;
   readonly timestamps?: boolean;
   readonly checkInvariants?: boolean;
+  readonly simulate?: boolean;
   readonly onFailure?: OnFailure;
   readonly inject?: Injection;
 }
@@ -64,7 +67,10 @@ const searchPath = (): Option =>
     "where program images and prefill files are looked for, in order; the description's own folder unless given",
   ).argParser((dir: string, dirs: readonly string[] | undefined) => [...(dirs ?? []), dir]);
 const machine = (): Option =>
-  new Option('--machine <machine>', 'host, or an hwloc XML file (lstopo --of xml)').default('host');
+  new Option(
+    '--machine <machine>',
+    `host, a simulated machine (${PRESETS.join(', ')}), or an hwloc XML file (lstopo --of xml)`,
+  ).default('host');
 const clusters = (): Option =>
   new Option('--clusters <how>', 'auto, one, per-core, or cores as in "0,1;2,3"').default('auto');
 const lines = (): Option =>
@@ -116,6 +122,7 @@ program
   )
   .addOption(profile())
   .option('--profile-out <file>', 'write what each channel and domain did to a file, for --profile')
+  .option('--trace <file>', 'write what each core did, and when, in the trace-event format: for Perfetto')
   .addOption(searchPath())
   .addOption(new Option('--for <time>', 'stop after this time, as in 2s or 500ms').argParser(parseSeconds))
   .addOption(
@@ -124,6 +131,7 @@ program
       'when a cluster dies or does not answer, whatever the description says: boot it afresh, leave it down, or end the run',
     ).choices(ON_FAILURE),
   )
+  .option('--simulate', 'simulate the machine of an hwloc file also where it is this computer')
   .option('--check-invariants', "check each kernel's memory after each of its entries (slow)")
   .addOption(
     new Option(
@@ -255,7 +263,8 @@ program
 async function run(file: string, options: RunOptions): Promise<void> {
   const { arch, searchPath = [dirname(file)], json = false } = options;
   const described = withGrants(loadSystem(file, { arch, searchPath }), options.grant ?? []);
-  if (options.profileOut !== undefined) assertWritable(options.profileOut);
+  if (options.profileOut !== undefined) assertWritable('profile', options.profileOut);
+  if (options.trace !== undefined) assertWritable('trace', options.trace);
   const planning = options.place === 'plan';
   if (!planning && options.profile !== undefined)
     throw new FileError(`--profile '${options.profile}' is to plan by: say --place plan with it`);
@@ -265,7 +274,7 @@ async function run(file: string, options: RunOptions): Promise<void> {
       : options.clusters === 'auto'
         ? 'where-caches-are-hidden'
         : 'never';
-  const topology = await machineTopology(options.machine, { measure });
+  const { topology, simulated } = await machineToRun(options.machine, measure, options.simulate === true);
   const { placement, system } = planning
     ? (await import('./plan.js')).planned(described, topology, options)
     : { placement: undefined, system: described };
@@ -274,12 +283,14 @@ async function run(file: string, options: RunOptions): Promise<void> {
   process.once('SIGINT', onInterrupt).once('SIGTERM', onInterrupt);
   const report = await runSystem(system, {
     topology,
+    ...(simulated === undefined ? {} : { simulated }),
     clusters: options.clusters,
     searchPath,
     console: json ? 2 : 1,
     timestamps: options.timestamps ?? false,
     checkInvariants: options.checkInvariants ?? false,
     signal: interrupt.signal,
+    ...(options.trace === undefined ? {} : { trace: options.trace }),
     ...(options.onFailure === undefined ? {} : { onFailure: options.onFailure }),
     ...(options.inject === undefined ? {} : { inject: options.inject }),
     ...(options.for === undefined ? {} : { seconds: options.for }),

@@ -6,7 +6,7 @@
 import { InitialSlot, Invocation } from '../../kernel/api/constants.js';
 import type { Core } from '../core/core.js';
 import type { Invoker } from '../core/invocation.js';
-import { RingConsumer, RingProducer } from '../core/ring.js';
+import type { RingConsumer, RingProducer } from '../core/ring.js';
 import { type Flag, LINE_WORDS, Outbox } from '../machine/interrupts.js';
 import { HandOver, type HandOverActions, type HandOverMessage } from './hand-over.js';
 import { Ledger, ledgerWords, type MemoryCounts } from './ledger.js';
@@ -93,8 +93,8 @@ export class MovingMemory implements HandOverActions {
       this.links[peer] = {
         bell,
         outbox: new Outbox(core.interrupts, core.id, flags),
-        producer: new RingProducer(words, ring(own, peer), RING_WORDS),
-        consumer: new RingConsumer(words, ring(peer, own), RING_WORDS),
+        producer: core.access.producer(words, ring(own, peer), RING_WORDS),
+        consumer: core.access.consumer(words, ring(peer, own), RING_WORDS),
       };
     }
     this.asked = up.map(() => 0);

@@ -11,7 +11,7 @@
  * inactive from then on, as in seL4. Where that is a proxy, its client is told, and the proxy starts afresh.
  */
 import { Invocation, ProgramCounter, RegisterState } from '../../kernel/api/constants.js';
-import { type CallPair, giveUp, serialOf } from '../core/call-lines.js';
+import type { CallPair } from '../core/call-lines.js';
 import type { Core } from '../core/core.js';
 import type { Invoker } from '../core/invocation.js';
 import { type CheckedDoorbell, DoorbellCheck } from './doorbell-check.js';
@@ -57,26 +57,26 @@ export class Recheck {
     private readonly capabilities: RecheckCapabilities,
   ) {
     const { requests, replies } = capabilities;
-    const { words } = core;
-    this.requests = Uint32Array.from(requests, ({ pair }) => serialOf(words, pair.reply));
-    this.replies = Uint32Array.from(replies, ({ pair }) => serialOf(words, pair.reply));
+    const { calls } = core;
+    this.requests = Uint32Array.from(requests, ({ pair }) => calls.serialOf(pair.reply));
+    this.replies = Uint32Array.from(replies, ({ pair }) => calls.serialOf(pair.reply));
     this.outboxes = requests.map(({ flags }) => new Outbox(core.interrupts, core.id, flags));
     this.told = requests.map(() => false);
     this.doorbells = new DoorbellCheck(core.interrupts, core.id, core, capabilities.doorbells);
   }
 
   tick(): void {
-    const { words, kernel } = this.core;
+    const { calls, kernel } = this.core;
     this.capabilities.requests.forEach((proxy, index) => {
       const { pair, signal } = proxy;
       if (this.state(proxy.address) === RegisterState.Inactive) this.revive(proxy, index);
-      const serial = serialOf(words, pair.request);
-      if (serial === serialOf(words, pair.reply) || serial === this.requests[index]) return;
+      const serial = calls.serialOf(pair.request);
+      if (serial === calls.serialOf(pair.reply) || serial === this.requests[index]) return;
       this.requests[index] = serial;
       kernel.signal(signal);
     });
     this.capabilities.replies.forEach(({ pair, signal }, index) => {
-      const serial = serialOf(words, pair.reply);
+      const serial = calls.serialOf(pair.reply);
       if (serial === this.replies[index]) return;
       this.replies[index] = serial;
       kernel.signal(signal);
@@ -90,10 +90,10 @@ export class Recheck {
 
   /** The client may send the next request before the proxy has started: it finds it then. */
   private revive(proxy: ProxyCapabilities, index: number): void {
-    const { words, kernel } = this.core;
+    const { calls, kernel } = this.core;
     const { pair, passiveServer, context, tcb, handle } = proxy;
     if (!this.told[index]) {
-      giveUp(words, pair);
+      calls.giveUp(pair);
       this.outboxes[index].fill();
       kernel.signal(proxy.bell);
       this.told[index] = true;

@@ -13,7 +13,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { table } from '../../src/cli/table.js';
 import { HEARTBEAT_LINE } from '../../src/core/core.js';
-import { randomNumbers } from '../../src/machine/host/injection.js';
+import { randomNumbers } from '../../src/machine/random.js';
 import { machineTopology, type Topology } from '../../src/machine/topology/index.js';
 import { CHUNK_BYTES } from '../../src/coordination/memory.js';
 import { loadSystem } from '../../src/system/description/index.js';

@@ -6,6 +6,7 @@
  * Threads: a core dies at a step that whoever asks for it names.
  */
 import { isDoorbell, type InterruptController } from '../interrupts.js';
+import { randomNumbers } from '../random.js';
 import type { CoreInterrupts } from './controller.js';
 
 /** How often. Same seed, same choices of each core. */
@@ -76,15 +77,4 @@ function raiseFlags(interrupts: InterruptController, core: number): void {
   for (let flag = 0; flag < flags; flag++) {
     Atomics.or(words, words[outbox + 1 + 2 * flag], words[outbox + 2 + 2 * flag]);
   }
-}
-
-/** From 0 to 1, evenly: the generator mulberry32. */
-export function randomNumbers(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

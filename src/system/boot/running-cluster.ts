@@ -11,6 +11,7 @@ import { type ThreadTime, threadTime } from '../../machine/host/thread-time.js';
 import type { InterruptController } from '../../machine/interrupts.js';
 import { isForFaults, proxyHandle } from '../placement/links.js';
 import type { ClusterPlan, SystemPlan } from '../placement/plan.js';
+import type { SimulationOrders } from '../simulate/simulation.js';
 import type { ClusterTables, CoreMessage, CoreOrders, InjectionOrders } from './order.js';
 
 /** A thread that is not gone by then is given up. */
@@ -42,6 +43,8 @@ export interface Machine {
   readonly timestamps: boolean;
   readonly checkInvariants: boolean;
   readonly injection?: InjectionOrders;
+  readonly trace?: readonly (SharedArrayBuffer | undefined)[];
+  readonly simulation?: SimulationOrders;
 }
 
 /** What a cluster tells. `Cluster` is its index in the plan. */
@@ -54,6 +57,8 @@ export interface ClusterEvents {
   /** Its monitor misses another cluster, or hears it again. */
   silent(cluster: number, incarnation: number, missed: number): void;
   heard(cluster: number): void;
+  /** On the simulated machine: the end has come in virtual time. */
+  ended(how: 'idle' | 'time'): void;
 }
 
 interface CoreThread {
@@ -126,6 +131,8 @@ export class RunningCluster {
       console: machine.console,
       timestamps: machine.timestamps,
       checkInvariants: machine.checkInvariants,
+      ...(machine.trace === undefined ? {} : { trace: machine.trace }),
+      ...(machine.simulation === undefined ? {} : { simulation: machine.simulation }),
     };
     const worker = new Worker(new URL('./core-worker.js', import.meta.url), {
       workerData,
@@ -173,6 +180,9 @@ export class RunningCluster {
           break;
         case 'heard':
           events.heard(message.cluster);
+          break;
+        case 'ended':
+          events.ended(message.how);
           break;
         case 'stopped':
           thread.done = true;

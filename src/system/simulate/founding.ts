@@ -2,11 +2,20 @@
  * The founding message as an experiment: what a fastpath IPC costs by where its kernel's state was last used, and how
  * many calls independent pairs of client and server make, for each machine and each way to arrange kernels on it.
  */
+import { randomNumbers } from '../../machine/random.js';
 import { SimulatedMachine } from '../../machine/simulated/machine.js';
 import { distanceOf } from '../../machine/simulated/distance.js';
 import type { MachineModel } from '../../machine/simulated/model.js';
 import { clustersOf } from '../../machine/topology/index.js';
-import { bootPairs, call, partitionSize, replyRecv, writeMessage, type Pair } from './pairs.js';
+import {
+  bootPairs,
+  call,
+  messagesCounted,
+  partitionSize,
+  replyRecv,
+  writeMessage,
+  type Pair,
+} from './pairs.js';
 
 /** How kernels are arranged on a machine. */
 export const DESIGNS = ['single', 'single-elided', 'per-core', 'clustered'] as const;
@@ -248,9 +257,10 @@ function runPairs(
   elided: boolean,
   { seed, work, calls }: FoundingOptions,
 ): { callsPerCycle: number; calls: number } {
-  const random = generator(seed);
+  const random = randomNumbers(seed);
   const steps = new Uint8Array(pairs.length);
   const made = new Uint32Array(pairs.length);
+  const written = pairs.map((pair) => messagesCounted(machine, pair));
   const began = new Float64Array(pairs.length);
   const ended = new Float64Array(pairs.length);
   const queue = new Agenda(pairs.length);
@@ -275,6 +285,7 @@ function runPairs(
         machine.compute(work / 2);
         writeMessage(machine, step === Step.Client ? pair.client : pair.server);
       });
+      written[core]++;
     } else {
       const entry = step === Step.Call ? () => call(pair) : () => replyRecv(pair);
       if (elided) done = machine.enterKernelElided(core, entry, again);
@@ -295,6 +306,8 @@ function runPairs(
     queue.add(core, machine.clocks[core]);
   }
   finishCalls(machine, pairs, steps);
+  for (const [core, pair] of pairs.entries())
+    if (messagesCounted(machine, pair) !== written[core]) throw new Error(`core ${core}: a call was lost`);
   let callsPerCycle = 0;
   for (let core = 0; core < pairs.length; core++) callsPerCycle += calls / (ended[core] - began[core]);
   return { callsPerCycle, calls: made.reduce((a, b) => a + b, 0) };
@@ -365,17 +378,6 @@ class Agenda {
   #before(time: number, core: number, at: number): boolean {
     return time < this.#times[at] || (time === this.#times[at] && core < this.#heap[at]);
   }
-}
-
-/** Numbers from 0 to 1, the same for the same seed (Mulberry32). */
-function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 function round(value: number): number {

@@ -67,9 +67,6 @@ const MOST_LABEL = 2 ** 46 - 1;
 /** Bits of the label in the low half of the tag. */
 const LOW_LABEL = 2 ** 20;
 
-/** A core looks at its doorbells each time that this many low bits of its count of kernel entries are 0. */
-const DOORBELL_POLLS = 7;
-
 /** Unwinds a handler whose domain was stopped or restarted. */
 class Cut extends Error {}
 const cut = new Cut('the protection domain was stopped');
@@ -123,7 +120,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
   const enabled = interrupts.enabledIndex(core.id);
   const outbox = interrupts.outboxIndex(core.id);
 
-  const { hasDoorbells } = core;
+  const { hasDoorbells, doorbellPolls } = core;
   let polls = 0;
 
   /**
@@ -135,7 +132,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
   /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */
   function poll(next: number): number {
     // To look at each doorbell costs as much as a kernel entry, so a busy core does it now and then.
-    if (hasDoorbells && (++polls & DOORBELL_POLLS) === 0) return core.poll(next);
+    if (hasDoorbells && (++polls & doorbellPolls) === 0) return core.poll(next);
     return (lines[pending] & lines[enabled]) === 0 ? next : core.takeInterrupts(next);
   }
 
@@ -197,7 +194,11 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       this.callable = tableOf(configuration.call);
       const calls = configuration.remoteCalls.map(
         (each) =>
-          [each.isControl, each.id, new RemoteCall(words, interrupts, core.id, states, each)] as const,
+          [
+            each.isControl,
+            each.id,
+            new RemoteCall(words, core.calls, interrupts, core.id, states, each),
+          ] as const,
       );
       this.remoteCalls = new Map(calls.flatMap(([isControl, id, call]) => (isControl ? [] : [[id, call]])));
       this.remoteChildren = new Map(
@@ -321,7 +322,8 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
 
     instantiate(): Entries {
       const factory = evaluateProgram(this.bundle);
-      const entries = checkProgram(factory(this.pd));
+      const made = checkProgram(factory(this.pd));
+      const entries = core.observer?.entries(this.row, made) ?? made;
       if (entries.protected !== undefined) return entries;
       return {
         ...entries,
@@ -426,6 +428,9 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       // A current thread is not stopped, but may have been restarted.
       if (words[this.registers + PC_WORD] === ENTRY) this.cutHandler();
     }
+
+    /** While the domain computes, others may have become current. */
+    readonly interrupted = (next: number): void => this.goOn(next);
 
     cutHandler(): never {
       this.unwinding = true;
@@ -668,7 +673,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
               (region) => region.symbol === symbol && region.ring !== undefined,
             );
             if (mapped === undefined) throw new RangeError(`${name} has no ring '${String(symbol)}'`);
-            ring = programRing(name, memory, mapped.address, mapped.length, mapped.ring!);
+            ring = programRing(name, memory, mapped.address, mapped.length, mapped.ring!, core.access);
             rings.set(symbol, ring);
           }
           return ring;
@@ -738,10 +743,16 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
           core.markStopped(handle, Stop.None);
           this.invoke(Slot.FirstTCB + child, Invocation.TCBResume, 0);
         },
+        compute: (cycles) => {
+          this.beginRequest();
+          if (!(cycles >= 0 && cycles < Infinity))
+            throw new RangeError(`${String(cycles)} is no number of cycles, from 0`);
+          core.compute?.(cycles, this.handle, this.interrupted);
+        },
         dbgPuts: (text) => this.console.write(String(text)),
         dbgPutc: (character) => this.console.write(String.fromCodePoint(character)),
       };
-      return harden(pd);
+      return harden(core.observer?.functions(this.row, pd) ?? pd);
     }
 
     setWord(index: number, value: number): void {

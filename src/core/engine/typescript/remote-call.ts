@@ -13,7 +13,7 @@
  */
 import { Invocation, Register } from '../../../../kernel/api/constants.js';
 import { type Flag, type InterruptController, Outbox } from '../../../machine/interrupts.js';
-import { type CallPair, isGivenUp, readMessage, serialOf, writeMessage } from '../../call-lines.js';
+import type { CallAccess, CallPair } from '../../call-lines.js';
 import { Exception, throwException } from './exception.js';
 import { Slot } from './slots.js';
 
@@ -58,6 +58,7 @@ export class RemoteCall {
 
   constructor(
     private readonly words: Uint32Array,
+    private readonly calls: CallAccess,
     interrupts: InterruptController,
     core: number,
     /** By cluster: n where its n-th incarnation is up, -n where it is down (coordination/liveness.ts). */
@@ -65,7 +66,7 @@ export class RemoteCall {
     private readonly configuration: RemoteCallConfiguration,
   ) {
     const { id, isControl, hasDoorbell, flags, request } = configuration;
-    this.serial = serialOf(words, request);
+    this.serial = calls.serialOf(request);
     this.ringSlot = (isControl ? Slot.FirstTCB : Slot.FirstEndpoint) + id;
     this.handlerSlot = hasDoorbell ? Slot.FirstReplyIrq + id : 0;
     this.outbox = new Outbox(interrupts, core, flags);
@@ -73,12 +74,12 @@ export class RemoteCall {
 
   /** Sends the message in the caller's registers, and returns when the answer is there. @throws Error where there will be none. */
   make(caller: Caller): void {
-    const { words, configuration, handlerSlot } = this;
+    const { words, calls, configuration, handlerSlot } = this;
     const { request, reply, cluster } = configuration;
     const { registers, buffer } = caller;
     const state = Atomics.load(this.states, cluster);
     if (state <= 0) peerFailed();
-    if (serialOf(words, reply) !== this.serial) {
+    if (calls.serialOf(reply) !== this.serial) {
       const low = words[registers + TAG_WORD];
       const high = words[registers + TAG_WORD + 1];
       // The caller may have been stopped before it rang.
@@ -88,13 +89,13 @@ export class RemoteCall {
       words[registers + TAG_WORD + 1] = high;
     }
     this.serial = (this.serial + 1) >>> 0;
-    writeMessage(words, request, registers, buffer, this.serial);
+    calls.writeMessage(request, registers, buffer, this.serial);
     this.ring(caller);
     // While the message is on its way: the answer to the call before may have left the line masked.
     if (handlerSlot !== 0) caller.acknowledge(handlerSlot);
     this.awaitAnswer(caller, state);
-    if (isGivenUp(words, configuration)) this.givenUp(state);
-    readMessage(words, reply, registers, buffer);
+    if (calls.isGivenUp(configuration)) this.givenUp(state);
+    calls.readMessage(reply, registers, buffer);
   }
 
   private givenUp(state: number): never {
@@ -108,10 +109,10 @@ export class RemoteCall {
   }
 
   private awaitAnswer(caller: Caller, state: number): void {
-    const { words, configuration, handlerSlot } = this;
+    const { calls, configuration, handlerSlot } = this;
     for (;;) {
       caller.wait(Slot.Replies);
-      if (serialOf(words, configuration.reply) === this.serial) return;
+      if (calls.serialOf(configuration.reply) === this.serial) return;
       if (Atomics.load(this.states, configuration.cluster) !== state) peerFailed();
       // It was the answer to something else, such as a call that was given up.
       if (handlerSlot !== 0) caller.acknowledge(handlerSlot);
