@@ -187,6 +187,14 @@ export class Core {
     return this.orders[OrderWord.Stopped] !== 0;
   }
 
+  /** The number of the machine's last tick, and of the last that a core of it has taken. */
+  get lastTick(): number {
+    return Atomics.load(this.orders, OrderWord.Ticks);
+  }
+  tickTaken(core: number): number {
+    return Atomics.load(this.ticksTaken, core);
+  }
+
   /** The handle of the current thread, as the kernel has it. */
   current(): number {
     return this.words[(this.kernel.currentTCB() + Register.Program) >> 2];
