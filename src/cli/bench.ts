@@ -136,6 +136,7 @@ ${table(
   [
     row('one cache line there and back', 'line_rtt_ns'),
     row('  the same in C', 'c_line_rtt_ns'),
+    row('  the same in C, with a line each way', 'c_two_lines_rtt_ns'),
     row('notification between two clusters, there and back', 'notify_cross_cluster_rtt_ns'),
     row('protected call to another cluster', 'ppcall_cross_cluster_rtt_ns'),
     row('protected call to another core of one cluster', 'ppcall_cross_core_rtt_ns'),
@@ -204,7 +205,7 @@ and a message and its answer between two worker threads of Node cost ${times(rat
   if (ratios.notify_per_line_rtt !== null) {
     words.push(`A notification to another cluster and one back cost ${times(ratios.notify_per_line_rtt)} what one cache line
 there and back costs (${verdict(targets.notify_per_line_rtt)}). No kernel knows of the other:
-a doorbell rings on the other core, and that cluster's monitor signals the domain there.`);
+a doorbell rings on the other core, an interrupt to the kernel there, which signals the domain.`);
   }
   words.push(report.single_image_call_ns === null ? ONE_CORE : describeSingleImage(report));
   const counter = mhz === null ? '' : `; cycles of the cycle counter, ${number(mhz, 0)} MHz`;

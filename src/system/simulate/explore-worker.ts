@@ -7,7 +7,7 @@ import { founding } from './founding.js';
 
 const thread = threadName();
 /** Milliseconds that this thread has run, or that have passed where the system does not tell. */
-const time = (): number => (thread === undefined ? undefined : threadTime(thread)) ?? performance.now();
+const time = (): number => (thread === undefined ? undefined : threadTime(thread)?.ran) ?? performance.now();
 
 parentPort!.on('message', ({ machine, design, latencies, options }: Job) => {
   parentPort!.postMessage(founding(simulatedModel(machine, latencies), design, options, time));
