@@ -1,7 +1,7 @@
 /** `atoll explore SYSTEM`: on which machine, cut how and placed how, a system gets most done. */
 import { dirname } from 'node:path';
 import type { Latencies } from '../machine/simulated/model.js';
-import { simulatedModel } from '../machine/simulated/presets.js';
+import { PRESETS, simulatedModel } from '../machine/simulated/presets.js';
 import { loadSystem, type Arch } from '../system/description/index.js';
 import { assertWritable } from '../system/placement/file-error.js';
 import { readProfile } from '../system/placement/profile.js';
@@ -20,7 +20,8 @@ export const SYSTEM_DESIGNS: Readonly<Record<string, string>> = {
 export interface ExploreSystemOptions {
   readonly arch: Arch;
   readonly searchPath?: readonly string[];
-  readonly machine: readonly string[];
+  /** Presets, machine files or hwloc files; all presets if there is none. */
+  readonly machine?: readonly string[];
   readonly latency?: Partial<Latencies>;
   readonly designs: readonly string[];
   readonly clusters?: readonly string[];
@@ -45,7 +46,7 @@ export async function exploreSystemCommand(file: string, options: ExploreSystemO
     results,
   } = options;
   const system = loadSystem(file, { arch, searchPath });
-  const machines = [...new Set(options.machine)].map((spec) => simulatedModel(spec, latency));
+  const machines = [...new Set(options.machine ?? PRESETS)].map((spec) => simulatedModel(spec, latency));
   if (report !== undefined) assertWritable('report', report);
   if (results !== undefined) assertWritable('results', results);
   const bar = progressBar();

@@ -80,7 +80,7 @@ const benchMachine = (): Option =>
 const simulatedMachines = (): Option =>
   new Option(
     '--machine <machine>',
-    `a simulated machine (${PRESETS.join(', ')}), a machine file (.json) or an hwloc XML file; may be given again`,
+    `a simulated machine (${PRESETS.join(', ')}), a machine file (.json) or an hwloc XML file; may be given again; all presets unless given`,
   ).argParser((name: string, names: readonly string[] | undefined) => [...(names ?? []), name]);
 const latency = (): Option =>
   new Option('--latency <name=cycles>', 'replaces a latency of the machines').argParser(parseLatency);
@@ -103,6 +103,8 @@ const program = new Command('atoll')
   .description('A clustered multikernel: runs Microkit system descriptions on the cores of this computer.')
   .version(version())
   .exitOverride()
+  // What stands behind a command is for that: `explore` and `explore founding` have options of the same names.
+  .enablePositionalOptions()
   .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'Error: ')) });
 
 program
@@ -251,11 +253,12 @@ bench
   .action(async ({ json = false }: { json?: boolean }) => (await import('./bench.js')).benchKernel({ json }));
 const explore = program
   .command('explore')
+  .enablePositionalOptions()
   .argument('<system>', 'a Microkit system description')
   .description(
     'find the best cut and placement of a system on simulated machines; or compare kernels by themselves',
   )
-  .addOption(simulatedMachines().makeOptionMandatory())
+  .addOption(simulatedMachines())
   .addOption(latency())
   .addOption(
     new Option('--designs <names>', 'what to compare: clustered, per-core, single, with commas between them')
