@@ -249,7 +249,7 @@ function describeSimulation({ ratios, targets }: IpcReport): string[] {
   return [
     `The simulated machine, told what a line costs here and what one core alone does, says ${times(ratio)} where this computer
 has ${times(here)}: ${percent}% ${error < 0 ? 'less' : 'more'} (target: at most ${100 * targets.simulation_error.at_most!}% off, \
-${targets.simulation_error.met ? 'met' : 'missed'}).`,
+${targets.simulation_error.met ? 'met' : 'missed'}). It has one miss under way at a time, where a real core has several.`,
   ];
 }
 
