@@ -191,13 +191,10 @@ function makeDomains(bundles: readonly Bundle[]): void {
 
 /** Makes the proxies whose servers run on this core. */
 function makeProxies(): void {
-  cluster.links.proxies.forEach(({ to, priority, bell, request, reply }, index) => {
+  cluster.links.proxies.forEach(({ to, priority, bell, request, reply, hasDoorbell }, index) => {
     if (cluster.domains[to - 1].clusterCore !== orders.clusterCore) return;
     const handle = proxyHandle(cluster, index);
     const outbox = new Outbox(interrupts, id, bell.flags);
-    const hasDoorbell = cluster.links.incoming.some(
-      (event) => event.kind === 'request' && event.proxy === index && event.line !== undefined,
-    );
     const tcb = tables.tcbs[handle];
     const proxy = new Proxy(handle, tcb, priority, core, { request, reply }, outbox, hasDoorbell);
     core.threads[handle] = trace?.thread(proxy) ?? proxy;
