@@ -9,11 +9,57 @@ import {
   scalingBenchmark,
   type ScalingReport,
 } from '../../bench/scaling/index.js';
+import { simulatedBenchmark, type SimulatedFigures } from '../../bench/simulated.js';
+import { simulatedModel } from '../machine/simulated/presets.js';
 import { table } from './table.js';
 
-export async function benchIpc({ json }: { readonly json: boolean }): Promise<void> {
+/** `machine`: `host`, or one to simulate. @throws TopologyError */
+interface MachineOptions {
+  readonly json: boolean;
+  readonly machine: string;
+}
+
+export async function benchIpc({ json, machine }: MachineOptions): Promise<void> {
+  if (machine !== 'host') return benchSimulated(machine, json, IPC_FIGURES);
   const report = await ipcBenchmark();
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeIpc(report));
+}
+
+const IPC_FIGURES = {
+  ppcall_same_core_cycles: 'protected call between two domains of one core',
+  notify_cross_cluster_rtt_cycles: 'notification between two clusters',
+  line_rtt_cycles: '  of which bare: one cache line between the two cores',
+} as const satisfies Partial<Record<keyof SimulatedFigures, string>>;
+
+const COORDINATION_FIGURES = {
+  line_rtt_cycles: 'one cache line there and back',
+  notify_cross_cluster_rtt_cycles: 'notification between two clusters, there and back',
+  ppcall_cross_cluster_rtt_cycles: 'protected call to another cluster',
+  ppcall_cross_core_rtt_cycles: 'protected call to another core of one cluster',
+} as const satisfies Partial<Record<keyof SimulatedFigures, string>>;
+
+async function benchSimulated(
+  machine: string,
+  json: boolean,
+  titles: Partial<Record<keyof SimulatedFigures, string>>,
+): Promise<void> {
+  const report = await simulatedBenchmark(simulatedModel(machine));
+  const keys = Object.keys(titles) as (keyof SimulatedFigures)[];
+  const { cores, megahertz } = report;
+  if (json) {
+    const figures = Object.fromEntries(keys.map((key) => [key, report[key]]));
+    process.stdout.write(`${JSON.stringify({ machine, cores, megahertz, ...figures })}\n`);
+    return;
+  }
+  const rows = keys.map((key) => {
+    const cycles = report[key];
+    if (cycles === null) return [titles[key]!, '–', ''];
+    return [titles[key]!, number(cycles, 0), number((cycles * 1000) / megahertz)];
+  });
+  process.stdout.write(
+    `Means on the simulated machine ${machine}, ${cores} cores; ns at its ${number(megahertz, 0)} MHz.\n\n` +
+      `${table(['there and back', 'cycles', 'ns'], rows)}\n`,
+  );
 }
 
 /** `quick`: a single round. */
@@ -65,7 +111,8 @@ ${table(
 `;
 }
 
-export async function benchCoordination({ json }: { readonly json: boolean }): Promise<void> {
+export async function benchCoordination({ json, machine }: MachineOptions): Promise<void> {
+  if (machine !== 'host') return benchSimulated(machine, json, COORDINATION_FIGURES);
   const report = await coordinationBenchmark();
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeCoordination(report));
 }

@@ -71,6 +71,11 @@ const machine = (): Option =>
     '--machine <machine>',
     `host, a simulated machine (${PRESETS.join(', ')}), or an hwloc XML file (lstopo --of xml)`,
   ).default('host');
+const benchMachine = (): Option =>
+  new Option(
+    '--machine <machine>',
+    `host, a simulated machine (${PRESETS.join(', ')}), or a file that describes one`,
+  ).default('host');
 const clusters = (): Option =>
   new Option('--clusters <how>', 'auto, one, per-core, or cores as in "0,1;2,3"').default('auto');
 const lines = (): Option =>
@@ -195,18 +200,22 @@ program
     topologyCommand({ ...options, json: options.json === true, out: process.stdout }),
   );
 
-const bench = program.command('bench').description('measure this computer');
+const bench = program.command('bench').description('measure this computer, or a simulated machine');
 bench
   .command('ipc')
   .description('what calls and notifications cost, beside what they are made of')
-  .option('--json', 'one JSON object, in nanoseconds')
-  .action(async ({ json = false }: { json?: boolean }) => (await import('./bench.js')).benchIpc({ json }));
+  .addOption(benchMachine())
+  .option('--json', 'one JSON object, in nanoseconds; in cycles on a simulated machine')
+  .action(async ({ json = false, machine }: { json?: boolean; machine: string }) =>
+    (await import('./bench.js')).benchIpc({ json, machine }),
+  );
 bench
   .command('coordination')
   .description('what messages between cores and clusters cost, beside the same in C and C++')
-  .option('--json', 'one JSON object, in nanoseconds')
-  .action(async ({ json = false }: { json?: boolean }) =>
-    (await import('./bench.js')).benchCoordination({ json }),
+  .addOption(benchMachine())
+  .option('--json', 'one JSON object, in nanoseconds; in cycles on a simulated machine')
+  .action(async ({ json = false, machine }: { json?: boolean; machine: string }) =>
+    (await import('./bench.js')).benchCoordination({ json, machine }),
   );
 bench
   .command('boot')

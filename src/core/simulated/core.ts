@@ -27,11 +27,13 @@ export class SimulatedCore extends Core {
 
   override readonly compute = (cycles: number, handle: number, goOn: (next: number) => void): void => {
     const { clock } = this;
-    for (let left = cycles; left > 0;) {
-      const start = clock.now;
-      clock.sleep(start + left);
-      left -= clock.now - start;
-      if (this.interrupts.isReady(this.id)) goOn(this.takeInterrupts(handle));
+    let end = clock.now + cycles;
+    while (clock.now < end) {
+      clock.sleep(end);
+      if (!this.interrupts.isReady(this.id)) continue;
+      const left = end - clock.now;
+      goOn(this.takeInterrupts(handle));
+      end = clock.now + left;
     }
   };
 }

@@ -94,7 +94,7 @@ export class Turns {
   /** Returns when it is the core's turn at a time, or earlier where it was woken, and at what time that is. */
   sleep(core: number, until: number): number {
     Atomics.add(this.#passed, 0, 1);
-    this.#next[core] = until;
+    this.#next[core] = Math.max(until, this.clocks[core]);
     this.#states[core] = State.Asleep;
     this.#pass(core);
     this.#states[core] = State.Running;

@@ -2,7 +2,7 @@
 import { DEVICE_LINES } from '../placement/plan.js';
 import { HEARTBEAT_LINE, IDLE_TIME_STRIDE } from '../../core/core.js';
 import type { Bundle } from '../../core/engine/typescript/bundle.js';
-import { CoreError } from '../boot/running-cluster.js';
+import { CoreError, RunError } from '../boot/running-cluster.js';
 import { RunningMachine, TIMER_LINE, TIMER_MILLISECONDS, type RunOptions, type RunReport } from '../run.js';
 import { TICK_MILLISECONDS } from '../late-cores.js';
 import { Simulation, type SimulationOrders, type SystemTimer } from './simulation.js';
@@ -19,6 +19,12 @@ export class RunningSimulation extends RunningMachine {
   #end!: (how: 'idle' | 'time') => void;
 
   constructor(...[plan, system, clusters, options]: Arguments) {
+    for (const [option, given] of [
+      ['--on-failure', options.onFailure],
+      ['--inject', options.inject],
+    ])
+      if (given !== undefined)
+        throw new RunError(`${option as string} is for this computer: a simulated machine does not fail`);
     let simulation!: Simulation;
     super(plan, system, clusters, options, (memory) => {
       const orders: SimulationOrders = {

@@ -732,7 +732,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
         pdResume: (child) => order(child, Invocation.TCBResume),
         compute: (cycles) => {
           this.beginRequest();
-          if (!(cycles >= 0 && cycles < Infinity))
+          if (!Number.isFinite(cycles) || cycles < 0)
             throw new RangeError(`${String(cycles)} is no number of cycles, from 0`);
           core.compute?.(cycles, this.handle, this.interrupted);
         },
