@@ -12,7 +12,7 @@ import { userException } from './api/fault';
 import { handleInterrupt } from './object/interrupt';
 import { completeYieldTo } from './object/schedcontext';
 import { yieldCore as yieldThread } from './object/tcb';
-import { beginTime, nextReplenishment, passTime } from './scheduler/budget';
+import { beginTime, chargeTime, nextReplenishment, releaseReady } from './scheduler/budget';
 import { hold as setHeld, rescheduleRequired, schedule } from './scheduler/schedule';
 import { acquire, release } from './smp/lock';
 import { fastCall } from './fastpath/call';
@@ -27,7 +27,10 @@ export { boot } from './api/boot';
 function enter(): bool {
   const core = here();
   if (SMP) acquire(core);
-  if (core.timed != 0) passTime(core);
+  if (core.timed != 0) {
+    chargeTime(core);
+    releaseReady(core);
+  }
   if (!SMP || isNull(core.stalled)) return true;
   core.stalled.redo = 1;
   endStall(core);
@@ -39,7 +42,7 @@ function enter(): bool {
 function enterByItself(): void {
   const core = here();
   if (SMP) acquire(core);
-  if (core.timed != 0) passTime(core);
+  if (core.timed != 0) releaseReady(core);
   if (SMP && !isNull(core.stalled)) endStall(core);
 }
 

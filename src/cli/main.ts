@@ -249,7 +249,7 @@ program
   .addOption(
     new Option(
       '--machine <machine>',
-      `a preset (${PRESETS.join(', ')}) or an hwloc XML file; may be given again; all presets unless given`,
+      `a preset (${PRESETS.join(', ')}) a machine file (.json) or an hwloc XML file; may be given again; all presets unless given`,
     ).argParser((name: string, names: readonly string[] | undefined) => [...(names ?? []), name]),
   )
   .addOption(
@@ -265,6 +265,7 @@ program
   )
   .addOption(new Option('--seed <n>', 'when pairs start').argParser(parseNatural).default(1))
   .option('--json', 'one JSON array of rows')
+  .option('--report <file>', 'write an HTML page with plots, which needs no network')
   .action(async (options: ExploreFoundingOptions) =>
     (await import('./explore.js')).exploreFoundingCommand(options),
   );

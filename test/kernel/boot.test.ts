@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BootInfo, InitialSlot, ObjectType, Register, Rights } from '../../kernel/api/constants.js';
+import { checkInvariants } from '../../src/core/inspect/invariants.js';
 import { CapType } from '../../src/core/inspect/memory.js';
 import { compileKernel, instantiateKernel } from '../../src/core/kernel.js';
 import { IMAGES, Machine } from './machine.js';
@@ -100,6 +101,7 @@ for (const image of IMAGES) {
         assert.deepEqual([control.type, control.object], [CapType.SchedControl, core]);
       }
       m.create(ObjectType.Endpoint);
+      checkInvariants(m.image());
     });
   });
 }

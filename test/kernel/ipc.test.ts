@@ -1,7 +1,14 @@
 /** Messages through endpoints (manual chapter 4): system calls, badges, reply objects, queues, faults. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { FaultType, Invocation, LookupFailure, ObjectType, Rights } from '../../kernel/api/constants.js';
+import {
+  FaultType,
+  Invocation,
+  LookupFailure,
+  ObjectType,
+  Rights,
+  SeL4Error,
+} from '../../kernel/api/constants.js';
 import { CSPACE_BITS, IMAGES, Machine, guardFor, type Thread } from './machine.js';
 
 const EP = 5;
@@ -292,6 +299,15 @@ for (const image of IMAGES) {
       server.recv(EP, REPLY);
       client.call(EP, [1], 4, [EP, EP]);
       assert.deepEqual(server.message, { badge: 0n, label: 4, words: [1n], extraCaps: 0, unwrapped: 0 });
+    });
+
+    it('without a buffer a thread names no capabilities in its invocations either', () => {
+      const m = new Machine({ image });
+      const thread = m.thread({ mcp: 90, buffer: false });
+      thread.give(EP, thread.cptr);
+      m.sleep();
+      assert.equal(thread.call(EP, [50], Invocation.TCBSetPriority, [EP]), thread);
+      assert.equal(thread.message.label, SeL4Error.TruncatedMessage);
     });
 
     it('a thread whose buffer frame is revoked has its four registers left', () => {
