@@ -20,7 +20,6 @@ import { mortal } from '../../coordination/mortal.js';
 import { Monitor } from '../../coordination/monitor.js';
 import { Proxy } from '../../coordination/proxy.js';
 import { SignalFlags } from '../../coordination/signals.js';
-import { pinThread } from '../../machine/host/affinity.js';
 import { coreInterrupts } from '../../machine/host/controller.js';
 import { choicesOf, deadlyStep, faultyDoorbells } from '../../machine/host/injection.js';
 import { threadName } from '../../machine/host/thread-time.js';
@@ -72,7 +71,6 @@ const simulated =
         tell,
         () => core.checkOrders(),
       );
-const pinned = simulated !== undefined || pinThread(orders.cpu);
 const interrupts = simulated?.interrupts ?? new InterruptController(memory.buffer, 0, plan.cores);
 const time =
   simulated === undefined ? () => Number(process.hrtime.bigint()) : () => simulated.clock.nanoseconds;
@@ -275,7 +273,7 @@ async function main(): Promise<void> {
   makeDomains(bundles);
   makeProxies();
   const start = booted === undefined ? () => 0 : rootTask(booted);
-  tell({ kind: 'ready', pinned, thread: threadName() });
+  tell({ kind: 'ready', thread: threadName() });
   simulated?.booted();
   awaitWord(orders.go);
   simulated?.start();
