@@ -48,8 +48,6 @@ const RECORD = 4;
 const USED = 0;
 const DROPPED = 1;
 const HEADER = 2;
-/** Ends that may come when there is no room for anything else. */
-const DEEPEST = 4096;
 
 export interface TraceRecord {
   readonly kind: Recorded;
@@ -91,8 +89,13 @@ export class TraceRecorder {
   /** Something begins, whose end is to come. */
   begin(kind: Recorded, a: number, b: number): void {
     if (!this.#started) return;
-    if (this.#omitted > 0 || !this.note(kind, a, b)) this.#omitted++;
-    else this.#depth++;
+    if (this.#omitted === 0 && this.note(kind, a, b)) {
+      this.#depth++;
+      return;
+    }
+    // What has no room itself has been counted; what is in it is not tried.
+    if (this.#omitted > 0) this.#numbers[DROPPED]++;
+    this.#omitted++;
   }
 
   end(): void {
@@ -104,10 +107,10 @@ export class TraceRecorder {
     }
   }
 
-  /** False where there is no room. */
+  /** False where there is no room, for the ends of what has begun besides. */
   note(kind: Recorded, a: number, b: number): boolean {
     if (!this.#started) return true;
-    if (this.#numbers[USED] + RECORD * Math.min(this.#depth + 1, DEEPEST) > this.#most) {
+    if (this.#numbers[USED] + RECORD * (this.#depth + 1) > this.#most) {
       this.#numbers[DROPPED]++;
       return false;
     }
@@ -118,7 +121,6 @@ export class TraceRecorder {
   #write(kind: Recorded, a: number, b: number): void {
     const numbers = this.#numbers;
     const at = numbers[USED];
-    if (at > this.#most) return;
     numbers[at] = kind;
     numbers[at + 1] = this.now();
     numbers[at + 2] = a;
