@@ -1,5 +1,6 @@
 /** Whole systems on simulated machines: the same programs, in virtual time. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { machineFile } from '../machine/fixtures.js';
@@ -249,6 +250,9 @@ describe('a system on a simulated machine', () => {
         assert.deepEqual([code, stdout], [2, '']);
       };
       await refused(/there is no preset 'cortex-a99'; there are cortex-a72/, '--machine', 'cortex-a99');
+      const still = join(folder, 'still.json');
+      writeFileSync(still, '{"base":"cortex-a53","core":{"megahertz":0}}');
+      await refused(/core.megahertz is 0; give a number above that/, '--machine', still);
       await refused(/--on-failure is for this computer/, '--machine', 'cortex-a53', '--on-failure', 'stop');
       await refused(/--inject is for this computer/, '--machine', 'cortex-a53', '--inject', 'drop=0.1');
     }));

@@ -2,6 +2,7 @@
  * What one core did and when, in memory that outlives its thread. The room is bounded: once it is used up, nothing more
  * is recorded but the ends of what has begun, and what is left out is counted.
  */
+import { INTERRUPTS, SYSTEM_CALLS } from '../kernel.js';
 
 /** What a record says; then its two numbers. */
 export enum Recorded {
@@ -24,22 +25,7 @@ export enum Recorded {
 }
 
 /** Kernel entries that are recorded. */
-export const ENTRIES = [
-  'call',
-  'replyRecv',
-  'send',
-  'nbSend',
-  'recv',
-  'nbSendRecv',
-  'nbRecv',
-  'wait',
-  'nbWait',
-  'signal',
-  'yieldCore',
-  'fault',
-  'interrupt',
-  'timer',
-] as const;
+export const ENTRIES = [...SYSTEM_CALLS, ...INTERRUPTS] as const;
 
 export const HANDLERS = ['init', 'notified', 'protected', 'fault'] as const;
 
