@@ -1,7 +1,7 @@
 /**
  * Derives the simulator's image from a shipped one: the same kernel, with each load, store and atomic operation reported
- * before it is done, and the instructions of each basic block counted. Binaryen reads and writes it; the rewriting is
- * done on its text, since `instrument-memory`, its own pass, sees no read-modify-writes and counts no instructions.
+ * before it is done, and the instructions of each basic block counted. (`instrument-memory`, a pass of Binaryen's, sees
+ * no read-modify-writes and counts no instructions.)
  *
  * The image then imports, besides what it did, from `simulation`:
  *   read(address, offset, size), write(…)  the address, as it was given; the access is at address + offset
@@ -11,26 +11,11 @@
  *       the operations of the big lock, whose atomics are all that the image has; the latter two return 0 where the
  *       operation is elided: then it is not done, and an exchange yields the value that it was to store.
  */
-import binaryen from 'binaryen';
-
-const { Atomics, BulkMemory, BulkMemoryOpt, MutableGlobals, SIMD128, SignExt, NontrappingFPToInt } = binaryen.Features;
-const FEATURES = Atomics | BulkMemory | BulkMemoryOpt | MutableGlobals | SIMD128 | SignExt | NontrappingFPToInt;
-
-/** @typedef {string | Node[]} Node An S-expression. */
+import { constant, rewrite } from './rewrite.mjs';
 
 /** @param {Uint8Array} image */
 export function instrument(image) {
-  const original = binaryen.readBinary(image);
-  original.setFeatures(FEATURES);
-  const [module] = parse(original.emitText());
-  const fields = module.map((field) => (field[0] === 'func' ? instrumentFunction(field) : field));
-  const firstImport = fields.findIndex((field) => field[0] === 'import');
-  fields.splice(firstImport, 0, ...parse(IMPORTS));
-  fields.push(...parse(HELPERS));
-  const result = binaryen.parseText(print(fields));
-  result.setFeatures(FEATURES);
-  if (!result.validate()) throw new Error('the instrumented image is not valid');
-  return result.emitBinary();
+  return rewrite(image, instrumentFunction, IMPORTS, HELPERS);
 }
 
 const IMPORTS = `
@@ -62,7 +47,13 @@ const HELPERS = `
    (else (local.get $value))))`;
 
 /** Instructions that are done by the functions above instead. */
-const BY_HELPER = new Set(['memory.copy', 'memory.fill', 'i32.atomic.load', 'i32.atomic.store', 'i32.atomic.rmw.xchg']);
+const BY_HELPER = new Set([
+  'memory.copy',
+  'memory.fill',
+  'i32.atomic.load',
+  'i32.atomic.store',
+  'i32.atomic.rmw.xchg',
+]);
 
 const ACCESS = /^(?:i32|i64|v128)\.(load|store)(8|16|32)?(?:_[su])?$/;
 const SIZES = { i32: 4, i64: 8, v128: 16 };
@@ -78,7 +69,11 @@ const SEQUENCES = new Set(['block', 'loop', 'then', 'else']);
  * constant in an instruction; more than one where all common processors take several cycles.
  */
 function weightOf(operator) {
-  if (/^(?:local\.|global\.|i32\.const|i64\.const|v128\.const|block|loop|then|else|drop|nop|return$|unreachable)/.test(operator))
+  if (
+    /^(?:local\.|global\.|i32\.const|i64\.const|v128\.const|block|loop|then|else|drop|nop|return$|unreachable)/.test(
+      operator,
+    )
+  )
     return 0;
   if (/\.wrap_i64$|\.extend_i32_[us]$/.test(operator)) return 0;
   if (/\.(?:div|rem)_[su]$/.test(operator)) return 12;
@@ -88,7 +83,9 @@ function weightOf(operator) {
 }
 
 function instrumentFunction(field) {
-  const start = field.findIndex((part, index) => index > 0 && Array.isArray(part) && !DECLARATIONS.has(part[0]));
+  const start = field.findIndex(
+    (part, index) => index > 0 && Array.isArray(part) && !DECLARATIONS.has(part[0]),
+  );
   return start < 0 ? field : [...field.slice(0, start), ...sequence(field.slice(start))];
 }
 
@@ -120,7 +117,8 @@ function expression(node, block) {
     return start < 0 ? node : [...node.slice(0, start), ...sequence(node.slice(start))];
   }
   const parts = node.map((part) => expression(part, block));
-  const offset = parts.find((part) => typeof part === 'string' && part.startsWith('offset='))?.slice(7) ?? '0';
+  const offset =
+    parts.find((part) => typeof part === 'string' && part.startsWith('offset='))?.slice(7) ?? '0';
   if (BY_HELPER.has(operator)) {
     const [address, ...values] = parts.slice(1).filter(Array.isArray);
     const at = offset === '0' ? address : ['i32.add', address, constant(offset)];
@@ -128,7 +126,8 @@ function expression(node, block) {
   }
   const access = ACCESS.exec(operator);
   if (access === null) {
-    if (/\.(?:load|store)|atomic|^memory\.(?!size)/.test(operator)) throw new Error(`${operator} is not instrumented`);
+    if (/\.(?:load|store)|atomic|^memory\.(?!size)/.test(operator))
+      throw new Error(`${operator} is not instrumented`);
     return parts;
   }
   const [, direction, bits] = access;
@@ -137,26 +136,4 @@ function expression(node, block) {
   const hook = direction === 'load' ? '$read' : '$write';
   parts[at] = ['call', hook, parts[at], constant(offset), constant(size)];
   return parts;
-}
-
-function constant(value) {
-  return ['i32.const', `${value}`];
-}
-
-function parse(text) {
-  const root = [];
-  const open = [root];
-  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[()]|[^\s()"]+/g)) {
-    if (token === '(') {
-      const list = [];
-      open.at(-1).push(list);
-      open.push(list);
-    } else if (token === ')') open.pop();
-    else open.at(-1).push(token);
-  }
-  return root;
-}
-
-function print(node) {
-  return Array.isArray(node) ? `(${node.map(print).join(' ')})` : node;
 }

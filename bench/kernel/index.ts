@@ -103,13 +103,15 @@ class Watched {
     };
     const machine = { maskInterrupt() {}, sendSGI() {}, sendIPI() {}, now: () => 0 };
     const kernel = instantiateKernel(compileKernel(image, true), memory, BASE, 0, machine, {
-      read: touch,
-      write: touch,
-      range: (_address: number, bytes: number) => (this.instructions += bytes / BULK_BYTES),
-      execute: (weight: number) => (this.instructions += weight),
-      lockLoad: (address: number) => touch(address, 0, 4),
-      lockStore: (address: number) => touch(address, 0, 4),
-      lockExchange: (address: number) => touch(address, 0, 4),
+      simulation: {
+        read: touch,
+        write: touch,
+        range: (_address: number, bytes: number) => (this.instructions += bytes / BULK_BYTES),
+        execute: (weight: number) => (this.instructions += weight),
+        lockLoad: (address: number) => touch(address, 0, 4),
+        lockStore: (address: number) => touch(address, 0, 4),
+        lockExchange: (address: number) => touch(address, 0, 4),
+      },
     });
     const info = readBootInfo(memory.buffer, kernel.boot(size, 1, 0, 0, rootBits));
     this.kernel = { ...kernel, call: (cptr) => this.watch(() => kernel.call(cptr)) };

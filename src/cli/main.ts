@@ -4,25 +4,26 @@ import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ProgramError } from '../core/engine/typescript/program-error.js';
-import type { Injection } from '../machine/host/faulty-doorbells.js';
+import type { Injection } from '../machine/host/injection.js';
 import { LATENCIES, isLatency, type Latencies } from '../machine/simulated/model.js';
 import { PRESETS } from '../machine/simulated/presets.js';
 import { TopologyError } from '../machine/topology/index.js';
 import {
+  type Arch,
   ARCHITECTURES,
-  DescriptionError,
   checkPrograms,
+  DescriptionError,
   hex,
   loadSystem,
+  ON_FAILURE,
+  type OnFailure,
   withGrants,
-  type Arch,
 } from '../system/description/index.js';
 import { SHARED_BASE } from '../system/placement/cut.js';
 import { FileError, assertWritable } from '../system/placement/file-error.js';
 import { MOST_LINES } from '../system/placement/links.js';
 import { profileOf, writeProfile } from '../system/placement/profile.js';
 import { CoreError, RunError, runSystem } from '../system/run.js';
-import { ON_FAILURE, type OnFailure } from '../system/supervisor.js';
 import type { ExploreFoundingOptions } from './explore.js';
 import type { PlanCommandOptions } from './plan.js';
 import { machineToRun } from './machine.js';
@@ -132,7 +133,7 @@ program
   .addOption(
     new Option(
       '--on-failure <policy>',
-      'when a cluster dies or does not answer: boot it afresh, leave it down, or end the run',
+      'when a cluster dies or does not answer, whatever the description says: boot it afresh, leave it down, or end the run',
     ).choices(ON_FAILURE),
   )
   .option('--simulate', 'simulate the machine of an hwloc file also where it is this computer')
@@ -140,7 +141,7 @@ program
   .addOption(
     new Option(
       '--inject <failures>',
-      'drop or double interrupts between clusters: as in drop=0.01,double=0.01,seed=1',
+      'drop or double interrupts between clusters, and let monitors die in the middle of handing memory over: as in drop=0.01,double=0.01,die=0.001,seed=1',
     ).argParser(parseInjection),
   )
   .option('--timestamps', 'show when each line of debug output was said, in seconds')
@@ -248,7 +249,7 @@ program
   .addOption(
     new Option(
       '--machine <machine>',
-      `a preset (${PRESETS.join(', ')}) or an hwloc XML file; may be given again; all presets unless given`,
+      `a preset (${PRESETS.join(', ')}) a machine file (.json) or an hwloc XML file; may be given again; all presets unless given`,
     ).argParser((name: string, names: readonly string[] | undefined) => [...(names ?? []), name]),
   )
   .addOption(
@@ -264,6 +265,7 @@ program
   )
   .addOption(new Option('--seed <n>', 'when pairs start').argParser(parseNatural).default(1))
   .option('--json', 'one JSON array of rows')
+  .option('--report <file>', 'write an HTML page with plots, which needs no network')
   .action(async (options: ExploreFoundingOptions) =>
     (await import('./explore.js')).exploreFoundingCommand(options),
   );
@@ -372,16 +374,20 @@ function parseBytes(text: string): number {
 }
 
 function parseInjection(text: string): Injection {
-  const injection = { drop: 0, double: 0, seed: 1 };
+  const injection = { drop: 0, double: 0, die: 0, seed: 1 };
   for (const part of text.split(',')) {
-    const [, name, value] = /^(drop|double|seed)=(\d+(?:\.\d+)?)$/.exec(part) ?? [];
+    const [, name, value] = /^(drop|double|die|seed)=(\d+(?:\.\d+)?)$/.exec(part) ?? [];
     if (name === undefined)
-      throw new InvalidArgumentError('failures are drop=P, double=P and seed=N, with commas between them');
+      throw new InvalidArgumentError(
+        'failures are drop=P, double=P, die=P and seed=N, with commas between them',
+      );
     injection[name as keyof Injection] = Number(value);
   }
-  const { drop, double, seed } = injection;
-  if (drop + double > 1)
-    throw new InvalidArgumentError('drop and double are probabilities, at most 1 together');
+  const { drop, double, die, seed } = injection;
+  if (drop + double > 1 || die > 1)
+    throw new InvalidArgumentError(
+      'drop, double and die are probabilities, at most 1, the first two together',
+    );
   if (!Number.isInteger(seed) || seed >= 2 ** 32)
     throw new InvalidArgumentError('a seed is an integer, 0 to 4294967295');
   return injection;

@@ -67,7 +67,7 @@ export function describeRun(report: RunReport, placement?: Placement): string {
     ...(report.injected === undefined
       ? []
       : [
-          `Interrupts between clusters: ${report.injected.dropped} dropped, ${report.injected.doubled} doubled.`,
+          `On purpose: ${report.injected.dropped} interrupts between clusters dropped, ${report.injected.doubled} doubled, ${report.injected.died} monitors ended.`,
         ]),
     ...(report.trace === undefined || report.trace.dropped === 0
       ? []

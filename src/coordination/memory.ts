@@ -72,6 +72,7 @@ export class MovingMemory implements HandOverActions {
   /**
    * @param own the cluster's index, and `up` which clusters are up, by index.
    * @param onAnswer a peer has answered an ask, in the order of asks: whether it has given a chunk.
+   * @param actionsOf what is done in place of the actions given.
    */
   constructor(
     private readonly own: number,
@@ -81,6 +82,7 @@ export class MovingMemory implements HandOverActions {
     private readonly plan: MemoryPlan,
     private readonly capabilities: MemoryCapabilities,
     private readonly onAnswer: (peer: number, given: boolean) => void,
+    actionsOf = (actions: HandOverActions): HandOverActions => actions,
   ) {
     const { words } = core.interrupts;
     this.chunks = plan.chunks;
@@ -96,7 +98,7 @@ export class MovingMemory implements HandOverActions {
       };
     }
     this.asked = up.map(() => 0);
-    this.handOver = new HandOver(own, this, { up: [...up], asked: this.asked });
+    this.handOver = new HandOver(own, actionsOf(this), { up: [...up], asked: this.asked });
     this.handOver.recover();
   }
 

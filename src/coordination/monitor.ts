@@ -109,7 +109,7 @@ export class Monitor {
     this.registers = tcb / 4;
     this.children = capabilities.children.map((each) => new RemoteChild(core, tcb, each));
     [this.reply, ...this.spare] = capabilities.replies;
-    this.recheck = new Recheck(core, capabilities.recheck);
+    this.recheck = new Recheck(core, invoker, capabilities.recheck);
     this.faultSerials = Uint32Array.from(capabilities.events, (event) =>
       event.kind === 'fault' ? core.calls.serialOf(event.pair.request) : 0,
     );

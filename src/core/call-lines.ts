@@ -33,6 +33,8 @@ const SERIAL_WORD = 1;
 const TAG_WORD = Register.MsgInfo / 4;
 const MR_WORD = Register.MR0 / 4;
 const LENGTH_MASK = 127;
+/** A bit of the tag that counts extra capabilities, of which a message between clusters has none. */
+const GIVEN_UP = 1 << 7;
 const FAST = Limit.FastMessageRegisters;
 /** Where the line's further registers begin, and where theirs begin in an IPC buffer. */
 const FURTHER_WORD = MR_WORD + 2 * FAST;
@@ -48,6 +50,17 @@ export class CallAccess {
 
   setSerial({ line }: CallLines, serial: number): void {
     Atomics.store(this.words, line + SERIAL_WORD, serial);
+  }
+
+  /** Answers a call that nobody else will: with the serial number, and nothing but that it was given up. */
+  giveUp({ request, reply }: CallPair): void {
+    this.words[reply.line + TAG_WORD] = GIVEN_UP;
+    this.setSerial(reply, this.serialOf(request));
+  }
+
+  /** Whether the answer that has come says that the call was given up. */
+  isGivenUp({ reply }: CallPair): boolean {
+    return (this.words[reply.line + TAG_WORD] & GIVEN_UP) !== 0;
   }
 
   /** Writes the message of the thread whose register file and IPC buffer begin at these words, and its serial number. */

@@ -187,6 +187,14 @@ export class Core {
     return this.orders[OrderWord.Stopped] !== 0;
   }
 
+  /** The number of the machine's last tick, and of the last that a core of it has taken. */
+  get lastTick(): number {
+    return Atomics.load(this.orders, OrderWord.Ticks);
+  }
+  tickTaken(core: number): number {
+    return Atomics.load(this.ticksTaken, core);
+  }
+
   /** The handle of the current thread, as the kernel has it. */
   current(): number {
     return this.words[(this.kernel.currentTCB() + Register.Program) >> 2];
@@ -194,7 +202,12 @@ export class Core {
 
   /** Runs whatever the kernel chooses, until the core is halted. @throws Halted */
   loop(next: number): never {
-    for (;;) next = next === 0 ? this.idle() : this.runThread(next);
+    for (;;) next = this.turn(next);
+  }
+
+  /** One round of the loop. */
+  turn(next: number): number {
+    return next === 0 ? this.idle() : this.runThread(next);
   }
 
   /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */

@@ -5,7 +5,7 @@ import { IDLE_TIME_STRIDE, OrderWord, Stop, isIdle, makeOrders } from '../core/c
 import type { Bundle } from '../core/engine/typescript/bundle.js';
 import { compileKernel, type KernelImage } from '../core/kernel.js';
 import { Count, statisticsBytes, statisticsRow, sumOfChannels } from '../core/statistics.js';
-import { Injected, type Injection } from '../machine/host/faulty-doorbells.js';
+import { Injected, type Injection } from '../machine/host/injection.js';
 import type { MachineModel } from '../machine/simulated/model.js';
 import { InterruptController } from '../machine/interrupts.js';
 import { sharedLines, sharedMemory } from '../machine/shared-memory.js';
@@ -15,20 +15,17 @@ import { RunError, RunningCluster, type CoreError, type Machine } from './boot/r
 import {
   DescriptionError,
   checkPrograms,
+  policyOf,
   type ChannelEnd,
+  type OnFailure,
   type SystemDescription,
 } from './description/index.js';
 import type { SimulationOrders } from './simulate/simulation.js';
 import { DEVICE_LINES, planSystem, type SystemPlan } from './placement/plan.js';
+import { TICK_MILLISECONDS } from './late-cores.js';
 import { fillTopologyRegion, withTopologyRegion } from './placement/topology-region.js';
 import { traceMemories, writeTrace, type TraceCounts } from './trace.js';
-import {
-  Supervisor,
-  TICK_MILLISECONDS,
-  type ClusterFailure,
-  type ClusterState,
-  type OnFailure,
-} from './supervisor.js';
+import { Supervisor, type ClusterFailure, type ClusterState } from './supervisor.js';
 
 export { CoreError, RunError } from './boot/running-cluster.js';
 
@@ -76,9 +73,9 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Cores never park: for measuring what a signal costs that finds its receiver awake. */
   readonly spin?: boolean;
-  /** What happens when a cluster fails; without, see `Supervisor`. */
+  /** What happens when a cluster fails; without, as the description says, and if that says nothing see `Supervisor`. */
   readonly onFailure?: OnFailure;
-  /** Doorbells between clusters that fail on purpose. */
+  /** Failures on purpose. */
   readonly inject?: Injection;
   /** A file: write there what each core did, and when (trace.ts). */
   readonly trace?: string;
@@ -178,8 +175,8 @@ export interface RunReport {
   readonly trace?: TraceCounts;
   /** Cores whose program did not return when the system was stopped. */
   readonly hungCores: readonly number[];
-  /** Interrupts that were dropped and doubled on purpose, if any were to be. */
-  readonly injected?: { readonly dropped: number; readonly doubled: number };
+  /** Interrupts that were dropped and doubled on purpose, and monitors that died so, if any were to be. */
+  readonly injected?: { readonly dropped: number; readonly doubled: number; readonly died: number };
   /** Why threads could not be pinned to their cores, if they could not. */
   readonly notPinned?: string;
 }
@@ -295,8 +292,15 @@ export class RunningMachine {
     if (plan.moving !== undefined) ledgerOf(this.machine.interrupts.words, plan.moving).initialise();
     this.clusters = plan.clusters.map((_, index) => new RunningCluster(this.machine, index, events));
     const { states, interrupts, orders } = this.machine;
-    const { onFailure } = options;
-    this.supervisor = new Supervisor(this.clusters, states, interrupts, orders, onFailure);
+    const policies = plan.clusters.map(
+      ({ domains }) =>
+        options.onFailure ??
+        policyOf(
+          system,
+          domains.map(({ index }) => index),
+        ),
+    );
+    this.supervisor = new Supervisor(this.clusters, states, interrupts, orders, policies);
   }
 
   /** Starts a thread for each core; resolves when all domains are ready to start. */
@@ -384,20 +388,21 @@ export class RunningMachine {
   }
 
   /**
-   * Whether an interrupt may have been dropped that a core makes up for at its next tick: then it is not idle for good.
+   * Whether a core does something at its next tick that makes up for what went wrong: then it is not idle for good. Where
+   * an interrupt was dropped, nobody knows where.
    */
   private awaitsTick(): boolean {
     const { injection, orders, states } = this.machine;
+    const up = this.clusters.filter(({ index }) => Atomics.load(states, index) > 0);
+    if (up.some(({ awaitsTick }) => awaitsTick)) return true;
     if (injection === undefined) return false;
     const dropped = Atomics.load(injection.counters, Injected.Dropped);
     if (dropped !== this.dropped) {
       this.dropped = dropped;
       this.droppedBefore = Atomics.load(orders.words, OrderWord.Ticks) + RECHECK_TICKS;
     }
-    return this.clusters.some(
-      ({ index, plan }) =>
-        Atomics.load(states, index) > 0 &&
-        plan.cores.some((core) => Atomics.load(orders.ticksTaken, core) < this.droppedBefore),
+    return up.some(({ plan }) =>
+      plan.cores.some((core) => Atomics.load(orders.ticksTaken, core) < this.droppedBefore),
     );
   }
 
@@ -478,6 +483,7 @@ export class RunningMachine {
             injected: {
               dropped: injection.counters[Injected.Dropped],
               doubled: injection.counters[Injected.Doubled],
+              died: injection.counters[Injected.Died],
             },
           }),
       ...(this.notPinned === undefined ? {} : { notPinned: this.notPinned }),

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { Script } from 'node:vm';
+import type { Chart } from '../../src/cli/report-file.js';
 import { layTree, machineFile, manyCores } from '../machine/fixtures.js';
 import { atoll } from '../run/system.js';
 
@@ -10,7 +12,10 @@ describe('atoll explore founding', () => {
 
   it('shows what an IPC costs and how calls scale', async () => {
     const { code, stdout, stderr } = await explore('--machine', 'cortex-a72');
-    assert.equal(stderr, '');
+    assert.match(
+      stderr,
+      /^Kernel entries simulated a second, by each thread: single [\d,–]+, single-elided [\d,–]+, per-core [\d,–]+, clustered [\d,–]+\.\n$/,
+    );
     assert.match(stdout, /cortex-a72 +single +far +\d+ +\d+\.\d +\d\.\d\n/);
     assert.match(stdout, /cortex-a72 +per-core +4 +0\.\d+ +\d\.\d\d +4\.0 +4\n/);
     assert.equal(code, 0);
@@ -49,6 +54,34 @@ describe('atoll explore founding', () => {
     core: { megahertz: 1500, cyclesPerInstruction: 0.5, kernelEntry: 150, atomic: 8 },
   };
 
+  it('writes a page with plots that needs nothing else', async (test) => {
+    const file = join(layTree(test, {}), 'report.html');
+    const { code, stdout } = await explore('--json', '--machine', 'cortex-a53', '--report', file);
+    assert.equal(code, 0);
+    const rows = JSON.parse(stdout) as Record<string, unknown>[];
+    const html = readFileSync(file, 'utf8');
+    assert.doesNotMatch(html, /<(?:link|img)|src=|https?:/);
+    const [data, script] = [...html.matchAll(/<script[^>]*>(.*?)<\/script>/gs)].map(([, text]) => text);
+    assert.doesNotThrow(() => new Script(script));
+    assert.match(script, /uplot/);
+    const charts = JSON.parse(data) as Chart[];
+    for (const { id } of charts) assert.match(html, new RegExp(`<div id="${id}">`));
+    const lines = charts.flatMap(({ lines }) => lines);
+    const single = rows.filter(
+      ({ design, calls_per_kilocycle: calls }) => design === 'single' && calls !== undefined,
+    );
+    assert.deepEqual(
+      lines.filter(({ name }) => name === 'single')[1].points,
+      single.map((row) => [row.cores, row.calls_per_kilocycle]),
+    );
+    assert.deepEqual(lines.find(({ name }) => name === 'cortex-a53')!.points.length, 3);
+    assert.match(html, /<caption>single: who \(row\) waits for whom \(column\)/);
+
+    const refused = await explore('--machine', 'cortex-a53', '--report', '/none/report.html');
+    assert.match(refused.stderr, /^Error: cannot write the report '\/none\/report.html': /);
+    assert.equal(refused.code, 2);
+  });
+
   it('takes machines from files: as presets have them, changes to a preset, and what hwloc writes', async (test) => {
     const folder = layTree(test, {
       'whole.json': JSON.stringify(a72),
@@ -80,7 +113,7 @@ describe('atoll explore founding', () => {
       ['version-1.xml', 4],
     ] as const) {
       const { stdout, stderr, code } = await explore('--json', '--machine', machineFile(file));
-      assert.equal(stderr, '', file);
+      assert.match(stderr, /^Kernel entries .*\n$/, file);
       assert.equal(code, 0);
       const rows = JSON.parse(stdout) as { cores: number; design: string; calls_per_kilocycle?: number }[];
       const last = rows.filter((row) => row.design === 'clustered' && row.calls_per_kilocycle).at(-1)!;

@@ -35,13 +35,18 @@ export class SimulatedMachine {
   readonly entriesOf: Float64Array;
   /** By core: cycles that it waited for a lock that another held. */
   readonly lockWaitingOf: Float64Array;
+  /** The same by whom it waited for: that of core `i` for core `j` is at `i` times the number of cores, plus `j`. */
+  readonly lockWaitingFor: Float64Array;
   /** Transactions that did not commit. */
   aborts = 0;
   readonly #coherence: Coherence;
   /** By line: when the last store to a lock's word in it was done: nobody sees it earlier. */
   readonly #stored: Float64Array;
   #transactionsMade: Transactions | undefined;
+  readonly #storedBy: Int32Array;
+  /** When the lock that transactions elide is free again, and who had it. */
   #lockFree = 0;
+  #lockHolder = 0;
   #core = -1;
   #now = 0;
   /** When the running core's stores have left its store buffer. */
@@ -67,8 +72,10 @@ export class SimulatedMachine {
     this.clocks = arrays.float64(cores);
     this.entriesOf = arrays.float64(cores);
     this.lockWaitingOf = arrays.float64(cores);
+    this.lockWaitingFor = arrays.float64(cores * cores);
     this.#drains = arrays.float64(cores);
     this.#stored = arrays.float64(bytes >>> LINE_BITS);
+    this.#storedBy = arrays.int32(bytes >>> LINE_BITS);
     this.words = new Int32Array(this.memory.buffer);
     this.#coherence = new Coherence(model, bytes, nodeOf, arrays);
     this.instrumentation = this.#instrumentation();
@@ -184,6 +191,7 @@ export class SimulatedMachine {
       this.#enter(core);
       entry();
       this.#lockFree = Math.max(this.#now, this.#drained);
+      this.#lockHolder = core;
       this.entriesOf[core]++;
       this.#leave();
       return true;
@@ -239,10 +247,12 @@ export class SimulatedMachine {
     this.#core = -1;
   }
 
-  /** Until the lock is free. */
-  #waitUntil(time: number): void {
+  /** Until `holder` has freed the lock. */
+  #waitUntil(time: number, holder: number): void {
     if (time <= this.#now) return;
-    this.lockWaitingOf[this.#core] += time - this.#now;
+    const waiting = time - this.#now;
+    this.lockWaitingOf[this.#core] += waiting;
+    this.lockWaitingFor[this.#core * this.clocks.length + holder] += waiting;
     this.#now = time;
   }
 
@@ -288,7 +298,7 @@ export class SimulatedMachine {
       },
       lockLoad: (address) => {
         if (this.#core < 0 || this.#locking === 'elide') return;
-        this.#waitUntil(this.#stored[address >>> LINE_BITS]);
+        this.#waitUntil(this.#stored[address >>> LINE_BITS], this.#storedBy[address >>> LINE_BITS]);
         this.#access(address >>> 0, 4, false);
       },
       // The stores before a release are seen before it; the core itself goes on.
@@ -304,12 +314,14 @@ export class SimulatedMachine {
         }
         this.#drained = this.#atomic(address);
         this.#stored[address >>> LINE_BITS] = this.#drained;
+        this.#storedBy[address >>> LINE_BITS] = this.#core;
+        this.#now += costs.atomicStore ?? 0;
         return 1;
       },
       lockExchange: (address) => {
         if (this.#core < 0) return 1;
         if (this.#locking === 'elide') {
-          this.#waitUntil(this.#lockFree);
+          this.#waitUntil(this.#lockFree, this.#lockHolder);
           this.#now += transactions.begin;
           this.#transaction = this.#transactions.of[this.#core];
           this.#access(address >>> 0, 4, false);

@@ -45,6 +45,8 @@ export interface CoreCosts {
   readonly kernelEntry: number;
   /** An atomic read-modify-write beyond a store, its line at hand. */
   readonly atomic: number;
+  /** A lock's release and the other stores of its protocol, beyond a store: nothing unless given. */
+  readonly atomicStore?: number;
 }
 
 /** Hardware transactions, for the design that elides the lock. */

@@ -16,12 +16,13 @@ import type { EngineThread } from '../../core/thread.js';
 import { Liveness } from '../../coordination/liveness.js';
 import { MemoryRequests } from '../../coordination/memory-requests.js';
 import { MovingMemory } from '../../coordination/memory.js';
+import { mortal } from '../../coordination/mortal.js';
 import { Monitor } from '../../coordination/monitor.js';
 import { Proxy } from '../../coordination/proxy.js';
 import { SignalFlags } from '../../coordination/signals.js';
 import { pinThread } from '../../machine/host/affinity.js';
 import { coreInterrupts } from '../../machine/host/controller.js';
-import { faultyDoorbells } from '../../machine/host/faulty-doorbells.js';
+import { choicesOf, deadlyStep, faultyDoorbells } from '../../machine/host/injection.js';
 import { threadName } from '../../machine/host/thread-time.js';
 import { InterruptController, Outbox } from '../../machine/interrupts.js';
 import { buildCluster, type BuiltCluster } from '../initialiser/initialiser.js';
@@ -84,17 +85,18 @@ const lines = coreInterrupts(memory, interrupts, id, cluster.cores, cluster.rout
 const charged = simulated?.interrupts.deviceOf(lines, cluster.cores) ?? lines;
 const device = trace?.interrupts(charged) ?? charged;
 const { injection } = orders;
+const choices = injection === undefined ? undefined : choicesOf(injection.how, id, orders.incarnation);
 const machine =
   injection === undefined
     ? device
-    : faultyDoorbells(device, interrupts, id, injection.how, injection.counters);
+    : faultyDoorbells(device, interrupts, id, injection.how, choices!, injection.counters);
 const shipped = instantiateKernel(
   orders.kernel,
   memory,
   cluster.base,
   orders.clusterCore,
   simulated === undefined ? machine : { ...machine, now: time },
-  simulated?.clock.machine.instrumentation,
+  simulated && { simulation: simulated.clock.machine.instrumentation },
 );
 const unchecked = simulated?.kernelOf(shipped) ?? shipped;
 const silent = orders.checkInvariants
@@ -141,7 +143,7 @@ function bootCluster(): { invoker: Invoker; built: BuiltCluster; tcb: number } {
   core.words[(info.initialTCB + Register.Program) / 4] = rootHandle(cluster);
   const invoker = new Invoker(kernel, memory.buffer, info.initialTCB);
   const built = buildCluster(plan, cluster, invoker, info, memory.buffer, orders.incarnation === 1);
-  if (orders.incarnation > 1) answerOldCalls();
+  if (orders.incarnation > 1) giveUpOldCalls();
   tables.tcbs.set(built.tcbs, 1);
   tables.tcbs.set(built.proxyTcbs, proxyHandle(cluster, 0));
   for (const [region, address] of built.regions) tables.regions[region] = address;
@@ -150,14 +152,14 @@ function bootCluster(): { invoker: Invoker; built: BuiltCluster; tcb: number } {
   return { invoker, built, tcb: info.initialTCB };
 }
 
-/** Calls of this cluster's earlier self are answered: their callers have been told that it failed. */
-function answerOldCalls(): void {
+/** Calls of this cluster's earlier self, of which it knows nothing. */
+function giveUpOldCalls(): void {
   const { proxies, children } = cluster.links;
   const calls = [
     ...proxies.filter((proxy) => !isForFaults(proxy)),
     ...children.map(({ control }) => control),
   ];
-  for (const { request, reply } of calls) core.calls.setSerial(reply, core.calls.serialOf(request));
+  for (const call of calls) core.calls.giveUp(call);
 }
 
 /** Makes the domains that run on this core. @throws ProgramError */
@@ -231,11 +233,20 @@ function rootTask({ invoker, built, tcb }: ReturnType<typeof bootCluster>): () =
   const monitor = new Monitor(core, tcb, built.monitor, flags, invoker, reportFault, () => liveness.tick());
   const capabilities = built.monitor.memory;
   if (plan.moving !== undefined && capabilities !== undefined) {
+    const deadly =
+      injection === undefined ? undefined : deadlyStep(injection.how, choices!, injection.counters);
     // After `liveness` has looked: what changes in between it will tell.
     const up = Array.from(states, (_, index) => Atomics.load(states, index) > 0);
     const moving = new MovingMemory(
       ...([orders.cluster, up, core, invoker, plan.moving, capabilities] as const),
       (peer, given) => requests.answered(peer, given),
+      deadly === undefined
+        ? undefined
+        : (actions) =>
+            mortal(actions, () => {
+              // Before the machine runs, nobody would bring the cluster up again.
+              if (Atomics.load(orders.go, 0) !== 0) deadly();
+            }),
     );
     const ids = plan.clusters.map((each) => each.id);
     const requests = new MemoryRequests(core, tcb, moving, orders.cluster, ids, (reply) =>

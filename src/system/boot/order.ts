@@ -1,7 +1,7 @@
 /** What the main thread and the cores' threads of one machine tell each other. */
 import type { ClusterStates } from '../../coordination/liveness.js';
 import type { Orders } from '../../core/core.js';
-import type { Injection } from '../../machine/host/faulty-doorbells.js';
+import type { Injection } from '../../machine/host/injection.js';
 import type { SystemPlan } from '../placement/plan.js';
 import type { SimulationOrders } from '../simulate/simulation.js';
 
@@ -17,7 +17,7 @@ export interface ClusterTables {
   readonly regions: Uint32Array;
 }
 
-/** Doorbells that fail on purpose. */
+/** Failures on purpose. */
 export interface InjectionOrders {
   readonly how: Injection;
   /** Shared by the machine's cores, as `Injected` numbers them. */

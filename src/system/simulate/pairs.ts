@@ -72,7 +72,7 @@ export function bootPairs(machine: SimulatedMachine, options: PairsOptions): Pai
   const { memory, instrumentation } = machine;
   const nothing = { maskInterrupt() {}, sendSGI() {}, sendIPI() {} };
   const kernels = Array.from({ length: cores }, (_, core) =>
-    instantiateKernel(module, memory, base, core, nothing, instrumentation),
+    instantiateKernel(module, memory, base, core, nothing, { simulation: instrumentation }),
   );
   const bits = rootBits(cores, pairsPerCore);
   const info = readBootInfo(memory.buffer, kernels[0].boot(size, cores, 0, 0, bits));

@@ -4,7 +4,7 @@ import { HEARTBEAT_LINE, IDLE_TIME_STRIDE } from '../../core/core.js';
 import type { Bundle } from '../../core/engine/typescript/bundle.js';
 import { CoreError, RunError } from '../boot/running-cluster.js';
 import { RunningMachine, TIMER_LINE, TIMER_MILLISECONDS, type RunOptions, type RunReport } from '../run.js';
-import { TICK_MILLISECONDS } from '../supervisor.js';
+import { TICK_MILLISECONDS } from '../late-cores.js';
 import { Simulation, type SimulationOrders, type SystemTimer } from './simulation.js';
 
 type Arguments = ConstructorParameters<typeof RunningMachine>;

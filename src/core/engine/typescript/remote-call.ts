@@ -7,11 +7,14 @@
  * waits until that one is answered. Serial numbers tell: they stand in the messages, and survive.
  *
  * Where the other cluster fails, the call throws: the reset controller has changed the cluster's state, and the caller's
- * monitor signals the notification. When that cluster is up again it has answered all calls to its earlier self.
+ * monitor signals the notification. When that cluster is up again it has given up all calls to its earlier self.
+ * Where a server is restarted in the middle of a call, its cluster's monitor answers that it was given up
+ * (coordination/recheck.ts), and the call throws as well.
  */
 import { Invocation, Register } from '../../../../kernel/api/constants.js';
 import { type Flag, type InterruptController, Outbox } from '../../../machine/interrupts.js';
 import type { CallAccess, CallPair } from '../../call-lines.js';
+import { Exception, throwException } from './exception.js';
 import { Slot } from './slots.js';
 
 /** What a domain needs to know of a call to another cluster. Plain data. */
@@ -43,18 +46,8 @@ export interface Caller {
 const TAG_WORD = Register.MsgInfo / 4;
 export const ACKNOWLEDGE = Invocation.IRQAckIRQ << 12;
 
-/** Errors that say so: with the engine, as an error of a class of ours would lead programs to that class. */
-const failures = new WeakSet<Error>();
-
-/** Whether `thrown` is what a call throws whose server's cluster has failed. */
-export function isPeerFailure(thrown: unknown): boolean {
-  return thrown instanceof Error && failures.has(thrown);
-}
-
 function peerFailed(): never {
-  const error = new Error('the cluster of the server has failed');
-  failures.add(error);
-  throw error;
+  throwException(Exception.PeerFailed, 'the cluster of the server has failed');
 }
 
 export class RemoteCall {
@@ -79,7 +72,7 @@ export class RemoteCall {
     this.outbox = new Outbox(interrupts, core, flags);
   }
 
-  /** Sends the message in the caller's registers, and returns when the answer is there. @throws Error where the cluster fails. */
+  /** Sends the message in the caller's registers, and returns when the answer is there. @throws Error where there will be none. */
   make(caller: Caller): void {
     const { words, calls, configuration, handlerSlot } = this;
     const { request, reply, cluster } = configuration;
@@ -101,7 +94,13 @@ export class RemoteCall {
     // While the message is on its way: the answer to the call before may have left the line masked.
     if (handlerSlot !== 0) caller.acknowledge(handlerSlot);
     this.awaitAnswer(caller, state);
+    if (calls.isGivenUp(configuration)) this.givenUp(state);
     calls.readMessage(reply, registers, buffer);
+  }
+
+  private givenUp(state: number): never {
+    if (Atomics.load(this.states, this.configuration.cluster) !== state) peerFailed();
+    throwException(Exception.GivenUp, 'the server has given up the call: it was restarted');
   }
 
   private ring(caller: Caller): void {
