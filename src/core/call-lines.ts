@@ -78,14 +78,9 @@ export class CallAccess {
     copyMessage(this.words, registers, further, further + FURTHER_WORDS, line, line + FURTHER_WORD, more);
   }
 
-  /** Message registers of the message whose tag stands where a line's does. */
-  protected lengthAt(index: number): number {
-    return this.words[index + TAG_WORD] & LENGTH_MASK;
-  }
-
-  /** Words of a message of so many registers for which the line has no room. */
-  protected wordsBeyond(length: number): number {
-    return 2 * Math.max(0, length - LINE_REGISTERS);
+  /** How many words of a message have no room in the line. Its tag is in a line or register file that begins at `tagged`. */
+  protected wordsBeyond(tagged: number): number {
+    return 2 * Math.max(0, (this.words[tagged + TAG_WORD] & LENGTH_MASK) - LINE_REGISTERS);
   }
 }
 
