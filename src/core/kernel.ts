@@ -64,8 +64,12 @@ export const INTERRUPTS = ['interrupt', 'timer'] as const satisfies readonly (ke
 
 /** Compiles an image; the module can be posted to other threads. `simulated`: its form for the simulated machine. */
 export function compileKernel(image: KernelImage, simulated = false): WebAssembly.Module {
+  return new WebAssembly.Module(kernelBytes(image, simulated));
+}
+
+export function kernelBytes(image: KernelImage, simulated: boolean): Buffer {
   const file = `../../kernel/${image}${simulated ? '.simulated' : ''}.wasm`;
-  return new WebAssembly.Module(readFileSync(new URL(file, import.meta.url)));
+  return readFileSync(new URL(file, import.meta.url));
 }
 
 /**
