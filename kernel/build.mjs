@@ -21,11 +21,12 @@ const builds = [
 ];
 
 for (const { source, output, smp } of builds) {
-  const wrong = await compile(join(here, source), join(out, output), smp);
+  const { image, wrong } = await compile(join(here, source), smp);
   if (wrong !== undefined) {
     console.error(wrong);
     process.exit(1);
   }
+  writeFileSync(join(out, output), image);
 }
 
 for (const image of ['unicore', 'smp']) {

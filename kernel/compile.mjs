@@ -1,14 +1,30 @@
 /** How the kernel's images are compiled. */
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import asc from 'assemblyscript/asc';
 
 const MEMORY = ['--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'];
 const FEATURES = ['--enable', 'threads', '--enable', 'simd', '--noAssert', '--noExportMemory'];
+const BEST = ['-O3', '--converge'];
 
-/** `smp`: 0 for clusters of one core, 1 for several. Returns what is wrong with the source, or nothing. */
-export async function compile(source, output, smp, optimisation = ['-O3', '--converge']) {
-  const { error, stderr } = await asc.main([
-    ...[source, '--use', `ATOLL_SMP=${smp}`, '--outFile', output, '--runtime', 'stub'],
-    ...[...MEMORY, ...FEATURES, ...optimisation],
-  ]);
-  return error ? `${stderr}${error.message}` : undefined;
+/**
+ * `smp`: 0 for clusters of one core, 1 for several. `changed`: what stands in a source file, by path, where that is not
+ * what is on disk. Returns the image, or says what is wrong with the source.
+ */
+export async function compile(source, smp, { optimisation = BEST, changed = new Map() } = {}) {
+  let image;
+  const { error, stderr } = await asc.main(
+    [
+      ...[source, '--use', `ATOLL_SMP=${smp}`, '--outFile', 'image.wasm', '--runtime', 'stub'],
+      ...[...MEMORY, ...FEATURES, ...optimisation],
+    ],
+    {
+      readFile: (name, folder) => {
+        const path = resolve(folder, name);
+        return changed.get(path) ?? readFile(path, 'utf8').catch(() => null);
+      },
+      writeFile: (_name, contents) => (image = contents),
+    },
+  );
+  return error ? { wrong: `${stderr}${error.message}` } : { image };
 }

@@ -71,10 +71,16 @@ function exposeNode(node) {
   const [operator] = node;
   const parts = node.map(exposeNode);
   if (!EXPOSED.has(operator)) {
-    if (/\.(?:load|store)|\.atomic\.|^memory\.(?!size)/.test(operator)) throw new Error(`${operator} is not exposed`);
+    if (/\.(?:load|store)|\.atomic\.|^memory\.(?!size)/.test(operator))
+      throw new Error(`${operator} is not exposed`);
     return parts;
   }
   const offset = parts.find((part) => typeof part === 'string' && part.startsWith('offset='))?.slice(7);
   const [address, ...values] = parts.slice(1).filter(Array.isArray);
-  return ['call', `$${operator}`, offset === undefined ? address : ['i32.add', address, constant(offset)], ...values];
+  return [
+    'call',
+    `$${operator}`,
+    offset === undefined ? address : ['i32.add', address, constant(offset)],
+    ...values,
+  ];
 }

@@ -47,7 +47,13 @@ const HELPERS = `
    (else (local.get $value))))`;
 
 /** Instructions that are done by the functions above instead. */
-const BY_HELPER = new Set(['memory.copy', 'memory.fill', 'i32.atomic.load', 'i32.atomic.store', 'i32.atomic.rmw.xchg']);
+const BY_HELPER = new Set([
+  'memory.copy',
+  'memory.fill',
+  'i32.atomic.load',
+  'i32.atomic.store',
+  'i32.atomic.rmw.xchg',
+]);
 
 const ACCESS = /^(?:i32|i64|v128)\.(load|store)(8|16|32)?(?:_[su])?$/;
 const SIZES = { i32: 4, i64: 8, v128: 16 };
@@ -63,7 +69,11 @@ const SEQUENCES = new Set(['block', 'loop', 'then', 'else']);
  * constant in an instruction; more than one where all common processors take several cycles.
  */
 function weightOf(operator) {
-  if (/^(?:local\.|global\.|i32\.const|i64\.const|v128\.const|block|loop|then|else|drop|nop|return$|unreachable)/.test(operator))
+  if (
+    /^(?:local\.|global\.|i32\.const|i64\.const|v128\.const|block|loop|then|else|drop|nop|return$|unreachable)/.test(
+      operator,
+    )
+  )
     return 0;
   if (/\.wrap_i64$|\.extend_i32_[us]$/.test(operator)) return 0;
   if (/\.(?:div|rem)_[su]$/.test(operator)) return 12;
@@ -73,7 +83,9 @@ function weightOf(operator) {
 }
 
 function instrumentFunction(field) {
-  const start = field.findIndex((part, index) => index > 0 && Array.isArray(part) && !DECLARATIONS.has(part[0]));
+  const start = field.findIndex(
+    (part, index) => index > 0 && Array.isArray(part) && !DECLARATIONS.has(part[0]),
+  );
   return start < 0 ? field : [...field.slice(0, start), ...sequence(field.slice(start))];
 }
 
@@ -105,7 +117,8 @@ function expression(node, block) {
     return start < 0 ? node : [...node.slice(0, start), ...sequence(node.slice(start))];
   }
   const parts = node.map((part) => expression(part, block));
-  const offset = parts.find((part) => typeof part === 'string' && part.startsWith('offset='))?.slice(7) ?? '0';
+  const offset =
+    parts.find((part) => typeof part === 'string' && part.startsWith('offset='))?.slice(7) ?? '0';
   if (BY_HELPER.has(operator)) {
     const [address, ...values] = parts.slice(1).filter(Array.isArray);
     const at = offset === '0' ? address : ['i32.add', address, constant(offset)];
@@ -113,7 +126,8 @@ function expression(node, block) {
   }
   const access = ACCESS.exec(operator);
   if (access === null) {
-    if (/\.(?:load|store)|atomic|^memory\.(?!size)/.test(operator)) throw new Error(`${operator} is not instrumented`);
+    if (/\.(?:load|store)|atomic|^memory\.(?!size)/.test(operator))
+      throw new Error(`${operator} is not instrumented`);
     return parts;
   }
   const [, direction, bits] = access;

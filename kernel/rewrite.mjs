@@ -1,8 +1,10 @@
 /** Derives an image from another: Binaryen reads and writes it, and what is changed is changed in its text. */
 import binaryen from 'binaryen';
 
-const { Atomics, BulkMemory, BulkMemoryOpt, MutableGlobals, SIMD128, SignExt, NontrappingFPToInt } = binaryen.Features;
-const FEATURES = Atomics | BulkMemory | BulkMemoryOpt | MutableGlobals | SIMD128 | SignExt | NontrappingFPToInt;
+const { Atomics, BulkMemory, BulkMemoryOpt, MutableGlobals, SIMD128, SignExt, NontrappingFPToInt } =
+  binaryen.Features;
+const FEATURES =
+  Atomics | BulkMemory | BulkMemoryOpt | MutableGlobals | SIMD128 | SignExt | NontrappingFPToInt;
 
 /** @typedef {string | Node[]} Node An S-expression. */
 

@@ -55,7 +55,6 @@ export function boot(size: usize, cores: u32, sharedBase: usize, sharedSize: usi
 
   const thread = changetype<TCB>(tcb);
   const context = changetype<SchedContext>(sc);
-  context.core = 0;
   context.budget = FULL_BUDGET;
   context.period = FULL_BUDGET;
   refillNew(context, 2, 0);
@@ -65,7 +64,6 @@ export function boot(size: usize, cores: u32, sharedBase: usize, sharedSize: usi
   thread.priority = <u8>Limit.MaxPriority;
   thread.mcp = <u8>Limit.MaxPriority;
   thread.state = <u8>ThreadState.Running;
-  thread.pc = 0;
 
   provide(cnode, InitialSlot.ThreadTCB, CapType.Thread, tcb, 0, 0, 0);
   const root = provide(cnode, InitialSlot.CNode, CapType.CNode, cnode, <u8>rootBits, 0, 0);

@@ -46,7 +46,7 @@ export function updateCapData(preserve: bool, data: u64, cap: Slot): void {
         clearCap(cap);
       } else {
         cap.guardSize = <u8>guardSize;
-        cap.badge = guardSize == 0 ? 0 : (data >> GUARD_SIZE_BITS) & (((<u64>1) << guardSize) - 1);
+        cap.badge = (data >> GUARD_SIZE_BITS) & (((<u64>1) << guardSize) - 1);
       }
       break;
     }

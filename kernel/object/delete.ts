@@ -138,7 +138,6 @@ function finaliseCap(slot: Slot, final: bool): bool {
 function becomeZombie(slot: Slot, bits: u8, slots: u32): void {
   slot.type = <u8>CapType.Zombie;
   slot.bits = bits;
-  slot.rights = 0;
   slot.guardSize = 0;
   slot.badge = slots;
 }

@@ -54,7 +54,6 @@ function sameObjectAs(a: Slot, b: Slot): bool {
   if (a.type == CapType.Untyped) return false;
   if (a.type == CapType.IRQControl && b.type != CapType.IRQControl) return false;
   if (a.type == CapType.UntypedControl && b.type != CapType.UntypedControl) return false;
-  if (a.type == CapType.Frame) return b.type == CapType.Frame && a.object == b.object && a.bits == b.bits;
   return sameRegionAs(a, b);
 }
 

@@ -89,7 +89,6 @@ export function finaliseSchedContext(sc: SchedContext): void {
     reply.sc = none<SchedContext>();
     sc.reply = none<Reply>();
   }
-  sc.refillMax = 0;
   if (!isNull(sc.yieldFrom)) completeYieldTo(sc.yieldFrom);
   for (let core: u32 = 0; core < cluster().cores; core++) {
     const state = coreState(core);

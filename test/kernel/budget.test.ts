@@ -286,6 +286,29 @@ for (const image of IMAGES) {
       assert.equal(m.current(), other);
     });
 
+    it('one whose budget comes back stands behind its equals, whatever the current thread is at', () => {
+      const { m, ntfn, limited, other } = world();
+      const equal = m.thread({ priority: 40 });
+      m.invoke(limited.cptr, Invocation.TCBSetPriority, [40], [InitialSlot.ThreadTCB]);
+      m.invoke(limited.cptr, Invocation.TCBSuspend);
+      m.invoke(other.cptr, Invocation.TCBSuspend);
+      m.invoke(limited.cptr, Invocation.TCBResume);
+      m.invoke(equal.cptr, Invocation.TCBSuspend);
+      assert.equal(handle(m, limited, 25), undefined, 'used up');
+      for (const { cptr } of [equal, other]) m.invoke(cptr, Invocation.TCBResume);
+      const first = m.current()!;
+      assert.ok(first === other || first === equal);
+      const second = first === other ? equal : other;
+      const idle = m.create(ObjectType.Notification);
+      first.give(8, idle).give(1, first.cspace);
+      m.delete(idle);
+      m.time += 1000;
+      assert.equal(first.call(1, [8, 6], Invocation.CNodeDelete), first);
+      assert.equal(first.yieldCore(), second);
+      assert.equal(second.yieldCore(), limited);
+      m.delete(ntfn);
+    });
+
     it('refuses what seL4 refuses, in its order', () => {
       const m = new Machine({ image });
       const sc = m.create(ObjectType.SchedContext, 7);

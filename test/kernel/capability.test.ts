@@ -153,6 +153,35 @@ for (const image of IMAGES) {
       m.create(ObjectType.Untyped, 14, ut);
     });
 
+    it('with a CNode goes what its slots hold, each of them, and nothing beside it', () => {
+      const { m } = world();
+      const ut = m.create(ObjectType.Untyped, 12);
+      const threads = [1, 2, 3, 4].map(() => m.thread());
+      const [before, cnode, after] = [1, 2, 3].map(() => m.create(ObjectType.CapTable, 2, ut));
+      for (const [index, thread] of threads.entries()) {
+        for (const beside of [before, after])
+          m.invoke(beside, Invocation.CNodeCopy, [index, 2, thread.cptr, 64, Rights.All], [ROOT]);
+        const ep = m.create(ObjectType.Endpoint);
+        thread.give(5, ep);
+        m.invoke(cnode, Invocation.CNodeMove, [index, 2, ep, 64], [ROOT]);
+      }
+      m.sleep();
+      for (let count = threads.length; count > 0; count--) m.current()!.send(5, [1]);
+      for (const thread of threads) m.invoke(thread.cspace, Invocation.CNodeDelete, [5, 6]);
+      assert.equal(m.current(), undefined, 'all of them wait');
+      m.delete(cnode);
+      const free = threads.map(() => {
+        const thread = m.current()!;
+        m.invoke(thread.cptr, Invocation.TCBSuspend);
+        return thread;
+      });
+      assert.deepEqual(new Set(free), new Set(threads), 'their endpoints are gone, so they go on');
+      for (const thread of threads) m.delete(thread.cptr);
+      for (const beside of [before, after])
+        for (let index = 0; index < 4; index++)
+          assert.notEqual(m.u8(m.slotAddress(index, m.objectAt(beside))), 0);
+    });
+
     it('an untyped whose descendants hold it can be revoked', () => {
       const { m } = world();
       const ut = m.create(ObjectType.Untyped, 12);

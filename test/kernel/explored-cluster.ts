@@ -9,7 +9,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { Register } from '../../kernel/api/constants.js';
-import { Core, makeOrders, type Orders } from '../../src/core/core.js';
+import { Core, makeOrders, type Orders, plainAccess } from '../../src/core/core.js';
 import { instantiateKernel, type Kernel } from '../../src/core/kernel.js';
 import type { EngineThread } from '../../src/core/thread.js';
 import { coreInterrupts, type CoreInterrupts } from '../../src/machine/host/controller.js';
@@ -211,6 +211,7 @@ export class ExploredCluster {
         (reason) => {
           throw new Error(reason);
         },
+        plainAccess(memory.buffer),
       );
       const words = explorer.view(core.words);
       Object.assign(core, { words, threads });

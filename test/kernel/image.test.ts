@@ -1,29 +1,13 @@
 /** What a kernel image may contain, and that it keeps to its own partition wherever it is loaded. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import binaryen from 'binaryen';
 import { InitialSlot, Invocation, ObjectType, Rights } from '../../kernel/api/constants.js';
-import type { Kernel, KernelImage } from '../../src/core/kernel.js';
-import { IMAGES, Machine, type MachineOptions } from './machine.js';
+import { CSPACE_BITS, IMAGES, Machine, guardFor, type MachineOptions } from './machine.js';
+import { bytesOf, read, watched } from './watched.js';
 
 const EP = 5;
 const REPLY = 4;
 const N = 6;
-
-const { Atomics, BulkMemory, BulkMemoryOpt, MutableGlobals, SIMD128, SignExt, NontrappingFPToInt } =
-  binaryen.Features;
-const FEATURES =
-  Atomics | BulkMemory | BulkMemoryOpt | MutableGlobals | SIMD128 | SignExt | NontrappingFPToInt;
-
-const bytesOf = (image: KernelImage): Uint8Array =>
-  readFileSync(new URL(`../../kernel/${image}.wasm`, import.meta.url));
-
-function read(image: KernelImage): binaryen.Module {
-  const module = binaryen.readBinary(bytesOf(image));
-  module.setFeatures(FEATURES);
-  return module;
-}
 
 function workload(options: MachineOptions): string[] {
   return workloadOn(new Machine(options));
@@ -34,7 +18,15 @@ function workloadOn(m: Machine): string[] {
   const log: string[] = [];
   for (let round = 0; round < 3; round++) {
     const ep = m.create(ObjectType.Endpoint);
+    const beside = m.create(ObjectType.Endpoint);
     const ntfn = m.create(ObjectType.Notification);
+    // Its registers are all that it has for a message, be that a fault's, an error's or another thread's.
+    const frugal = m
+      .thread({ priority: 90, buffer: false })
+      .give(EP, beside)
+      .give(REPLY, m.create(ObjectType.Reply));
+    const faulty = m.thread({ priority: 80 });
+    m.invoke(faulty.cptr, Invocation.TCBSetSpace, [guardFor(CSPACE_BITS)], [beside, faulty.cspace]);
     const server = m.thread({ priority: 200 }).give(EP, ep).give(REPLY, m.create(ObjectType.Reply));
     const client = m.thread({ priority: 100 }).give(EP, ep, Rights.All, 3n).give(N, ntfn);
     server.give(12, server.cspace);
@@ -59,8 +51,23 @@ function workloadOn(m: Machine): string[] {
     server.recv(EP, REPLY);
     client.fault(1, 2);
     log.push(`${m.current()?.program}`);
+    for (const thread of [server, client]) m.invoke(thread.cptr, Invocation.TCBSuspend);
+    frugal.call(EP + 1, [], Invocation.CNodeRotate);
+    frugal.recv(EP, REPLY);
+    faulty.call(200, [1, 2, 3, 4, 5]);
+    log.push(`${m.current()?.program} ${frugal.message.words.join()}`);
+    frugal.recv(EP, REPLY);
     m.wake();
-    for (const slot of [server.cptr, client.cptr, ep, ntfn, server.cspace, client.cspace]) {
+    for (const slot of [
+      frugal.cptr,
+      frugal.cspace,
+      server.cptr,
+      client.cptr,
+      ep,
+      ntfn,
+      server.cspace,
+      client.cspace,
+    ]) {
       m.revoke(slot);
       m.delete(slot);
     }
@@ -147,95 +154,3 @@ for (const image of IMAGES) {
     });
   });
 }
-
-interface Range {
-  readonly base: number;
-  readonly size: number;
-}
-
-/** How to instantiate an image so that each of its loads and stores is checked against the ranges that it may touch. */
-function watched(image: KernelImage, memory: WebAssembly.Memory, owned: readonly Range[]) {
-  const module = new WebAssembly.Module(instrument(image));
-  let accesses = 0;
-  const check = (address: number, length: number): void => {
-    accesses++;
-    const from = address >>> 0;
-    const to = from + (length >>> 0);
-    if (!owned.some(({ base, size }) => from >= base && to <= base + size))
-      throw new Error(`access to ${length} bytes at ${from}, partition ${owned[0].base}`);
-  };
-  const instantiate = (core: number, machine: object): Kernel =>
-    new WebAssembly.Instance(module, {
-      env: { memory, abort: () => {}, ...watch(check) },
-      machine: { base: owned[0].base, core, ...machine },
-      watch: { range: check },
-    }).exports as Kernel;
-  return { instantiate, accesses: () => accesses };
-}
-
-type Watcher = (id: number, ...rest: never[]) => unknown;
-
-/** The imports of Binaryen's `instrument-memory`: (id, bytes, offset, address) before, and the value after. */
-function watch(check: (address: number, length: number) => void): Record<string, Watcher> {
-  const before = (_id: number, bytes: number, offset: number, address: number): number => {
-    check((address >>> 0) + (offset >>> 0), bytes);
-    return address;
-  };
-  const value = (_id: number, loaded: unknown): unknown => loaded;
-  const imports: Record<string, Watcher> = { load_ptr: before, store_ptr: before };
-  for (const type of ['i32', 'i64', 'f32', 'f64'])
-    for (const kind of [
-      'load_val',
-      'store_val',
-      'struct_get_val',
-      'struct_set_val',
-      'array_get_val',
-      'array_set_val',
-    ])
-      imports[`${kind}_${type}`] = value;
-  for (const name of ['array_get_index', 'array_set_index', 'memory_grow_pre', 'memory_grow_post'])
-    imports[name] = value;
-  return imports;
-}
-
-/**
- * `instrument-memory` sees loads and stores, atomic ones too, but neither bulk operations nor read-modify-writes:
- * those are led through functions that check their ranges first. The lock's exchange is the only one of the latter.
- */
-function instrument(image: KernelImage): Uint8Array {
-  const module = read(image);
-  module.runPasses(['instrument-memory']);
-  const text = module.emitText();
-  const unseen = new Set(
-    text.match(/\b(?:memory\.(?!copy|fill|grow)\w+|i(?:32|64)\.atomic\.(?:rmw|wait)\S*|memory\.atomic\S*)/g),
-  );
-  unseen.delete('memory.size');
-  assert.deepEqual([...unseen], image === 'smp' ? ['i32.atomic.rmw.xchg'] : []);
-  assert.doesNotMatch(text, /atomic\.rmw\.xchg offset/);
-  const guarded = text
-    .replaceAll('(memory.copy', '(call $watched_copy')
-    .replaceAll('(memory.fill', '(call $watched_fill')
-    .replaceAll('(i32.atomic.rmw.xchg', '(call $watched_exchange')
-    .replace(
-      '(import "env" "memory"',
-      '(import "watch" "range" (func $watched_range (param i32 i32)))\n (import "env" "memory"',
-    )
-    .replace(/\)\s*$/, `${WATCHED})`);
-  const result = binaryen.parseText(guarded);
-  result.setFeatures(FEATURES);
-  assert.ok(result.validate());
-  return result.emitBinary();
-}
-
-const WATCHED = `
- (func $watched_copy (param $to i32) (param $from i32) (param $size i32)
-  (call $watched_range (local.get $to) (local.get $size))
-  (call $watched_range (local.get $from) (local.get $size))
-  (memory.copy (local.get $to) (local.get $from) (local.get $size)))
- (func $watched_fill (param $to i32) (param $value i32) (param $size i32)
-  (call $watched_range (local.get $to) (local.get $size))
-  (memory.fill (local.get $to) (local.get $value) (local.get $size)))
- (func $watched_exchange (param $at i32) (param $value i32) (result i32)
-  (call $watched_range (local.get $at) (i32.const 4))
-  (i32.atomic.rmw.xchg (local.get $at) (local.get $value)))
-`;

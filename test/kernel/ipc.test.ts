@@ -1,7 +1,14 @@
 /** Messages through endpoints (manual chapter 4): system calls, badges, reply objects, queues, faults. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { FaultType, Invocation, LookupFailure, ObjectType, Rights } from '../../kernel/api/constants.js';
+import {
+  FaultType,
+  Invocation,
+  LookupFailure,
+  ObjectType,
+  Rights,
+  SeL4Error,
+} from '../../kernel/api/constants.js';
 import { CSPACE_BITS, IMAGES, Machine, guardFor, type Thread } from './machine.js';
 
 const EP = 5;
@@ -244,6 +251,63 @@ for (const image of IMAGES) {
       server.give(8, bystander.cptr);
       client.call(EP, [1]);
       assert.equal(server.replyRecv(EP, 8, [], Invocation.TCBSuspend), bystander);
+    });
+
+    it('a message without a wait for the answer lends no time', () => {
+      for (const send of ['send', 'nbSend'] as const) {
+        const { server, client } = world({ passive: true });
+        assert.equal(client[send](EP, [3]), client, 'the server has the message, and no time');
+        assert.deepEqual(server.message.words, [3n]);
+      }
+    });
+
+    it('servers that wait at one endpoint are all found, in the order in which they came', () => {
+      const m = new Machine({ image });
+      const ep = m.create(ObjectType.Endpoint);
+      const client = m.thread({ priority: 100 }).give(EP, ep);
+      const servers = [1, 2, 3].map(() =>
+        m.thread({ priority: 200 }).give(EP, ep).give(REPLY, m.create(ObjectType.Reply)),
+      );
+      m.sleep();
+      const order = servers.map(() => {
+        const server = m.current()!;
+        server.recv(EP, REPLY);
+        return server;
+      });
+      for (let round = 0; round < 3; round++) {
+        // Whoever has answered waits behind the others.
+        for (const server of order) {
+          assert.equal(client.call(EP, [round]), server);
+          assert.equal(server.replyRecv(EP, REPLY), client);
+        }
+      }
+      assert.equal(client.call(EP), order[0]);
+      assert.equal(order[0].replyRecv(EP, REPLY), client);
+      m.invoke(order[1].cptr, Invocation.TCBSuspend);
+      assert.equal(client.call(EP), order[2]);
+    });
+
+    it('a thread that holds no buffer neither sends nor receives capabilities', () => {
+      const m = new Machine({ image });
+      const ep = m.create(ObjectType.Endpoint);
+      const server = m
+        .thread({ priority: 200, buffer: false })
+        .give(EP, ep)
+        .give(REPLY, m.create(ObjectType.Reply));
+      const client = m.thread().give(EP, ep);
+      m.sleep();
+      server.recv(EP, REPLY);
+      client.call(EP, [1], 4, [EP, EP]);
+      assert.deepEqual(server.message, { badge: 0n, label: 4, words: [1n], extraCaps: 0, unwrapped: 0 });
+    });
+
+    it('without a buffer a thread names no capabilities in its invocations either', () => {
+      const m = new Machine({ image });
+      const thread = m.thread({ mcp: 90, buffer: false });
+      thread.give(EP, thread.cptr);
+      m.sleep();
+      assert.equal(thread.call(EP, [50], Invocation.TCBSetPriority, [EP]), thread);
+      assert.equal(thread.message.label, SeL4Error.TruncatedMessage);
     });
 
     it('a thread whose buffer frame is revoked has its four registers left', () => {

@@ -8,7 +8,8 @@ import { compileKernel, instantiateKernel, type Kernel, type KernelImage } from 
 import { KernelMemory } from '../../src/core/inspect/memory.js';
 import { Invoker, InvocationError, readBootInfo, type BootInformation } from '../../src/core/invocation.js';
 
-export const IMAGES: readonly KernelImage[] = ['unicore', 'smp'];
+/** The images under test: both, unless one is asked for. */
+export const IMAGES = (process.env.ATOLL_IMAGES?.split(',') ?? ['unicore', 'smp']) as readonly KernelImage[];
 
 /** Radix of a test thread's CNode; its guard fills the other bits, so that capability addresses are slot numbers. */
 export const CSPACE_BITS = 6;
@@ -19,6 +20,14 @@ const WAKE_LINE = 63;
 const BUFFER_CAPS = 122;
 const BUFFER_RECEIVE = 125;
 const SLOT_SIZE = 32;
+
+const modules = new Map<KernelImage, WebAssembly.Module>();
+
+function compiled(image: KernelImage): WebAssembly.Module {
+  const module = modules.get(image) ?? compileKernel(image);
+  modules.set(image, module);
+  return module;
+}
 
 export interface MachineOptions {
   readonly image?: KernelImage;
@@ -82,7 +91,7 @@ export class Machine {
       new WebAssembly.Memory({ initial: (base + size) >> 16, maximum: (base + size) >> 16, shared: true });
     this.words = new BigUint64Array(this.memory.buffer);
     this.view = new DataView(this.memory.buffer);
-    const module = options.instantiate ? undefined : compileKernel(options.image ?? 'unicore');
+    const module = options.instantiate ? undefined : compiled(options.image ?? 'unicore');
     for (let core = 0; core < cores; core++) {
       const machine = {
         maskInterrupt: (irq: number, masked: number) => {

@@ -148,6 +148,17 @@ for (const image of IMAGES) {
       assert.equal(m.kernels[0].interrupt(5), 0, 'nobody is told');
     });
 
+    it('a line that the cluster has not is nobody’s', () => {
+      const { m } = world();
+      const thread = m.thread({ priority: 10 });
+      m.sleep();
+      m.masks.length = 0;
+      for (const line of [64, 65, 2 ** 31]) assert.equal(m.threadOf(m.kernels[0].interrupt(line)), thread);
+      assert.deepEqual(m.masks, []);
+      m.kernels[0].interrupt(62);
+      assert.deepEqual(m.masks, [[62, true]], 'one that nobody handles stays masked');
+    });
+
     it('an interrupt-sending capability rings another core, with nothing to choose', () => {
       const { m } = world();
       const sgi = m.slot();

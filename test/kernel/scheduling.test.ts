@@ -214,6 +214,76 @@ for (const image of IMAGES) {
       assert.equal(m.threadOf(m.kernels[0].setFloor(0)), equal);
     });
 
+    it('a held thread is not chosen, however urgent, until it is let go', () => {
+      const m = new Machine({ image });
+      const ntfn = m.create(ObjectType.Notification);
+      const held = m.thread({ priority: 60 }).give(N, ntfn, undefined, 1n);
+      const other = m.thread({ priority: 50 }).give(N, ntfn, undefined, 2n);
+      m.sleep();
+      assert.equal(m.threadOf(m.kernels[0].hold(held.tcb, 1)), other);
+      assert.equal(other.yieldCore(), other);
+      assert.equal(m.threadOf(m.kernels[0].hold(held.tcb, 0)), held);
+      assert.equal(held.wait(N), other);
+      m.kernels[0].hold(held.tcb, 1);
+      assert.equal(other.signal(N), other, 'nor when it is woken');
+      assert.equal(held.badge, 2n);
+      assert.equal(m.threadOf(m.kernels[0].hold(held.tcb, 0)), held);
+      // Held while it waits in a queue, it is in none.
+      m.invoke(other.cptr, Invocation.TCBSetPriority, [70], [InitialSlot.ThreadTCB]);
+      assert.equal(m.current(), other);
+      m.kernels[0].hold(held.tcb, 1);
+      assert.equal(other.wait(N), undefined);
+      assert.equal(m.threadOf(m.kernels[0].hold(held.tcb, 0)), held);
+      assert.equal(m.threadOf(m.kernels[0].hold(held.tcb, 0)), held, 'it was let go already');
+    });
+
+    it('yields to the thread of a context, and is told what that has consumed when it runs again', () => {
+      const m = new Machine({ image });
+      const [SC, LOWER] = [8, 9];
+      const ntfn = m.create(ObjectType.Notification);
+      const equals = [1, 2, 3].map(() => m.thread({ priority: 20, mcp: 20 }).give(N, ntfn));
+      const lower = [1, 2].map(() => m.thread({ priority: 10 }).give(N, ntfn));
+      m.sleep();
+      const yielder = m.current()!;
+      const last = equals.findLast((thread) => thread !== yielder)!;
+      yielder.give(SC, last.schedContext).give(LOWER, lower[0].schedContext);
+      m.time += 5;
+      assert.equal(yielder.call(SC, [], Invocation.SchedContextYieldTo), last, 'before all others');
+      assert.equal(last.wait(N), yielder, 'who yielded is next');
+      assert.deepEqual([yielder.message.label, yielder.message.words], [SeL4Error.NoError, [0n]]);
+      assert.equal(yielder.badge, 0n);
+      assert.equal(
+        yielder.call(LOWER, [], Invocation.SchedContextYieldTo),
+        yielder,
+        'a less urgent one waits',
+      );
+      assert.deepEqual(yielder.message.words, [0n]);
+      for (const thread of equals) m.invoke(thread.cptr, Invocation.TCBSuspend);
+      assert.equal(m.current(), lower[0], 'but before its equals');
+      assert.equal(lower[0].wait(N), lower[1]);
+    });
+
+    it('yields to nobody above its maximum controlled priority, nor to itself', () => {
+      const m = new Machine({ image });
+      const SC = 8;
+      const above = m.thread({ priority: 31 });
+      const yielder = m.thread({ priority: 20, mcp: 30 }).give(SC, above.schedContext);
+      yielder.give(9, yielder.schedContext).give(10, m.schedContext());
+      m.sleep();
+      m.invoke(above.cptr, Invocation.TCBSuspend);
+      for (const slot of [SC, 9, 10]) {
+        assert.equal(yielder.call(slot, [], Invocation.SchedContextYieldTo), yielder);
+        assert.equal(yielder.message.label, SeL4Error.IllegalOperation);
+      }
+      m.invoke(above.cptr, Invocation.TCBSetPriority, [30], [InitialSlot.ThreadTCB]);
+      assert.equal(
+        yielder.call(SC, [], Invocation.SchedContextYieldTo),
+        yielder,
+        'a stopped thread has nothing to run',
+      );
+      assert.equal(yielder.message.label, SeL4Error.NoError);
+    });
+
     it('a buried thread that is deleted leaves no trace in the scheduler', () => {
       const m = new Machine({ image });
       const ut = m.create(ObjectType.Untyped, 12);

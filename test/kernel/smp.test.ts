@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { InitialSlot, Invocation, ObjectType, Rights } from '../../kernel/api/constants.js';
+import { ClusterOffset, InitialSlot, Invocation, ObjectType, Rights } from '../../kernel/api/constants.js';
 import { compileKernel } from '../../src/core/kernel.js';
 import { Machine } from './machine.js';
 
@@ -120,6 +120,29 @@ describe('two cores, one image', () => {
     const { m, far } = world();
     m.delete(far.cptr);
     assert.equal(m.kernels[1].yieldCore(), 0);
+  });
+
+  it('a held thread of another core is let go there', () => {
+    const { m, near, far, takeIPI } = world();
+    assert.equal(far.wait(N), undefined);
+    m.kernels[1].hold(far.tcb, 1);
+    near.signal(N);
+    assert.deepEqual(m.ipis, []);
+    assert.equal(m.threadOf(m.kernels[1].hold(far.tcb, 0)), far);
+    assert.equal(far.wait(N), undefined);
+    near.signal(N);
+    takeIPI();
+    assert.equal(m.current(1), far, 'and all cores still enter and leave');
+  });
+
+  it('a core that waits for the lock of a cluster that is being reset stops', () => {
+    const { m } = world();
+    m.setU32(m.base + ClusterOffset.Halted, 1);
+    m.kernels[1].timer();
+    // The last in the lock's queue keeps it for ever.
+    const last = m.u32(m.base);
+    m.setU32(last, 1);
+    assert.throws(() => m.kernels[1].timer(), WebAssembly.RuntimeError);
   });
 
   it('two cores at once lose no call and no signal', async () => {

@@ -64,6 +64,16 @@ export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
     target: fc.constantFrom(12, 13, 14, 15, 33),
     call: between(10, 15),
   }),
+  'passive servers': fc.oneof(
+    // A context is unbound from its thread, or bound to a thread or notification.
+    biased(100, {
+      call: fc.constant(12),
+      target: fc.constantFrom(12, 13, 14, 15, 32),
+      label: fc.constantFrom(0, 0, 1, 1, 1, 2, 4),
+      caps: fc.tuple(fc.constantFrom(4, 5, 6, 7, 16, 17), small, small),
+    }),
+    biased(90, { call: between(0, 9), target: between(16, 23), other: between(24, 27) }),
+  ),
 };
 
 export const programOf = (step: fc.Arbitrary<Step>): fc.Arbitrary<Step[]> =>

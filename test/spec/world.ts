@@ -8,7 +8,7 @@ import { Kernel } from '../../spec/invocations.js';
 import { messageInfo } from '../../spec/kernel.js';
 import type { State } from '../../spec/state.js';
 import { Machine, type MachineOptions } from '../kernel/machine.js';
-import { CSPACE_SLOT, messageTo, type Step } from './programs.js';
+import { CSPACE_SLOT, RADIX, messageTo, type Message, type Step } from './programs.js';
 
 const WAKE_LINE = 63;
 const MESSAGE = 8;
@@ -72,8 +72,10 @@ export class World {
 
   constructor(
     options: MachineOptions,
-    /** Also check what must hold of raw memory, after each step. */
-    private readonly invariants: boolean,
+    /** After each so many calls, also check what must hold of raw memory. */
+    private readonly checked = Infinity,
+    /** Half of the threads have a budget below their period; not the one that runs first, whose time would be under way. */
+    limited = false,
   ) {
     const m = new Machine({ size: 2 << 20, rootBits: 8, ...options });
     this.machine = m;
@@ -112,17 +114,30 @@ export class World {
       34,
       threads.slice(0, 2).map(({ frame }) => frame),
     );
+    give(37, [
+      m.derive(threads[0].frame, Rights.Read),
+      m.derive(notifications[0], Rights.Write),
+      m.derive(endpoints[1], Rights.Write),
+    ]);
     threads.forEach((thread, index) => {
       thread.give(CSPACE_SLOT, thread.cspace);
       for (const [slot, cptr] of Object.entries(given))
         if (Number(slot) !== 30 || index === 0) thread.give(Number(slot), cptr);
     });
     m.invoke(
-      InitialSlot.CNode,
+      threads[0].cspace,
       Invocation.CNodeMove,
-      [m.slot(), 64, InitialSlot.IRQControl, 64],
+      [36, RADIX, InitialSlot.IRQControl, 64],
       [InitialSlot.CNode],
     );
+    if (limited)
+      for (const { schedContext } of threads.slice(1, 3))
+        m.invoke(
+          InitialSlot.FirstSchedControl,
+          Invocation.SchedControlConfigureFlags,
+          [30, 120, 2, 7, 0],
+          [schedContext],
+        );
     m.sleep();
     this.memory = m.image();
     this.spec = new Kernel(abstraction(this.memory), (irq) => this.memory.irqSlot(irq));
@@ -148,6 +163,21 @@ export class World {
     } else {
       this.threadStep(tcb, step);
     }
+    this.compare();
+  }
+
+  /** The buffer of the thread that is current. */
+  get buffer(): number {
+    return this.spec.state.threads.get(this.spec.current)!.buffer;
+  }
+
+  /** The thread that is current makes a call with just this message. */
+  call(target: number, { label, words, caps }: Message): void {
+    this.compose(this.spec.current, label, words, caps);
+    this.both(
+      () => this.machine.kernels[0].call(target),
+      () => this.spec.call(target),
+    );
     this.compare();
   }
 
@@ -318,7 +348,7 @@ export class World {
   }
 
   private compare(): void {
-    if (this.invariants) checkInvariants(this.memory);
+    if (this.calls % this.checked === 0) checkInvariants(this.memory);
     const actual = abstraction(this.memory);
     const expected = this.spec.state;
     // What has no parent has no order.

@@ -1,0 +1,188 @@
+/** The doorbell controller's two sides agree: what kernels ring and mask, cores take (src/machine/interrupts.ts). */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { coreInterrupts } from '../../src/machine/host/controller.js';
+import {
+  CONTROLLER_BYTES,
+  DOORBELL_DATA,
+  FIRST_DOORBELL,
+  InterruptController,
+  LAST_DOORBELL,
+  MAILBOX_WORD,
+  Outbox,
+} from '../../src/machine/interrupts.js';
+
+const CORES = 3;
+const BASE = 4096;
+const ROUTES = BASE + CORES * CONTROLLER_BYTES;
+const WAKE = 1 << 30;
+const PARKED = 14;
+const PAUSE = 6;
+/** A line that shares a word with others. */
+const LINE = 20;
+
+/** Three cores; each is a cluster of its own, or they are cut into `clusters`. */
+function machine(clusters: readonly (readonly number[])[] = [[0], [1], [2]]) {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+  const controller = new InterruptController(memory.buffer, BASE, CORES);
+  const cores = Array.from({ length: CORES }, (_, core) => {
+    const cluster = clusters.find((each) => each.includes(core))!;
+    return coreInterrupts(memory, controller, core, cluster, ROUTES + 64 * cluster[0]);
+  });
+  const enable = (core: number, ...lines: number[]) =>
+    lines.forEach((line) => controller.mask(core, line, false));
+  const words = new Int32Array(memory.buffer, BASE, (CORES * CONTROLLER_BYTES) / 4);
+  return { controller, cores, enable, words };
+}
+
+describe('the interrupt controller', () => {
+  it('interrupts the core that is named, on the line that is named, once', () => {
+    const { cores, enable } = machine();
+    const [sender, receiver, other] = cores;
+    const lines = [
+      1,
+      ...Array.from({ length: LAST_DOORBELL }, (_, index) => index + FIRST_DOORBELL),
+      LINE,
+      29,
+    ];
+    for (const line of lines) {
+      enable(1, line);
+      enable(2, line);
+      sender.sendSGI(1, line);
+      sender.sendSGI(1, line);
+      assert.equal(other.take(), -1);
+      assert.equal(receiver.take(), line);
+      assert.equal(receiver.take(), -1, 'rings that nobody has taken merge into one');
+    }
+  });
+
+  it('has shared lines taken before doorbells, the lowest first', () => {
+    const { cores, enable } = machine();
+    enable(1, 1, 2, 7, LAST_DOORBELL, 16, LINE);
+    for (const line of [LINE, 7, 16, LAST_DOORBELL, 1, 2]) cores[0].sendSGI(1, line);
+    assert.deepEqual(
+      Array.from({ length: 7 }, () => cores[1].take()),
+      [1, 16, LINE, 2, 7, LAST_DOORBELL, -1],
+    );
+  });
+
+  it('keeps what comes while a line is masked', () => {
+    for (const line of [LINE, FIRST_DOORBELL, LAST_DOORBELL]) {
+      const { cores } = machine();
+      cores[0].sendSGI(1, line);
+      assert.equal(cores[1].take(), -1);
+      cores[1].maskInterrupt(line + 1, 0);
+      assert.equal(cores[1].take(), -1);
+      cores[1].maskInterrupt(line, 0);
+      cores[1].maskInterrupt(line + 1, 1);
+      assert.equal(cores[1].take(), line);
+      cores[0].sendSGI(1, line);
+      cores[1].maskInterrupt(line, 1);
+      assert.equal(cores[1].take(), -1);
+    }
+  });
+
+  it('has the first core of a cluster take the interrupts of all', () => {
+    const { controller, cores, words } = machine([[0], [1, 2]]);
+    words[controller.pendingIndex(1) + PARKED] = 1;
+    cores[2].maskInterrupt(LINE, 0);
+    assert.equal(words[controller.pendingIndex(1)], WAKE, 'it looks again if it sleeps');
+    cores[0].sendSGI(1, LINE);
+    assert.equal(cores[2].take(), -1);
+    assert.equal(cores[1].take(), LINE);
+    cores[2].maskInterrupt(LINE, 1);
+    cores[0].sendSGI(1, LINE);
+    assert.equal(cores[1].take(), -1);
+  });
+
+  it('has a core of the cluster reschedule', () => {
+    const { cores, enable } = machine([[0], [1, 2]]);
+    for (const core of [1, 2]) enable(core, 0);
+    cores[1].sendIPI(1);
+    assert.deepEqual([cores[1].take(), cores[2].take()], [-1, 0]);
+    cores[2].sendIPI(0);
+    assert.deepEqual([cores[1].take(), cores[2].take()], [0, -1]);
+  });
+
+  it('sends what is in the outbox along, once', () => {
+    const { controller, cores, words } = machine();
+    const mailbox = { word: controller.pendingIndex(1) + MAILBOX_WORD, mask: 1 << 31 };
+    const next = { word: mailbox.word + 1, mask: 6 };
+    const elsewhere = { word: controller.doorbellIndex(2, 3) + DOORBELL_DATA, mask: 5 };
+    for (const flags of [[mailbox], [next], [elsewhere], [next, elsewhere], [elsewhere, next], []]) {
+      words.fill(0);
+      new Outbox(controller, 0, flags).fill();
+      cores[0].sendSGI(1, LINE);
+      cores[0].sendSGI(2, LINE);
+      for (const { word, mask } of [mailbox, next, elsewhere])
+        assert.equal(words[word], flags.some((flag) => flag.word === word) ? mask : 0);
+      controller.mask(1, LINE, false);
+      assert.equal(cores[1].take(), LINE);
+    }
+  });
+
+  it('changes nothing else: a ring, its sender’s outbox and the flags in it are all', () => {
+    const { controller, cores, words } = machine();
+    const changed = (action: () => void) => {
+      const before = words.slice();
+      action();
+      return [...words.keys()].filter((index) => words[index] !== before[index]);
+    };
+    for (let line = FIRST_DOORBELL; line <= LAST_DOORBELL; line++)
+      assert.deepEqual(
+        changed(() => cores[0].sendSGI(1, line)),
+        [controller.doorbellIndex(1, line)],
+      );
+    assert.deepEqual(
+      changed(() => cores[0].sendSGI(2, LINE)),
+      [controller.pendingIndex(2)],
+    );
+    assert.deepEqual(
+      changed(() => cores[2].maskInterrupt(LINE, 0)),
+      [controller.enabledIndex(2)],
+    );
+    assert.deepEqual(
+      changed(() => cores[1].spin(3)),
+      [controller.enabledIndex(1) - 5 + PAUSE],
+    );
+  });
+
+  it('wakes a core that sleeps, whatever has come, and no other', () => {
+    const { controller, cores, words, enable } = machine();
+    const pending = controller.pendingIndex(1);
+    for (const line of [LINE, 5]) {
+      cores[0].sendSGI(1, line);
+      assert.equal(words[pending] & WAKE, 0);
+      words[pending + PARKED] = 1;
+      cores[0].sendSGI(1, line);
+      assert.equal(words[pending] & WAKE, WAKE);
+      assert.ok(controller.isReady(1) && cores[1].spin(1));
+      words[pending + PARKED] = 0;
+      assert.equal(cores[1].take(), -1, 'masked: there is nothing to take');
+      assert.equal(words[pending] & WAKE, 0);
+      enable(1, line);
+      assert.equal(cores[1].take(), line);
+    }
+    words[pending] |= WAKE;
+    cores[0].sendSGI(1, LINE);
+    assert.equal(cores[1].take(), LINE, 'a wake-up hides no line');
+    assert.equal(words[pending], 0);
+  });
+
+  it('sees by spinning what can be taken, and spins no longer than it was told', () => {
+    const { controller, cores, enable, words } = machine();
+    const pauses = controller.enabledIndex(1) - 5 + PAUSE;
+    assert.equal(cores[1].spin(0), 0);
+    assert.equal(cores[1].spin(7), 0);
+    assert.equal(words[pauses], 7);
+    for (const line of [1, LINE, FIRST_DOORBELL, LAST_DOORBELL]) {
+      cores[0].sendSGI(1, line);
+      assert.equal(cores[1].spin(2), 0, 'masked');
+      enable(1, line);
+      assert.equal(cores[1].spin(2), 1);
+      assert.equal(cores[1].spin(0), 0);
+      cores[1].take();
+      assert.equal(cores[1].spin(2), 0);
+    }
+  });
+});
