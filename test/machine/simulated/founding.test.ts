@@ -61,7 +61,7 @@ describe('a fastpath IPC', () => {
   });
 
   it('costs more the farther the core is that used the state last', () => {
-    for (const machine of ['intel-client', 'mesh-1024']) {
+    for (const machine of ['intel-server', 'mesh-1024']) {
       const rows = explore(machine, 'single').rows.filter((row): row is DistanceRow => 'line_cycles' in row);
       assert.ok(rows.length > 3);
       assert.ok(rows.at(-1)!.ipc_cycles_at_distance > 1.1 * rows[0].ipc_cycles_at_distance);
