@@ -147,6 +147,17 @@ describe('the interrupt controller', () => {
     );
   });
 
+  it('has no interrupt come but on a line that rang', () => {
+    const { controller, cores, enable, words } = machine();
+    enable(1, ...Array.from({ length: 30 }, (_, line) => line));
+    for (const core of [0, 2]) new Outbox(controller, core, [{ word: 0, mask: 1 }]).fill();
+    for (let line = FIRST_DOORBELL; line <= LAST_DOORBELL; line++) {
+      cores[1].sendSGI(2, line);
+      words[controller.doorbellIndex(1, line) + DOORBELL_DATA] = 1;
+    }
+    assert.deepEqual([cores[1].take(), cores[1].spin(2)], [-1, 0]);
+  });
+
   it('wakes a core that sleeps, whatever has come, and no other', () => {
     const { controller, cores, words, enable } = machine();
     const pending = controller.pendingIndex(1);

@@ -287,6 +287,16 @@ for (const image of IMAGES) {
       assert.equal(client.call(EP), order[2]);
     });
 
+    it('a server that has just answered is found before one that comes after it', () => {
+      const { m, ep, server, client } = world();
+      assert.equal(client.call(EP, [1]), server);
+      assert.equal(server.replyRecv(EP, REPLY), client);
+      const second = m.thread({ priority: 200 }).give(EP, ep).give(REPLY, m.create(ObjectType.Reply));
+      assert.equal(m.current(), second);
+      assert.equal(second.recv(EP, REPLY), client);
+      assert.equal(client.call(EP, [2]), server);
+    });
+
     it('a thread that holds no buffer neither sends nor receives capabilities', () => {
       const m = new Machine({ image });
       const ep = m.create(ObjectType.Endpoint);

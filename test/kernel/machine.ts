@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { Invocation, InitialSlot, Limit, ObjectType, Register, Rights } from '../../kernel/api/constants.js';
 import { compileKernel, instantiateKernel, type Kernel, type KernelImage } from '../../src/core/kernel.js';
+import { checkInvariants } from '../../src/core/inspect/invariants.js';
 import { KernelMemory } from '../../src/core/inspect/memory.js';
 import { Invoker, InvocationError, readBootInfo, type BootInformation } from '../../src/core/invocation.js';
 
@@ -189,12 +190,15 @@ export class Machine {
     return slot;
   }
 
+  /** Deletes, and looks at what is left. */
   delete(slot: number): void {
     this.invoke(InitialSlot.CNode, Invocation.CNodeDelete, [slot, 64]);
+    checkInvariants(this.image());
   }
 
   revoke(slot: number): void {
     this.invoke(InitialSlot.CNode, Invocation.CNodeRevoke, [slot, 64]);
+    checkInvariants(this.image());
   }
 
   schedContext(core = 0): number {

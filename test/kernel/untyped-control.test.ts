@@ -79,6 +79,16 @@ for (const image of IMAGES) {
       }
     });
 
+    it('is apart from what lies beside it, in whatever order they come', () => {
+      const { m, slot, issue } = world();
+      const [low, high] = [slot, m.slot()];
+      issue(CHUNK + 2 ** (BITS - 1), BITS - 1, high);
+      issue(CHUNK, BITS - 1, low);
+      m.revoke(low);
+      assert.ok(!m.isEmpty(high));
+      m.create(ObjectType.Untyped, BITS - 1, low);
+    });
+
     it('goes with all that was made of it when UntypedControl is revoked, and that cannot be copied', () => {
       const { m, slot, issue, retype } = world();
       issue(CHUNK);

@@ -178,7 +178,7 @@ const step = (call: number, target: number, other = 0): Step => ({
     time: 0,
   },
 });
-const [SEND, RECEIVE, WAIT] = [0, 5, 9];
+const [SEND, REPLY_RECEIVE, RECEIVE, WAIT] = [0, 3, 5, 9];
 
 for (const image of IMAGES) {
   describe(`the ${image} image at the boundaries of its interface`, () => {
@@ -232,7 +232,7 @@ for (const image of IMAGES) {
       ];
       const moved = message(Invocation.TCBSetSpace, [32], [RECEIVES[0], CNODE]);
       for (const address of addresses)
-        for (const system of [SEND, RECEIVE, WAIT]) {
+        for (const system of [SEND, REPLY_RECEIVE, RECEIVE, WAIT]) {
           const w = world([...MAKES_LOOP, [CALLER, moved]]);
           w.step(step(system, address, address));
         }

@@ -74,6 +74,17 @@ export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
     }),
     biased(90, { call: between(0, 9), target: between(16, 23), other: between(24, 27) }),
   ),
+  faults: fc.oneof(
+    biased(100, { call: fc.constant(11), label: between(6, 11) }),
+    biased(100, { call: between(3, 6), target: between(20, 21), other: between(24, 27) }),
+    // A thread is suspended, resumed, or gets another handler.
+    biased(90, {
+      call: fc.constant(12),
+      target: between(4, 7),
+      label: fc.constantFrom(6, 8, 9, 9, 10),
+      caps: fc.tuple(between(20, 23), small, small),
+    }),
+  ),
 };
 
 export const programOf = (step: fc.Arbitrary<Step>): fc.Arbitrary<Step[]> =>

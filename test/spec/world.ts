@@ -7,7 +7,7 @@ import { abstraction } from '../../spec/abstraction.js';
 import { Kernel } from '../../spec/invocations.js';
 import { messageInfo } from '../../spec/kernel.js';
 import type { State } from '../../spec/state.js';
-import { Machine, type MachineOptions } from '../kernel/machine.js';
+import { Machine, guardFor, type MachineOptions } from '../kernel/machine.js';
 import { CSPACE_SLOT, RADIX, messageTo, type Message, type Step } from './programs.js';
 
 const WAKE_LINE = 63;
@@ -130,6 +130,10 @@ export class World {
       [36, RADIX, InitialSlot.IRQControl, 64],
       [InitialSlot.CNode],
     );
+    const handlers = endpoints.map((endpoint, index) => m.derive(endpoint, Rights.All, 70 + index));
+    for (const { cptr, cspace } of threads.slice(0, 3))
+      m.invoke(cptr, Invocation.TCBSetSpace, [guardFor(RADIX)], [handlers[0], cspace]);
+    m.invoke(threads[1].cptr, Invocation.TCBSetTimeoutEndpoint, [], [handlers[1]]);
     if (limited)
       for (const { schedContext } of threads.slice(1, 3))
         m.invoke(
