@@ -299,7 +299,8 @@ export class Interleavings {
       }
       if (known !== undefined) return;
       nodes.set(key, node);
-      if (node >= (this.options.mostStates ?? 400_000)) throw new Error(`there are more than ${node} states`);
+      if (node >= (this.options.mostStates ?? 1_000_000))
+        throw new Error(`there are more than ${node} states`);
       let moved = false;
       const { positions } = this;
       for (let process = 0; process < positions.length; process++) {
