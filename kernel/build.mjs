@@ -1,11 +1,13 @@
 /**
  * Builds the kernel's two images from one source, `unicore` for clusters of one core and `smp` for several, and the
- * host machine's interrupt controller; and from each image that of the simulated machine.
+ * host machine's interrupt controller; and from each image that of the simulated machine. Tests explore the interleavings
+ * of two of them in another form, which is not shipped.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { compile } from './compile.mjs';
+import { expose } from './expose.mjs';
 import { instrument } from './instrument.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -30,4 +32,9 @@ for (const { source, output, smp } of builds) {
 for (const image of ['unicore', 'smp']) {
   const shipped = readFileSync(join(out, `${image}.wasm`));
   writeFileSync(join(out, `${image}.simulated.wasm`), instrument(shipped));
+}
+
+mkdirSync(join(out, '../exposed'), { recursive: true });
+for (const image of ['smp', 'interrupt-controller']) {
+  writeFileSync(join(out, `../exposed/${image}.wasm`), expose(readFileSync(join(out, `${image}.wasm`))));
 }

@@ -12,27 +12,43 @@ import { userException } from './api/fault';
 import { handleInterrupt } from './object/interrupt';
 import { completeYieldTo } from './object/schedcontext';
 import { yieldCore as yieldThread } from './object/tcb';
-import { beginTime, passTime } from './scheduler/budget';
+import { beginTime, chargeTime, nextReplenishment, releaseReady } from './scheduler/budget';
 import { hold as setHeld, rescheduleRequired, schedule } from './scheduler/schedule';
 import { acquire, release } from './smp/lock';
 import { fastCall } from './fastpath/call';
 import { fastReplyRecv } from './fastpath/reply-recv';
 import { TCB } from './model/objects';
+import { isNull, none } from './model/cap';
 
 export { boot } from './api/boot';
-export { deadline } from './scheduler/budget';
 
-/** Enters the kernel; false if the calling thread was stopped meanwhile, so that its call must not be done. */
+/** Enters the kernel by a system call; false if its thread was stopped meanwhile, so that it must not be done. */
 @inline
 function enter(): bool {
   const core = here();
   if (SMP) acquire(core);
-  if (core.timed != 0) passTime(core);
-  if (!SMP) return true;
-  if (core.stalled == 0) return true;
-  core.stalled = 0;
-  rescheduleRequired();
+  if (core.timed != 0) {
+    chargeTime(core);
+    releaseReady(core);
+  }
+  if (!SMP || isNull(core.stalled)) return true;
+  core.stalled.redo = 1;
+  endStall(core);
   return false;
+}
+
+/** Enters the kernel by no thread's request: a thread that was stopped meanwhile has done all that it asked for. */
+@inline
+function enterByItself(): void {
+  const core = here();
+  if (SMP) acquire(core);
+  if (core.timed != 0) releaseReady(core);
+  if (SMP && !isNull(core.stalled)) endStall(core);
+}
+
+function endStall(core: CoreState): void {
+  core.stalled = none<TCB>();
+  rescheduleRequired();
 }
 
 @inline
@@ -134,14 +150,25 @@ export function fault(number: u32, code: u32): u32 {
 
 /** An interrupt has come to this core. */
 export function interrupt(irq: u32): u32 {
-  enter();
+  enterByItself();
   handleInterrupt(irq);
   return leave();
 }
 
+/**
+ * When the next thread of this core has its budget replenished: nanoseconds, or 0 if none waits for that. Others may
+ * take that thread away meanwhile, hence the lock.
+ */
+export function deadline(): f64 {
+  if (SMP) acquire(here());
+  const time = nextReplenishment();
+  if (SMP) release(here());
+  return time;
+}
+
 /** The time that `deadline()` gave has come. */
 export function timer(): u32 {
-  enter();
+  enterByItself();
   return leave();
 }
 
@@ -150,7 +177,7 @@ export function timer(): u32 {
  * address, or 0 for none), and chooses anew. See `CoreState.floor`.
  */
 export function setFloor(tcb: usize): u32 {
-  enter();
+  enterByItself();
   here().floor = changetype<TCB>(tcb);
   rescheduleRequired();
   return leave();
@@ -158,7 +185,7 @@ export function setFloor(tcb: usize): u32 {
 
 /** Keeps the thread with this TCB from being chosen, or (`held` 0) lets it compete again; see scheduler/schedule.ts. */
 export function hold(tcb: usize, held: u32): u32 {
-  enter();
+  enterByItself();
   setHeld(changetype<TCB>(tcb), held != 0);
   return leave();
 }

@@ -1,7 +1,7 @@
 /**
  * Derives the simulator's image from a shipped one: the same kernel, with each load, store and atomic operation reported
- * before it is done, and the instructions of each basic block counted. Binaryen reads and writes it; the rewriting is
- * done on its text, since `instrument-memory`, its own pass, sees no read-modify-writes and counts no instructions.
+ * before it is done, and the instructions of each basic block counted. (`instrument-memory`, a pass of Binaryen's, sees
+ * no read-modify-writes and counts no instructions.)
  *
  * The image then imports, besides what it did, from `simulation`:
  *   read(address, offset, size), write(…)  the address, as it was given; the access is at address + offset
@@ -11,28 +11,11 @@
  *       the operations of the big lock, whose atomics are all that the image has; the latter two return 0 where the
  *       operation is elided: then it is not done, and an exchange yields the value that it was to store.
  */
-import binaryen from 'binaryen';
-
-const { Atomics, BulkMemory, BulkMemoryOpt, MutableGlobals, SIMD128, SignExt, NontrappingFPToInt } =
-  binaryen.Features;
-const FEATURES =
-  Atomics | BulkMemory | BulkMemoryOpt | MutableGlobals | SIMD128 | SignExt | NontrappingFPToInt;
-
-/** @typedef {string | Node[]} Node An S-expression. */
+import { constant, rewrite } from './rewrite.mjs';
 
 /** @param {Uint8Array} image */
 export function instrument(image) {
-  const original = binaryen.readBinary(image);
-  original.setFeatures(FEATURES);
-  const [module] = parse(original.emitText());
-  const fields = module.map((field) => (field[0] === 'func' ? instrumentFunction(field) : field));
-  const firstImport = fields.findIndex((field) => field[0] === 'import');
-  fields.splice(firstImport, 0, ...parse(IMPORTS));
-  fields.push(...parse(HELPERS));
-  const result = binaryen.parseText(print(fields));
-  result.setFeatures(FEATURES);
-  if (!result.validate()) throw new Error('the instrumented image is not valid');
-  return result.emitBinary();
+  return rewrite(image, instrumentFunction, IMPORTS, HELPERS);
 }
 
 const IMPORTS = `
@@ -153,26 +136,4 @@ function expression(node, block) {
   const hook = direction === 'load' ? '$read' : '$write';
   parts[at] = ['call', hook, parts[at], constant(offset), constant(size)];
   return parts;
-}
-
-function constant(value) {
-  return ['i32.const', `${value}`];
-}
-
-function parse(text) {
-  const root = [];
-  const open = [root];
-  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[()]|[^\s()"]+/g)) {
-    if (token === '(') {
-      const list = [];
-      open.at(-1).push(list);
-      open.push(list);
-    } else if (token === ')') open.pop();
-    else open.at(-1).push(token);
-  }
-  return root;
-}
-
-function print(node) {
-  return Array.isArray(node) ? `(${node.map(print).join(' ')})` : node;
 }

@@ -58,10 +58,11 @@ export abstract class Threads {
 
   // ---- System calls (section 2.2) ----
 
-  /** Enters the kernel at a time, does what the current thread or a device asks, and leaves it. */
-  enter(time: bigint, action: (thread: Name) => void): void {
+  /** Enters the kernel at a time, does what the current thread asks, or what an event wants done, and leaves it. */
+  enter(time: bigint, action: (thread: Name) => void, byEvent = false): void {
     this.now = time;
-    this.passTime();
+    if (!byEvent) this.chargeTime();
+    this.releaseReady();
     action(this.current);
     this.schedule();
     this.beginTime();
@@ -797,12 +798,16 @@ export abstract class Threads {
     if (state.current !== 0) this.dequeue(state.current);
   }
 
-  private passTime(): void {
+  private chargeTime(): void {
     const sc = this.context(this.charging);
-    if (sc) {
-      sc.consumed += this.now - this.charged;
-      if (isAccounted(sc)) Refills.charge(sc, this.now - this.charged);
-    }
+    const usage = this.now - this.charged;
+    this.charged = this.now;
+    if (!sc || usage === 0n) return;
+    sc.consumed += usage;
+    if (isAccounted(sc)) Refills.charge(sc, usage);
+  }
+
+  private releaseReady(): void {
     const { release } = this.state;
     while (release.length > 0 && this.isReady(this.context(this.thread(release[0]).sc)))
       this.possibleSwitchTo(release.shift()!);
@@ -813,10 +818,11 @@ export abstract class Threads {
     if (current !== 0 && this.thread(current).yieldTo !== 0) this.completeYieldTo(current);
     const name = current === 0 ? 0 : this.thread(current).sc;
     const sc = this.context(name);
-    const accounted = isAccounted(sc);
-    if (accounted && name !== this.charging && !sc.sporadic) Refills.unblock(sc, this.now);
-    this.charging = accounted ? name : 0;
-    this.charged = this.now;
+    const charging = isAccounted(sc) ? name : 0;
+    if (charging === this.charging) return;
+    this.chargeTime();
+    if (charging !== 0 && !sc.sporadic) Refills.unblock(sc, this.now);
+    this.charging = charging;
   }
 }
 

@@ -120,6 +120,14 @@ export interface ProtectionDomain {
   /** Lets a stopped child go on. */
   pdResume(child: Child): void;
 
+  /**
+   * Says that the program now computes for so many cycles. On a simulated machine that much virtual time passes, in which
+   * more urgent domains of the core run as they become ready; on the host nothing happens, since there what a program
+   * computes takes its time by itself.
+   * @throws RangeError where `cycles` is no number from 0.
+   */
+  compute(cycles: number): void;
+
   /** Writes to the debug console. */
   dbgPuts(text: string): void;
   /** Writes one character (a code point) to the debug console. */

@@ -67,7 +67,7 @@ async function boots(
     const report = JSON.parse(stdout) as RunReport;
     const initialised = report.domains.filter(({ entries }) => entries.init === 1).length;
     if (initialised !== count) throw new Error(`${initialised} of ${count} domains initialised`);
-    results.push({ seconds: report.startedAt + report.seconds, bytes: report.peakMemory });
+    results.push({ seconds: report.startedAt! + report.seconds, bytes: report.peakMemory! });
   }
   return results;
 }

@@ -16,6 +16,8 @@ export interface CoordinationFigures {
   readonly line_rtt_ns: number | null;
   /** The same in C, with C11 atomics and the pause instruction. */
   readonly c_line_rtt_ns: number | null;
+  /** The same with a line each way, as between two doorbells. */
+  readonly c_two_lines_rtt_ns: number | null;
   /** A notification to a domain of another cluster, and one back. */
   readonly notify_cross_cluster_rtt_ns: number | null;
   /** A protected call to a server of another cluster, four message registers each way. */
@@ -70,7 +72,11 @@ export async function coordinationBenchmark(): Promise<CoordinationReport> {
   const [first, second] = cpus;
   const line = await compileBaseline('line.c');
   const boost = await compileBaseline('boost-spsc.cc');
-  const times = { line: [] as number[], c: [] as number[], ring: [] as number[], boost: [] as number[] };
+  const rounds = MESSAGE_WARM_UP + MESSAGE_ROUNDS;
+  const times = {
+    ...{ line: [] as number[], c: [] as number[], cTwo: [] as number[] },
+    ...{ ring: [] as number[], boost: [] as number[] },
+  };
   try {
     if (typeof line === 'string') missing.c_line_rtt_ns = line;
     if (typeof boost === 'string') missing.boost_spsc_message_ns = boost;
@@ -82,9 +88,9 @@ export async function coordinationBenchmark(): Promise<CoordinationReport> {
         missing.line_rtt_ns = error.message;
       }
       if (typeof line !== 'string') {
-        times.c.push(median((await line.run(first, second, LINE_ROUNDS, LINE_TRIPS)).slice(1)));
+        times.c.push(median((await line.run(first, second, LINE_ROUNDS, LINE_TRIPS, 1)).slice(1)));
+        times.cTwo.push(median((await line.run(first, second, LINE_ROUNDS, LINE_TRIPS, 2)).slice(1)));
       }
-      const rounds = MESSAGE_WARM_UP + MESSAGE_ROUNDS;
       const ring = await ringRounds([first, second], rounds, MESSAGES, CAPACITY);
       times.ring.push(median(ring.slice(MESSAGE_WARM_UP)));
       if (typeof boost !== 'string') {
@@ -101,6 +107,7 @@ export async function coordinationBenchmark(): Promise<CoordinationReport> {
     {
       line_rtt_ns: figure(times.line),
       c_line_rtt_ns: figure(times.c),
+      c_two_lines_rtt_ns: figure(times.cTwo),
       notify_cross_cluster_rtt_ns: await systemRounds('notify.system', topology),
       ppcall_cross_cluster_rtt_ns: await systemRounds('ppcall-cores.system', topology),
       ppcall_cross_core_rtt_ns: await systemRounds('ppcall-cores.system', topology, 'one'),
@@ -120,6 +127,7 @@ function report(
   const figures: CoordinationFigures = {
     line_rtt_ns: null,
     c_line_rtt_ns: null,
+    c_two_lines_rtt_ns: null,
     notify_cross_cluster_rtt_ns: null,
     ppcall_cross_cluster_rtt_ns: null,
     ppcall_cross_core_rtt_ns: null,

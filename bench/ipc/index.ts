@@ -6,7 +6,9 @@ import { readFileSync } from 'node:fs';
 import { LineCostError, lineRoundTrip } from '../../src/machine/host/line-cost.js';
 import { machineTopology } from '../../src/machine/topology/index.js';
 import { wasmCrossingPair } from './crossing.js';
+import { cycleTime } from './cycle.js';
 import { postMessageRoundTrip } from './post-message.js';
+import { simulatedCalls } from './simulated.js';
 import { singleImage } from './single-image.js';
 import { systemRounds } from './system-rounds.js';
 
@@ -28,6 +30,11 @@ export interface IpcFigures {
   readonly single_image_call_ns: number | null;
   /** The same in the same image where one core does all. */
   readonly single_image_call_local_ns: number;
+  /** A cycle of a core. */
+  readonly cycle_ns: number;
+  /** Both of the above on two simulated cores, with the line's cost, the crossing's and the programs' of this run. */
+  readonly simulated_ppcall_same_core_ns: number | null;
+  readonly simulated_single_image_call_ns: number | null;
 }
 
 export interface IpcRatios {
@@ -35,6 +42,9 @@ export interface IpcRatios {
   readonly post_message_per_ppcall: number;
   readonly notify_per_line_rtt: number | null;
   readonly single_image_per_ppcall: number | null;
+  readonly simulated_single_image_per_ppcall: number | null;
+  /** How far the simulation's ratio is from this computer's: 0.1 for a tenth more, -0.1 for a tenth less. */
+  readonly simulation_error: number | null;
 }
 
 /** What a ratio should be, and whether it is; null where it could not be measured. */
@@ -49,7 +59,9 @@ export interface IpcReport extends IpcFigures {
   /** The frequency of the cycle counter, in MHz; null where the system does not tell. */
   readonly tsc_mhz: number | null;
   readonly ratios: IpcRatios;
-  readonly targets: Readonly<Record<Exclude<keyof IpcRatios, 'single_image_per_ppcall'>, Target>>;
+  readonly targets: Readonly<
+    Record<Exclude<keyof IpcRatios, 'single_image_per_ppcall' | 'simulated_single_image_per_ppcall'>, Target>
+  >;
 }
 
 export async function ipcBenchmark(): Promise<IpcReport> {
@@ -64,12 +76,26 @@ export async function ipcBenchmark(): Promise<IpcReport> {
   const notify = several ? await systemRounds('notify.system', topology) : null;
   const kernel = await singleImage('unicore', [first]);
   const { inTurn, alone } = await singleImage('smp', cpus);
+  const cycle = cycleTime();
+  const simulated =
+    line === null
+      ? null
+      : simulatedCalls({
+          cycle,
+          lineRoundTrip: line,
+          crossing: crossing / 2,
+          programs: Math.max(0, ppcall - kernel.alone),
+        });
+  const simulatedRatio = simulated === null ? null : simulated.singleImage / simulated.ppcall;
+  const hostRatio = inTurn === null ? null : inTurn / ppcall;
 
   const ratios: IpcRatios = {
     ppcall_per_crossing_pair: ppcall / crossing,
     post_message_per_ppcall: postMessage / ppcall,
     notify_per_line_rtt: notify === null || line === null ? null : notify / line,
-    single_image_per_ppcall: inTurn === null ? null : inTurn / ppcall,
+    single_image_per_ppcall: hostRatio,
+    simulated_single_image_per_ppcall: simulatedRatio,
+    simulation_error: simulatedRatio === null || hostRatio === null ? null : simulatedRatio / hostRatio - 1,
   };
   return {
     ppcall_same_core_ns: ppcall,
@@ -80,6 +106,9 @@ export async function ipcBenchmark(): Promise<IpcReport> {
     notify_cross_cluster_rtt_ns: notify,
     single_image_call_ns: inTurn,
     single_image_call_local_ns: alone,
+    cycle_ns: cycle,
+    simulated_ppcall_same_core_ns: simulated?.ppcall ?? null,
+    simulated_single_image_call_ns: simulated?.singleImage ?? null,
     cores: topology.cores.length,
     tsc_mhz: cycleCounter(),
     ratios,
@@ -87,12 +116,17 @@ export async function ipcBenchmark(): Promise<IpcReport> {
       ppcall_per_crossing_pair: atMost(6, ratios.ppcall_per_crossing_pair),
       post_message_per_ppcall: { at_least: 400, met: ratios.post_message_per_ppcall >= 400 },
       notify_per_line_rtt: atMost(3, ratios.notify_per_line_rtt),
+      simulation_error: within(0.3, ratios.simulation_error),
     },
   };
 }
 
 function atMost(limit: number, ratio: number | null): Target {
   return { at_most: limit, met: ratio === null ? null : ratio <= limit };
+}
+
+function within(limit: number, error: number | null): Target {
+  return { at_most: limit, met: error === null ? null : Math.abs(error) <= limit };
 }
 
 async function lineOrNull(cpuA: number, cpuB: number): Promise<number | null> {

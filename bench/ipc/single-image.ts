@@ -8,6 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { InitialSlot, Invocation, ObjectType, Rights, SizeBits } from '../../kernel/api/constants.js';
 import { Invoker, readBootInfo } from '../../src/core/invocation.js';
 import { compileKernel, instantiateKernel, type KernelImage } from '../../src/core/kernel.js';
+import { sharedMemory } from '../../src/machine/shared-memory.js';
 import { ObjectAllocator, ROOT_CNODE } from '../../src/system/initialiser/objects.js';
 import { median } from '../median.js';
 import { ENDPOINT, REPLY, type SharedImage, type Turns } from './single-image-turns.js';
@@ -46,8 +47,7 @@ export async function singleImage(kernel: KernelImage, cpus: readonly number[]):
 
 /** Boots an image for a cluster with a client that is current and a server that waits for its call. */
 function boot(image: KernelImage): SharedImage {
-  const pages = (BASE + SIZE) / 65536;
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  const memory = sharedMemory(BASE + SIZE);
   const module = compileKernel(image);
   const kernel = instantiateKernel(module, memory, BASE, 0, {
     maskInterrupt() {},

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { InitialSlot, Invocation, ObjectType, Rights, SizeBits } from '../../kernel/api/constants.js';
 import { Invoker, readBootInfo } from '../../src/core/invocation.js';
 import { compileKernel, instantiateKernel, type Kernel, type KernelImage } from '../../src/core/kernel.js';
+import { sharedMemory } from '../../src/machine/shared-memory.js';
 import { ObjectAllocator, ROOT_CNODE } from '../../src/system/initialiser/objects.js';
 
 export interface KernelFigures {
@@ -94,8 +95,7 @@ class Watched {
   private readonly lines = new Set<number>();
 
   constructor(image: KernelImage, size: number, rootBits: number) {
-    const pages = (BASE + size) / 65536;
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    const memory = sharedMemory(BASE + size);
     const touch = (address: number, offset: number, bytes: number): number => {
       const at = (address >>> 0) + offset;
       for (let line = at >>> LINE_BITS; line <= (at + bytes - 1) >>> LINE_BITS; line++) this.lines.add(line);
@@ -103,13 +103,15 @@ class Watched {
     };
     const machine = { maskInterrupt() {}, sendSGI() {}, sendIPI() {}, now: () => 0 };
     const kernel = instantiateKernel(compileKernel(image, true), memory, BASE, 0, machine, {
-      read: touch,
-      write: touch,
-      range: (_address: number, bytes: number) => (this.instructions += bytes / BULK_BYTES),
-      execute: (weight: number) => (this.instructions += weight),
-      lockLoad: (address: number) => touch(address, 0, 4),
-      lockStore: (address: number) => touch(address, 0, 4),
-      lockExchange: (address: number) => touch(address, 0, 4),
+      simulation: {
+        read: touch,
+        write: touch,
+        range: (_address: number, bytes: number) => (this.instructions += bytes / BULK_BYTES),
+        execute: (weight: number) => (this.instructions += weight),
+        lockLoad: (address: number) => touch(address, 0, 4),
+        lockStore: (address: number) => touch(address, 0, 4),
+        lockExchange: (address: number) => touch(address, 0, 4),
+      },
     });
     const info = readBootInfo(memory.buffer, kernel.boot(size, 1, 0, 0, rootBits));
     this.kernel = { ...kernel, call: (cptr) => this.watch(() => kernel.call(cptr)) };

@@ -61,8 +61,11 @@ export class CoreState {
    * cores could wait for a handler buried under its own caller.
    */
   floor: TCB;
-  /** Not 0: another core took the running thread away; what it next asks for is not done but asked for again. */
-  stalled: u32;
+  /**
+   * Not null until this core enters the kernel: the thread that ran here, which another core has taken away. If it is
+   * its system call by which the core enters, that is not done, and `redo` says so. `idle` where it is nobody's now.
+   */
+  stalled: TCB;
   ready0: u64;
   ready1: u64;
   ready2: u64;

@@ -11,7 +11,7 @@ import { cteDelete } from './delete';
 import { cteInsert, isFinalCapability, sameRegionAs } from './derivation';
 import { bindNotification, unbindNotification } from './notification';
 import { bindThread, unbindThreadContext } from './schedcontext';
-import { restart, setPriority, suspend, useBuffer } from './tcb';
+import { restart, setPriority, suspend, useBuffer, forgetStalled } from './tcb';
 import { isReleased } from '../scheduler/budget';
 import { isCurrent } from '../scheduler/schedule';
 
@@ -83,6 +83,7 @@ function writeRegisters(thread: TCB, length: u32, tcb: TCB): SeL4Error {
   if (count > 0) tcb.pc = <u32>getMR(thread, 2);
   if (count > 1) tcb.program = <u32>getMR(thread, 3);
   tcb.redo = 0;
+  forgetStalled(tcb);
   if (flags & 1) restart(tcb);
   return SeL4Error.NoError;
 }

@@ -1,6 +1,6 @@
 /** Threads: what suspends, resumes and ends them (manual section 6.1). */
 import { Endpoint, TCB, ThreadState } from '../model/objects';
-import { cluster, coreState } from '../model/state';
+import { SMP, cluster, coreState } from '../model/state';
 import { none } from '../model/cap';
 import {
   isCurrent,
@@ -57,9 +57,19 @@ export function useBuffer(tcb: TCB, address: usize): void {
 export function finaliseThread(tcb: TCB): void {
   unbindNotification(tcb);
   suspend(tcb);
+  forgetStalled(tcb);
   for (let core: u32 = 0; core < cluster().cores; core++) {
     const state = coreState(core);
     if (changetype<usize>(state.floor) == changetype<usize>(tcb)) state.floor = none<TCB>();
+  }
+}
+
+/** What a thread was at when it was taken from the core that ran it, it does not do again (`CoreState.stalled`). */
+export function forgetStalled(tcb: TCB): void {
+  if (!SMP) return;
+  for (let core: u32 = 0; core < cluster().cores; core++) {
+    const state = coreState(core);
+    if (changetype<usize>(state.stalled) == changetype<usize>(tcb)) state.stalled = state.idle;
   }
 }
 

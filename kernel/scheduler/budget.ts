@@ -2,8 +2,9 @@
  * Budgets (manual section 6.1.5), on cores where a handler runs to completion.
  *
  * Only contexts with a budget below their period are accounted. While a core runs on one, or a thread of the core
- * waits for its budget, `CoreState.timed` is set: then each kernel entry reads the clock, charges what has passed, and
- * wakes those whose time has come. Otherwise no clock is read.
+ * waits for its budget, `CoreState.timed` is set: then each kernel entry reads the clock, and wakes those whose time has
+ * come. Otherwise no clock is read. What a thread has used is charged when it makes a system call and when it no longer
+ * runs; not when others' events come in between, since how its use is parted shows in when it comes back.
  *
  * No thread is stopped in the middle of a handler: there it may hold up its caller, and whatever its stack is below.
  * A thread that has used up its budget is stopped where it receives, and where an event would start it. So a budget is
@@ -29,35 +30,37 @@ function isAccounted(sc: SchedContext): bool {
   return isActive(sc) && !isUnlimited(sc);
 }
 
-/** What a kernel entry does first while the core is timed. */
-export function passTime(core: CoreState): void {
+/** Charges the context on which the core runs for what has passed. */
+export function chargeTime(core: CoreState): void {
   const time = now();
-  const sc = core.sc;
-  if (!isNull(sc)) charge(core, sc, time - core.charged);
+  const usage = time - core.charged;
   core.charged = time;
+  if (isNull(core.sc) || usage == 0) return;
+  core.sc.consumed += usage;
+  if (isAccounted(core.sc)) refillCharge(core.sc, usage);
+}
+
+/** Lets those compete whose budgets are replenished by now. */
+export function releaseReady(core: CoreState): void {
+  const time = now();
   for (let tcb = core.releaseHead; !isNull(tcb) && refillReady(tcb.sc, time); tcb = core.releaseHead) {
     releaseRemove(tcb);
     possibleSwitchTo(tcb);
   }
 }
 
-function charge(core: CoreState, sc: SchedContext, usage: u64): void {
-  sc.consumed += usage;
-  if (isAccounted(sc)) refillCharge(sc, usage);
-}
-
 /** What a kernel entry does last, when it is known who runs: time is accounted from here on, if it is to be. */
 export function beginTime(core: CoreState): void {
   const sc = core.current.sc;
   if (isAccounted(sc)) {
-    const time = now();
     if (changetype<usize>(core.sc) != changetype<usize>(sc)) {
-      if (!sc.sporadic) refillUnblock(sc, time);
+      chargeTime(core);
+      if (!sc.sporadic) refillUnblock(sc, now());
       core.sc = sc;
     }
-    core.charged = time;
     core.timed = 1;
   } else {
+    if (!isNull(core.sc)) chargeTime(core);
     core.sc = none<SchedContext>();
     core.timed = isNull(core.releaseHead) ? 0 : 1;
   }
@@ -112,8 +115,9 @@ export function goOn(tcb: TCB): void {
   possibleSwitchTo(tcb);
 }
 
-/** When the next thread of this core has its budget replenished: nanoseconds, or 0 if none waits for that. */
-export function deadline(): f64 {
+/** When the next thread of this core has its budget replenished, or 0. */
+@inline
+export function nextReplenishment(): f64 {
   const tcb = here().releaseHead;
   return isNull(tcb) ? 0 : <f64>refillHead(tcb.sc).time;
 }

@@ -84,8 +84,7 @@ export function removeFromScheduling(tcb: TCB): void {
     const other = coreState(tcb.core);
     if (changetype<usize>(other.current) == changetype<usize>(tcb)) {
       other.current = other.idle;
-      other.stalled = 1;
-      tcb.redo = 1;
+      other.stalled = tcb;
       sendIPI(tcb.core);
     }
   }

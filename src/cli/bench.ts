@@ -9,11 +9,57 @@ import {
   scalingBenchmark,
   type ScalingReport,
 } from '../../bench/scaling/index.js';
+import { simulatedBenchmark, type SimulatedFigures } from '../../bench/simulated.js';
+import { simulatedModel } from '../machine/simulated/presets.js';
 import { table } from './table.js';
 
-export async function benchIpc({ json }: { readonly json: boolean }): Promise<void> {
+/** `machine`: `host`, or one to simulate. @throws TopologyError */
+interface MachineOptions {
+  readonly json: boolean;
+  readonly machine: string;
+}
+
+export async function benchIpc({ json, machine }: MachineOptions): Promise<void> {
+  if (machine !== 'host') return benchSimulated(machine, json, IPC_FIGURES);
   const report = await ipcBenchmark();
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeIpc(report));
+}
+
+const IPC_FIGURES = {
+  ppcall_same_core_cycles: 'protected call between two domains of one core',
+  notify_cross_cluster_rtt_cycles: 'notification between two clusters',
+  line_rtt_cycles: '  of which bare: one cache line between the two cores',
+} as const satisfies Partial<Record<keyof SimulatedFigures, string>>;
+
+const COORDINATION_FIGURES = {
+  line_rtt_cycles: 'one cache line there and back',
+  notify_cross_cluster_rtt_cycles: 'notification between two clusters, there and back',
+  ppcall_cross_cluster_rtt_cycles: 'protected call to another cluster',
+  ppcall_cross_core_rtt_cycles: 'protected call to another core of one cluster',
+} as const satisfies Partial<Record<keyof SimulatedFigures, string>>;
+
+async function benchSimulated(
+  machine: string,
+  json: boolean,
+  titles: Partial<Record<keyof SimulatedFigures, string>>,
+): Promise<void> {
+  const report = await simulatedBenchmark(simulatedModel(machine));
+  const keys = Object.keys(titles) as (keyof SimulatedFigures)[];
+  const { cores, megahertz } = report;
+  if (json) {
+    const figures = Object.fromEntries(keys.map((key) => [key, report[key]]));
+    process.stdout.write(`${JSON.stringify({ machine, cores, megahertz, ...figures })}\n`);
+    return;
+  }
+  const rows = keys.map((key) => {
+    const cycles = report[key];
+    if (cycles === null) return [titles[key]!, '–', ''];
+    return [titles[key]!, number(cycles, 0), number((cycles * 1000) / megahertz)];
+  });
+  process.stdout.write(
+    `Means on the simulated machine ${machine}, ${cores} cores; ns at its ${number(megahertz, 0)} MHz.\n\n` +
+      `${table(['there and back', 'cycles', 'ns'], rows)}\n`,
+  );
 }
 
 /** `quick`: a single round. */
@@ -65,7 +111,8 @@ ${table(
 `;
 }
 
-export async function benchCoordination({ json }: { readonly json: boolean }): Promise<void> {
+export async function benchCoordination({ json, machine }: MachineOptions): Promise<void> {
+  if (machine !== 'host') return benchSimulated(machine, json, COORDINATION_FIGURES);
   const report = await coordinationBenchmark();
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeCoordination(report));
 }
@@ -89,6 +136,7 @@ ${table(
   [
     row('one cache line there and back', 'line_rtt_ns'),
     row('  the same in C', 'c_line_rtt_ns'),
+    row('  the same in C, with a line each way', 'c_two_lines_rtt_ns'),
     row('notification between two clusters, there and back', 'notify_cross_cluster_rtt_ns'),
     row('protected call to another cluster', 'ppcall_cross_cluster_rtt_ns'),
     row('protected call to another core of one cluster', 'ppcall_cross_core_rtt_ns'),
@@ -143,6 +191,8 @@ function describeIpc(report: IpcReport): string {
       row('  of which bare: one cache line between two cores', report.line_rtt_ns),
       row('call in one kernel image, one core alone', report.single_image_call_local_ns),
       row('call in one kernel image, two cores in turn', report.single_image_call_ns),
+      row('  the same on two simulated cores', report.simulated_single_image_call_ns),
+      row('  and there the protected call on one core', report.simulated_ppcall_same_core_ns),
     ],
   );
   const words = [
@@ -155,7 +205,7 @@ and a message and its answer between two worker threads of Node cost ${times(rat
   if (ratios.notify_per_line_rtt !== null) {
     words.push(`A notification to another cluster and one back cost ${times(ratios.notify_per_line_rtt)} what one cache line
 there and back costs (${verdict(targets.notify_per_line_rtt)}). No kernel knows of the other:
-a doorbell rings on the other core, and that cluster's monitor signals the domain there.`);
+a doorbell rings on the other core, an interrupt to the kernel there, which signals the domain.`);
   }
   words.push(report.single_image_call_ns === null ? ONE_CORE : describeSingleImage(report));
   const counter = mhz === null ? '' : `; cycles of the cycle counter, ${number(mhz, 0)} MHz`;
@@ -185,7 +235,22 @@ where one core does all.`;
       : `The work is the same. What it adds is that each core must first fetch the kernel's state from the other's
 cache, line by line. So Atoll boots one kernel for each set of cores that share an L2 cache, shares nothing
 between the kernels, and has the clusters send each other messages of one line instead.`;
-  return `${figures}\n${meaning}`;
+  return [`${figures}\n${meaning}`, ...describeSimulation(report)].join('\n\n');
+}
+
+function describeSimulation({ ratios, targets }: IpcReport): string[] {
+  const {
+    simulated_single_image_per_ppcall: ratio,
+    single_image_per_ppcall: here,
+    simulation_error: error,
+  } = ratios;
+  if (ratio === null || here === null || error === null) return [];
+  const percent = number(100 * Math.abs(error), 0);
+  return [
+    `The simulated machine, told what a line costs here and what one core alone does, says ${times(ratio)} where this computer
+has ${times(here)}: ${percent}% ${error < 0 ? 'less' : 'more'} (target: at most ${100 * targets.simulation_error.at_most!}% off, \
+${targets.simulation_error.met ? 'met' : 'missed'}).`,
+  ];
 }
 
 function describeBoot(report: BootReport): string {

@@ -1,8 +1,10 @@
 /** `atoll explore`: what the simulated machines say. */
 import { PRESETS } from '../machine/simulated/presets.js';
 import type { Latencies } from '../machine/simulated/model.js';
-import { exploreFounding } from '../system/simulate/explore.js';
+import { assertWritable } from '../system/placement/file-error.js';
+import { exploreFounding, type Exploration } from '../system/simulate/explore.js';
 import type { FoundingRow, IpcRow, ThroughputRow } from '../system/simulate/founding.js';
+import { writeFoundingReport } from './founding-report.js';
 import { table } from './table.js';
 
 export interface ExploreFoundingOptions {
@@ -13,13 +15,16 @@ export interface ExploreFoundingOptions {
   readonly work: number;
   readonly calls: number;
   readonly json?: boolean;
+  /** An HTML file to write. */
+  readonly report?: string;
 }
 
-/** @throws TopologyError when a machine is not as it must be. */
+/** @throws TopologyError when a machine is not as it must be. @throws FileError when the report cannot be written. */
 export async function exploreFoundingCommand(options: ExploreFoundingOptions): Promise<void> {
-  const { machine = PRESETS, latency = {}, seed, work, calls, json = false } = options;
-  const shown = process.stderr.isTTY && !json;
-  const rows = await exploreFounding({
+  const { machine = PRESETS, latency = {}, seed, work, calls, json = false, report } = options;
+  if (report !== undefined) assertWritable('report', report);
+  const shown = process.stderr.isTTY;
+  const { rows, entriesASecond } = await exploreFounding({
     machines: machine,
     latencies: latency,
     seed,
@@ -28,7 +33,17 @@ export async function exploreFoundingCommand(options: ExploreFoundingOptions): P
     ...(shown && { progress: (done: number, all: number) => process.stderr.write(`\r${bar(done, all)}`) }),
   });
   if (shown) process.stderr.write('\r\x1b[K');
+  if (report !== undefined) writeFoundingReport(report, rows, work);
+  process.stderr.write(`${describeSpeed(entriesASecond)}\n`);
   process.stdout.write(json ? `${JSON.stringify(rows)}\n` : describe(rows, work));
+}
+
+function describeSpeed(entriesASecond: Exploration['entriesASecond']): string {
+  const rates = Object.entries(entriesASecond).map(
+    // The system may not tell times so short.
+    ([design, rate]) => `${design} ${rate < Infinity ? Math.round(rate).toLocaleString('en-US') : '–'}`,
+  );
+  return `Kernel entries simulated a second, by each thread: ${rates.join(', ')}.`;
 }
 
 function bar(done: number, all: number): string {

@@ -4,27 +4,29 @@ import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ProgramError } from '../core/engine/typescript/program-error.js';
-import type { Injection } from '../machine/host/faulty-doorbells.js';
+import type { Injection } from '../machine/host/injection.js';
 import { LATENCIES, isLatency, type Latencies } from '../machine/simulated/model.js';
 import { PRESETS } from '../machine/simulated/presets.js';
-import { TopologyError, machineTopology } from '../machine/topology/index.js';
+import { TopologyError } from '../machine/topology/index.js';
 import {
+  type Arch,
   ARCHITECTURES,
-  DescriptionError,
   checkPrograms,
+  DescriptionError,
   hex,
   loadSystem,
+  ON_FAILURE,
+  type OnFailure,
   withGrants,
-  type Arch,
 } from '../system/description/index.js';
 import { SHARED_BASE } from '../system/placement/cut.js';
-import { FileError } from '../system/placement/file-error.js';
+import { FileError, assertWritable } from '../system/placement/file-error.js';
 import { MOST_LINES } from '../system/placement/links.js';
-import { assertWritable, profileOf, writeProfile } from '../system/placement/profile.js';
+import { profileOf, writeProfile } from '../system/placement/profile.js';
 import { CoreError, RunError, runSystem } from '../system/run.js';
-import { ON_FAILURE, type OnFailure } from '../system/supervisor.js';
 import type { ExploreFoundingOptions } from './explore.js';
 import type { PlanCommandOptions } from './plan.js';
+import { machineToRun } from './machine.js';
 import { describeRun } from './report.js';
 import { topologyCommand } from './topology.js';
 
@@ -45,10 +47,12 @@ interface RunOptions extends DescriptionOptions {
   readonly place: 'written' | 'plan';
   readonly profile?: string;
   readonly profileOut?: string;
+  readonly trace?: string;
   readonly for?: number;
   readonly json?: boolean;
   readonly timestamps?: boolean;
   readonly checkInvariants?: boolean;
+  readonly simulate?: boolean;
   readonly onFailure?: OnFailure;
   readonly inject?: Injection;
 }
@@ -63,7 +67,15 @@ const searchPath = (): Option =>
     "where program images and prefill files are looked for, in order; the description's own folder unless given",
   ).argParser((dir: string, dirs: readonly string[] | undefined) => [...(dirs ?? []), dir]);
 const machine = (): Option =>
-  new Option('--machine <machine>', 'host, or an hwloc XML file (lstopo --of xml)').default('host');
+  new Option(
+    '--machine <machine>',
+    `host, a simulated machine (${PRESETS.join(', ')}), or an hwloc XML file (lstopo --of xml)`,
+  ).default('host');
+const benchMachine = (): Option =>
+  new Option(
+    '--machine <machine>',
+    `host, a simulated machine (${PRESETS.join(', ')}), or a file that describes one`,
+  ).default('host');
 const clusters = (): Option =>
   new Option('--clusters <how>', 'auto, one, per-core, or cores as in "0,1;2,3"').default('auto');
 const lines = (): Option =>
@@ -115,19 +127,21 @@ program
   )
   .addOption(profile())
   .option('--profile-out <file>', 'write what each channel and domain did to a file, for --profile')
+  .option('--trace <file>', 'write what each core did, and when, in the trace-event format: for Perfetto')
   .addOption(searchPath())
   .addOption(new Option('--for <time>', 'stop after this time, as in 2s or 500ms').argParser(parseSeconds))
   .addOption(
     new Option(
       '--on-failure <policy>',
-      'when a cluster dies or does not answer: boot it afresh, leave it down, or end the run',
+      'when a cluster dies or does not answer, whatever the description says: boot it afresh, leave it down, or end the run',
     ).choices(ON_FAILURE),
   )
+  .option('--simulate', 'simulate the machine of an hwloc file also where it is this computer')
   .option('--check-invariants', "check each kernel's memory after each of its entries (slow)")
   .addOption(
     new Option(
       '--inject <failures>',
-      'drop or double interrupts between clusters: as in drop=0.01,double=0.01,seed=1',
+      'drop or double interrupts between clusters, and let monitors die in the middle of handing memory over: as in drop=0.01,double=0.01,die=0.001,seed=1',
     ).argParser(parseInjection),
   )
   .option('--timestamps', 'show when each line of debug output was said, in seconds')
@@ -186,18 +200,22 @@ program
     topologyCommand({ ...options, json: options.json === true, out: process.stdout }),
   );
 
-const bench = program.command('bench').description('measure this computer');
+const bench = program.command('bench').description('measure this computer, or a simulated machine');
 bench
   .command('ipc')
   .description('what calls and notifications cost, beside what they are made of')
-  .option('--json', 'one JSON object, in nanoseconds')
-  .action(async ({ json = false }: { json?: boolean }) => (await import('./bench.js')).benchIpc({ json }));
+  .addOption(benchMachine())
+  .option('--json', 'one JSON object, in nanoseconds; in cycles on a simulated machine')
+  .action(async ({ json = false, machine }: { json?: boolean; machine: string }) =>
+    (await import('./bench.js')).benchIpc({ json, machine }),
+  );
 bench
   .command('coordination')
   .description('what messages between cores and clusters cost, beside the same in C and C++')
-  .option('--json', 'one JSON object, in nanoseconds')
-  .action(async ({ json = false }: { json?: boolean }) =>
-    (await import('./bench.js')).benchCoordination({ json }),
+  .addOption(benchMachine())
+  .option('--json', 'one JSON object, in nanoseconds; in cycles on a simulated machine')
+  .action(async ({ json = false, machine }: { json?: boolean; machine: string }) =>
+    (await import('./bench.js')).benchCoordination({ json, machine }),
   );
 bench
   .command('boot')
@@ -231,7 +249,7 @@ program
   .addOption(
     new Option(
       '--machine <machine>',
-      `a preset (${PRESETS.join(', ')}) or an hwloc XML file; may be given again; all presets unless given`,
+      `a preset (${PRESETS.join(', ')}) a machine file (.json) or an hwloc XML file; may be given again; all presets unless given`,
     ).argParser((name: string, names: readonly string[] | undefined) => [...(names ?? []), name]),
   )
   .addOption(
@@ -247,6 +265,7 @@ program
   )
   .addOption(new Option('--seed <n>', 'when pairs start').argParser(parseNatural).default(1))
   .option('--json', 'one JSON array of rows')
+  .option('--report <file>', 'write an HTML page with plots, which needs no network')
   .action(async (options: ExploreFoundingOptions) =>
     (await import('./explore.js')).exploreFoundingCommand(options),
   );
@@ -254,7 +273,8 @@ program
 async function run(file: string, options: RunOptions): Promise<void> {
   const { arch, searchPath = [dirname(file)], json = false } = options;
   const described = withGrants(loadSystem(file, { arch, searchPath }), options.grant ?? []);
-  if (options.profileOut !== undefined) assertWritable(options.profileOut);
+  if (options.profileOut !== undefined) assertWritable('profile', options.profileOut);
+  if (options.trace !== undefined) assertWritable('trace', options.trace);
   const planning = options.place === 'plan';
   if (!planning && options.profile !== undefined)
     throw new FileError(`--profile '${options.profile}' is to plan by: say --place plan with it`);
@@ -264,7 +284,7 @@ async function run(file: string, options: RunOptions): Promise<void> {
       : options.clusters === 'auto'
         ? 'where-caches-are-hidden'
         : 'never';
-  const topology = await machineTopology(options.machine, { measure });
+  const { topology, simulated } = await machineToRun(options.machine, measure, options.simulate === true);
   const { placement, system } = planning
     ? (await import('./plan.js')).planned(described, topology, options)
     : { placement: undefined, system: described };
@@ -273,12 +293,14 @@ async function run(file: string, options: RunOptions): Promise<void> {
   process.once('SIGINT', onInterrupt).once('SIGTERM', onInterrupt);
   const report = await runSystem(system, {
     topology,
+    ...(simulated === undefined ? {} : { simulated }),
     clusters: options.clusters,
     searchPath,
     console: json ? 2 : 1,
     timestamps: options.timestamps ?? false,
     checkInvariants: options.checkInvariants ?? false,
     signal: interrupt.signal,
+    ...(options.trace === undefined ? {} : { trace: options.trace }),
     ...(options.onFailure === undefined ? {} : { onFailure: options.onFailure }),
     ...(options.inject === undefined ? {} : { inject: options.inject }),
     ...(options.for === undefined ? {} : { seconds: options.for }),
@@ -352,16 +374,20 @@ function parseBytes(text: string): number {
 }
 
 function parseInjection(text: string): Injection {
-  const injection = { drop: 0, double: 0, seed: 1 };
+  const injection = { drop: 0, double: 0, die: 0, seed: 1 };
   for (const part of text.split(',')) {
-    const [, name, value] = /^(drop|double|seed)=(\d+(?:\.\d+)?)$/.exec(part) ?? [];
+    const [, name, value] = /^(drop|double|die|seed)=(\d+(?:\.\d+)?)$/.exec(part) ?? [];
     if (name === undefined)
-      throw new InvalidArgumentError('failures are drop=P, double=P and seed=N, with commas between them');
+      throw new InvalidArgumentError(
+        'failures are drop=P, double=P, die=P and seed=N, with commas between them',
+      );
     injection[name as keyof Injection] = Number(value);
   }
-  const { drop, double, seed } = injection;
-  if (drop + double > 1)
-    throw new InvalidArgumentError('drop and double are probabilities, at most 1 together');
+  const { drop, double, die, seed } = injection;
+  if (drop + double > 1 || die > 1)
+    throw new InvalidArgumentError(
+      'drop, double and die are probabilities, at most 1, the first two together',
+    );
   if (!Number.isInteger(seed) || seed >= 2 ** 32)
     throw new InvalidArgumentError('a seed is an integer, 0 to 4294967295');
   return injection;

@@ -1,6 +1,6 @@
 /** `atoll plan`: which domain should run on which core of which cluster, and what that costs. */
 import { dirname } from 'node:path';
-import { clustersOf, machineTopology, type Topology } from '../machine/topology/index.js';
+import { clustersOf, type Topology } from '../machine/topology/index.js';
 import { loadElements, loadSystem, type Arch, type SystemDescription } from '../system/description/index.js';
 import { exportPlan, writeExport } from '../system/placement/export.js';
 import { MOST_LINES } from '../system/placement/links.js';
@@ -8,6 +8,7 @@ import { place, placed, type Placement } from '../system/placement/placement.js'
 import type { Costs } from '../system/placement/problem.js';
 import { readProfile } from '../system/placement/profile.js';
 import { ASSUMED } from '../system/placement/traffic.js';
+import { machineShape } from './machine.js';
 import { milliseconds } from './report.js';
 import { table } from './table.js';
 
@@ -34,7 +35,7 @@ export interface PlanCommandOptions extends PlanOptions {
 export async function planCommand(file: string, options: PlanCommandOptions): Promise<void> {
   const { arch, searchPath = [dirname(file)], json = false, force = false } = options;
   const system = loadSystem(file, { arch, searchPath });
-  const topology = await machineTopology(options.machine, { measure: 'always' });
+  const topology = await machineShape(options.machine);
   const placement = plan(system, topology, options);
   if (options.export !== undefined) {
     const { sharedBase, lines = MOST_LINES } = options;

@@ -1,6 +1,6 @@
 /** What a run did, in tables for people. */
 import type { Placement } from '../system/placement/placement.js';
-import type { RunReport } from '../system/run.js';
+import type { RunReport, SimulatedCluster } from '../system/run.js';
 import { table } from './table.js';
 
 const ENDED = {
@@ -15,14 +15,24 @@ const AFTER = {
   hung: 'lost: a core of it cannot be stopped',
 } as const;
 
+/** Of a cluster on the simulated machine, core by core. */
+const SIMULATED = [
+  ['busy, cycles', 'busyCycles'],
+  ['kernel entries', 'kernelEntries'],
+  ['waited for lock, cycles', 'lockWaitingCycles'],
+  ['lines moved', 'linesMoved'],
+] as const satisfies readonly (readonly [string, keyof SimulatedCluster])[];
+
 /** `placement`: the plan that it ran by, if by one. */
 export function describeRun(report: RunReport, placement?: Placement): string {
-  const clusters = report.clusters.map(({ id, cores, kernel, memory, busySeconds }) => [
+  const clusters = report.clusters.map(({ id, cores, kernel, memory, busySeconds, simulated }) => [
     `${id}`,
     cores.join(', '),
     kernel,
     `${memory / 2 ** 20} MiB`,
-    busySeconds.map((seconds) => `${(seconds * 1000).toFixed(1)} ms`).join(', '),
+    ...(simulated === undefined
+      ? [busySeconds.map((seconds) => `${(seconds * 1000).toFixed(1)} ms`).join(', ')]
+      : SIMULATED.map(([, figure]) => simulated[figure].map(whole).join(', '))),
   ]);
   const domains = report.domains.map(({ name, core, cluster, state, entries, ...counts }) => [
     name,
@@ -32,6 +42,9 @@ export function describeRun(report: RunReport, placement?: Placement): string {
     ...[entries.init, entries.notified, entries.protected, entries.fault].map(String),
     ...[counts.calls, counts.notifications, counts.faults, counts.restarts].map(String),
   ]);
+  const calls = report.channels.flatMap(({ from, fromId, to, calls, callCycles }) =>
+    callCycles === undefined ? [] : [[`${from} (${fromId}) to ${to}`, whole(calls), whole(callCycles)]],
+  );
   const outages = report.clusters.flatMap(({ id, failures }) =>
     failures.map((failure) => ({ id, ...failure })),
   );
@@ -54,7 +67,12 @@ export function describeRun(report: RunReport, placement?: Placement): string {
     ...(report.injected === undefined
       ? []
       : [
-          `Interrupts between clusters: ${report.injected.dropped} dropped, ${report.injected.doubled} doubled.`,
+          `On purpose: ${report.injected.dropped} interrupts between clusters dropped, ${report.injected.doubled} doubled, ${report.injected.died} monitors ended.`,
+        ]),
+    ...(report.trace === undefined || report.trace.dropped === 0
+      ? []
+      : [
+          `The trace has ${report.trace.events} events; ${report.trace.dropped} more had no room and were left out.`,
         ]),
     ...(report.notPinned === undefined
       ? []
@@ -65,9 +83,18 @@ export function describeRun(report: RunReport, placement?: Placement): string {
   return [
     '',
     `Machine: ${report.machine}, ${report.cores} ${report.cores === 1 ? 'core' : 'cores'}`,
-    `Ran ${report.seconds.toFixed(3)} s: ${ENDED[report.ended]}.`,
+    `Ran ${describeTime(report)}: ${ENDED[report.ended]}.`,
     '',
-    table(['cluster', 'cores', 'kernel', 'memory', 'cores busy'], clusters),
+    table(
+      [
+        'cluster',
+        'cores',
+        'kernel',
+        'memory',
+        ...(report.cycles === undefined ? ['cores busy'] : SIMULATED.map(([title]) => title)),
+      ],
+      clusters,
+    ),
     '',
     table(
       [
@@ -86,10 +113,20 @@ export function describeRun(report: RunReport, placement?: Placement): string {
       ],
       domains,
     ),
+    ...(calls.length === 0 ? [] : ['', table(['call', 'number', 'cycles, mean'], calls)]),
     ...(placement === undefined ? [] : ['', describeSaving(placement)]),
     ...(notes.length > 0 ? ['', ...notes] : []),
     '',
   ].join('\n');
+}
+
+function describeTime({ seconds, cycles, megahertz }: RunReport): string {
+  if (cycles === undefined) return `${seconds.toFixed(3)} s`;
+  return `${whole(cycles)} cycles, ${seconds.toFixed(6)} s at ${whole(megahertz!)} MHz`;
+}
+
+function whole(figure: number): string {
+  return figure.toLocaleString('en-US', { maximumFractionDigits: 0 });
 }
 
 function mebibytes(bytes: number): string {

@@ -3,18 +3,17 @@
  * cores.
  */
 
-import { PRESETS, preset } from '../machine/simulated/presets.js';
 import {
   NEAR_LINE_COST_NS,
   autoRule,
   clustersOf,
   formatNumberList,
   groupBy,
-  machineTopology,
   type Cache,
   type Cluster,
   type Topology,
 } from '../machine/topology/index.js';
+import { machineShape } from './machine.js';
 
 /** Beyond, a matrix does not fit a terminal, nor a reader's eye. */
 const MAX_CORES_IN_FULL = 16;
@@ -26,16 +25,14 @@ const MAX_SHARERS = 8;
  * @throws TopologyError when the machine's description or the clusters are not as they must be.
  */
 export async function topologyCommand(options: {
-  /** `host`, a preset of the simulated machine, or an hwloc XML file. */
+  /** As {@link machineShape}. */
   machine: string;
   /** As {@link clustersOf}. */
   clusters: string;
   json: boolean;
   out: NodeJS.WritableStream;
 }): Promise<void> {
-  const topology = PRESETS.includes(options.machine)
-    ? preset(options.machine).topology
-    : await machineTopology(options.machine, { measure: 'always' });
+  const topology = await machineShape(options.machine);
   const clusters = clustersOf(topology, options.clusters);
   options.out.write(
     options.json
@@ -66,7 +63,7 @@ function table(topology: Topology, clusters: Cluster[], spec: string): string[] 
   lines.push(
     '',
     ...(lineCost
-      ? describeLineCosts(lineCost, clusters)
+      ? describeLineCosts(topology, lineCost, clusters)
       : ['Line costs are measured on Linux, and on this computer only.']),
   );
   return lines;
@@ -129,8 +126,13 @@ function coreTable({ cores }: Topology, clusters: Cluster[]): string[] {
   ]);
 }
 
-function describeLineCosts(cost: NonNullable<Topology['lineCost']>, clusters: Cluster[]): string[] {
-  const title = 'Cost of a cache line between two cores, in ns one way, measured';
+function describeLineCosts(
+  { lineCostSource }: Topology,
+  cost: NonNullable<Topology['lineCost']>,
+  clusters: Cluster[],
+): string[] {
+  const source = lineCostSource === 'model' ? 'as the model has it' : 'measured';
+  const title = `Cost of a cache line between two cores, in ns one way, ${source}`;
   if (cost.length < 2) return [`${title}: there is one core only.`];
   const ids = cost.map((_, id) => String(id));
   if (cost.length <= MAX_CORES_IN_FULL) {

@@ -6,7 +6,7 @@
 import { InitialSlot, Invocation } from '../../kernel/api/constants.js';
 import type { Core } from '../core/core.js';
 import type { Invoker } from '../core/invocation.js';
-import { RingConsumer, RingProducer } from '../core/ring.js';
+import type { RingConsumer, RingProducer } from '../core/ring.js';
 import { type Flag, LINE_WORDS, Outbox } from '../machine/interrupts.js';
 import { HandOver, type HandOverActions, type HandOverMessage } from './hand-over.js';
 import { Ledger, ledgerWords, type MemoryCounts } from './ledger.js';
@@ -72,6 +72,7 @@ export class MovingMemory implements HandOverActions {
   /**
    * @param own the cluster's index, and `up` which clusters are up, by index.
    * @param onAnswer a peer has answered an ask, in the order of asks: whether it has given a chunk.
+   * @param actionsOf what is done in place of the actions given.
    */
   constructor(
     private readonly own: number,
@@ -81,6 +82,7 @@ export class MovingMemory implements HandOverActions {
     private readonly plan: MemoryPlan,
     private readonly capabilities: MemoryCapabilities,
     private readonly onAnswer: (peer: number, given: boolean) => void,
+    actionsOf = (actions: HandOverActions): HandOverActions => actions,
   ) {
     const { words } = core.interrupts;
     this.chunks = plan.chunks;
@@ -91,12 +93,12 @@ export class MovingMemory implements HandOverActions {
       this.links[peer] = {
         bell,
         outbox: new Outbox(core.interrupts, core.id, flags),
-        producer: new RingProducer(words, ring(own, peer), RING_WORDS),
-        consumer: new RingConsumer(words, ring(peer, own), RING_WORDS),
+        producer: core.access.producer(words, ring(own, peer), RING_WORDS),
+        consumer: core.access.consumer(words, ring(peer, own), RING_WORDS),
       };
     }
     this.asked = up.map(() => 0);
-    this.handOver = new HandOver(own, this, { up: [...up], asked: this.asked });
+    this.handOver = new HandOver(own, actionsOf(this), { up: [...up], asked: this.asked });
     this.handOver.recover();
   }
 

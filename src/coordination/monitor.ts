@@ -9,7 +9,7 @@
  * taken: each waits at once, loses its context to its notification, and later starts by a signal, as all others start.
  */
 import { Invocation, ProgramCounter, Register } from '../../kernel/api/constants.js';
-import { type CallPair, serialOf } from '../core/call-lines.js';
+import type { CallPair } from '../core/call-lines.js';
 import { type Core, Stop } from '../core/core.js';
 import type { Invoker } from '../core/invocation.js';
 import { Recheck, type RecheckCapabilities } from './recheck.js';
@@ -109,9 +109,9 @@ export class Monitor {
     this.registers = tcb / 4;
     this.children = capabilities.children.map((each) => new RemoteChild(core, tcb, each));
     [this.reply, ...this.spare] = capabilities.replies;
-    this.recheck = new Recheck(core, capabilities.recheck);
+    this.recheck = new Recheck(core, invoker, capabilities.recheck);
     this.faultSerials = Uint32Array.from(capabilities.events, (event) =>
-      event.kind === 'fault' ? serialOf(core.words, event.pair.request) : 0,
+      event.kind === 'fault' ? core.calls.serialOf(event.pair.request) : 0,
     );
   }
 
@@ -232,7 +232,7 @@ export class Monitor {
         this.core.kernel.signal(event.signal);
         break;
       case 'fault': {
-        const serial = serialOf(this.core.words, event.pair.request);
+        const serial = this.core.calls.serialOf(event.pair.request);
         if (serial === this.faultSerials[flag]) break;
         this.faultSerials[flag] = serial;
         // Afresh: it may still wait for the answer to the fault before, which the parent has dealt with otherwise.

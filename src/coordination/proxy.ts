@@ -7,7 +7,7 @@
  * the way of others, nor they in its.
  */
 import { ProgramCounter, Register } from '../../kernel/api/constants.js';
-import { type CallPair, readMessage, serialOf, writeMessage } from '../core/call-lines.js';
+import type { CallPair } from '../core/call-lines.js';
 import type { Core } from '../core/core.js';
 import type { EngineThread } from '../core/thread.js';
 import { ACKNOWLEDGE } from '../core/engine/typescript/remote-call.js';
@@ -60,23 +60,23 @@ export class Proxy implements EngineThread {
 
   /** One system call of the proxy. */
   private step(): number {
-    const { words, kernel } = this.core;
+    const { words, calls, kernel } = this.core;
     const { request, reply } = this.pair;
     if (words[this.registers + PC_WORD] === ProgramCounter.Entry) {
       words[this.registers + PC_WORD] = ProgramCounter.Running;
-      this.serial = serialOf(words, reply);
+      this.serial = calls.serialOf(reply);
       this.calling = false;
     } else if (this.calling && words[this.registers + REDO_WORD] === 0) {
-      writeMessage(words, reply, this.registers, this.buffer, this.serial);
+      calls.writeMessage(reply, this.registers, this.buffer, this.serial);
       this.calling = false;
       this.outbox.fill();
       return kernel.signal(ProxySlot.Reply);
     }
     words[this.registers + REDO_WORD] = 0;
-    if (this.calling || serialOf(words, request) !== this.serial) {
-      this.serial = serialOf(words, request);
+    if (this.calling || calls.serialOf(request) !== this.serial) {
+      this.serial = calls.serialOf(request);
       this.calling = true;
-      readMessage(words, request, this.registers, this.buffer);
+      calls.readMessage(request, this.registers, this.buffer);
       return kernel.call(ProxySlot.Server);
     }
     return this.wait();

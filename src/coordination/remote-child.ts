@@ -3,7 +3,7 @@
  * calls do (proxy.ts), and what the parent wants done with it comes as a call of the monitor.
  */
 import { Register } from '../../kernel/api/constants.js';
-import { type CallPair, readMessage, serialOf, setSerial, writeMessage } from '../core/call-lines.js';
+import type { CallPair } from '../core/call-lines.js';
 import { type Core, Stop } from '../core/core.js';
 import { type Flag, Outbox } from '../machine/interrupts.js';
 
@@ -49,8 +49,8 @@ export class RemoteChild {
     this.buffer = core.words[this.registers + Register.IPCBuffer / 4] / 4;
     this.faultOutbox = new Outbox(core.interrupts, core.id, faultFlags);
     this.controlOutbox = new Outbox(core.interrupts, core.id, controlFlags);
-    this.faultSerial = serialOf(core.words, fault.request);
-    this.orderSerial = serialOf(core.words, capabilities.control.reply);
+    this.faultSerial = core.calls.serialOf(fault.request);
+    this.orderSerial = core.calls.serialOf(capabilities.control.reply);
   }
 
   /** Sends the fault whose message the monitor has just received with `reply`; returns a reply object that is free now, or 0. */
@@ -59,7 +59,7 @@ export class RemoteChild {
     this.reply = reply;
     this.faultSerial = (this.faultSerial + 1) >>> 0;
     const { fault, faultBell } = this.capabilities;
-    writeMessage(this.core.words, fault.request, this.registers, this.buffer, this.faultSerial);
+    this.core.calls.writeMessage(fault.request, this.registers, this.buffer, this.faultSerial);
     this.faultOutbox.fill();
     this.core.kernel.signal(faultBell);
     return free;
@@ -74,23 +74,23 @@ export class RemoteChild {
     if (this.reply === 0) return;
     this.faultSerial = (this.faultSerial + 1) >>> 0;
     const { fault, faultBell } = this.capabilities;
-    setSerial(this.core.words, fault.request, this.faultSerial);
+    this.core.calls.setSerial(fault.request, this.faultSerial);
     this.faultOutbox.fill();
     this.core.kernel.signal(faultBell);
   }
 
   /** Whether the parent wants something done that was not yet. */
   hasOrder(): boolean {
-    return serialOf(this.core.words, this.capabilities.control.request) !== this.orderSerial;
+    return this.core.calls.serialOf(this.capabilities.control.request) !== this.orderSerial;
   }
 
   /** The parent has answered: the child goes on, or stays stopped, as the answer says. Returns a free reply object, or 0. */
   takeFaultReply(): number {
-    const { words, kernel } = this.core;
+    const { words, calls, kernel } = this.core;
     const { reply } = this.capabilities.fault;
     const free = this.reply;
-    if (free === 0 || serialOf(words, reply) !== this.faultSerial) return 0;
-    readMessage(words, reply, this.registers, this.buffer);
+    if (free === 0 || calls.serialOf(reply) !== this.faultSerial) return 0;
+    calls.readMessage(reply, this.registers, this.buffer);
     const label = words[this.registers + TAG_WORD] >>> LABEL_SHIFT;
     if (label === 0 && words[this.registers + TAG_WORD + 1] === 0)
       this.core.markStopped(this.handle, Stop.None);
@@ -101,18 +101,18 @@ export class RemoteChild {
 
   /** What the parent wants done: an `Invocation` of a TCB. */
   takeOrder(): number {
-    const { words } = this.core;
+    const { words, calls } = this.core;
     const { request } = this.capabilities.control;
-    this.orderSerial = serialOf(words, request);
+    this.orderSerial = calls.serialOf(request);
     return words[request.line + TAG_WORD] >>> LABEL_SHIFT;
   }
 
   orderDone(): void {
-    const { words, kernel } = this.core;
+    const { words, calls, kernel } = this.core;
     const { control, controlBell } = this.capabilities;
     words[this.registers + TAG_WORD] = 0;
     words[this.registers + TAG_WORD + 1] = 0;
-    writeMessage(words, control.reply, this.registers, this.buffer, this.orderSerial);
+    calls.writeMessage(control.reply, this.registers, this.buffer, this.orderSerial);
     this.controlOutbox.fill();
     kernel.signal(controlBell);
   }

@@ -16,8 +16,11 @@
  */
 import { Register } from '../../kernel/api/constants.js';
 import type { InterruptController } from '../machine/interrupts.js';
-import { sharedLines } from '../machine/shared-lines.js';
+import { sharedLines } from '../machine/shared-memory.js';
+import { CallAccess } from './call-lines.js';
 import { hostTime, type Kernel } from './kernel.js';
+import { RingConsumer, RingProducer } from './ring.js';
+import type { Observer } from './observer.js';
 import type { EngineThread } from './thread.js';
 
 /** The interrupt line by which a core that is busy learns of new orders. */
@@ -38,7 +41,10 @@ const PARK_MILLISECONDS = 1000;
 export interface Orders {
   /** Words of shared memory, as `OrderWord` numbers them. */
   readonly words: Int32Array;
-  /** For each core of the machine, `IDLE_TIME_STRIDE` apart: milliseconds that it had nothing to do. */
+  /**
+   * For each core of the machine, `IDLE_TIME_STRIDE` apart: how long it had nothing to do, in milliseconds; in cycles on
+   * the simulated machine.
+   */
   readonly idleTimes: Float64Array;
   /** By core of the machine: 1 unless it is parked, or not used. */
   readonly awake: Int32Array;
@@ -60,6 +66,22 @@ export function makeOrders(cores: number): Orders {
 export interface CoreDevice {
   spin(times: number): number;
   take(): number;
+}
+
+/** How user level reads and writes memory that cores share: chosen once, when the core starts. */
+export interface SharedAccess {
+  readonly calls: CallAccess;
+  producer(words: Int32Array, start: number, length: number): RingProducer;
+  consumer(words: Int32Array, start: number, length: number): RingConsumer;
+}
+
+/** `memory`: physical memory. */
+export function plainAccess(memory: SharedArrayBuffer): SharedAccess {
+  return {
+    calls: new CallAccess(new Uint32Array(memory)),
+    producer: (words, start, length) => new RingProducer(words, start, length),
+    consumer: (words, start, length) => new RingConsumer(words, start, length),
+  };
 }
 
 /** Two cache lines: processors fetch lines in pairs, and each core writes its own between two signals. */
@@ -99,12 +121,21 @@ export class Core {
   readonly words: Uint32Array;
   readonly bytes: Uint8Array;
   private readonly orders: Int32Array;
-  private readonly idleTimes: Float64Array;
+  protected readonly idleTimes: Float64Array;
+  readonly calls: CallAccess;
   private readonly awake: Int32Array;
   private readonly ticksTaken: Int32Array;
   private floor = 0;
   /** Whether anything but ticks has come since the core last parked. */
   private busy = true;
+  /**
+   * Where a program's computing is to take time by order: the handler on top of the stack, of the thread `handle`,
+   * computes for so many cycles. `goOn(next)` runs what is more urgent meanwhile.
+   */
+  readonly compute: ((cycles: number, handle: number, goOn: (next: number) => void) => void) | undefined =
+    undefined;
+  /** Where it has doorbells, it looks at them each time that these bits of its count of kernel entries are 0. */
+  readonly doorbellPolls: number = 7;
   /** Set when the core has been told to stop: whatever still runs on it is unwound. */
   halted = false;
 
@@ -125,7 +156,10 @@ export class Core {
     private readonly first: boolean,
     /** Told at once when the kernel panics. */
     private readonly reportPanic: (reason: string) => void,
+    readonly access: SharedAccess,
+    readonly observer?: Observer,
   ) {
+    this.calls = access.calls;
     this.kernel = kernel;
     this.words = new Uint32Array(memory);
     this.bytes = new Uint8Array(memory);
@@ -153,6 +187,14 @@ export class Core {
     return this.orders[OrderWord.Stopped] !== 0;
   }
 
+  /** The number of the machine's last tick, and of the last that a core of it has taken. */
+  get lastTick(): number {
+    return Atomics.load(this.orders, OrderWord.Ticks);
+  }
+  tickTaken(core: number): number {
+    return Atomics.load(this.ticksTaken, core);
+  }
+
   /** The handle of the current thread, as the kernel has it. */
   current(): number {
     return this.words[(this.kernel.currentTCB() + Register.Program) >> 2];
@@ -160,7 +202,12 @@ export class Core {
 
   /** Runs whatever the kernel chooses, until the core is halted. @throws Halted */
   loop(next: number): never {
-    for (;;) next = next === 0 ? this.idle() : this.runThread(next);
+    for (;;) next = this.turn(next);
+  }
+
+  /** One round of the loop. */
+  turn(next: number): number {
+    return next === 0 ? this.idle() : this.runThread(next);
   }
 
   /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */

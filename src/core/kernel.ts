@@ -52,7 +52,7 @@ export function compileKernel(image: KernelImage, simulated = false): WebAssembl
 
 /**
  * `base`: physical address of the cluster's partition. `core`: the core's number within its cluster.
- * `simulation`: what an image for the simulated machine imports besides.
+ * `imports`: what a derived image imports besides, by module.
  */
 export function instantiateKernel(
   module: WebAssembly.Module,
@@ -60,12 +60,12 @@ export function instantiateKernel(
   base: number,
   core: number,
   machine: KernelMachine,
-  simulation: object = {},
+  imports: Readonly<Record<string, object>> = {},
 ): Kernel {
   const instance = new WebAssembly.Instance(module, {
     env: { memory },
     machine: { base, core, now: hostTime, ...machine },
-    simulation,
+    ...imports,
   });
   // An ordinary object: its functions are constants to the compiler, which those of an exports object are not.
   return { ...(instance.exports as Kernel) };

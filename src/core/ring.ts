@@ -42,9 +42,9 @@ export const LINE_DATA_WORDS = 15;
 const LINE_WORDS = 16;
 const HEADER = LINE_WORDS - 1;
 
-const GIVEN_BACK = 0;
-const PUBLISHED = 2 * LINE_WORDS;
-const TAKEN = 3 * LINE_WORDS;
+export const GIVEN_BACK = 0;
+export const PUBLISHED = 2 * LINE_WORDS;
+export const TAKEN = 3 * LINE_WORDS;
 const BATCH_END = TAKEN + 1;
 const CONTROL_LINES = 4;
 
@@ -116,8 +116,8 @@ abstract class RingEnd {
 
 export class RingProducer extends RingEnd {
   /** Lines written, and how many of them are published: a batch is between the two. */
-  private written: number;
-  private published: number;
+  protected written: number;
+  protected published: number;
   /** Words of the first message of that batch. */
   private firstLength = 0;
   /** Lines that the consumer is known to have given back. */
@@ -132,8 +132,7 @@ export class RingProducer extends RingEnd {
     const header = Atomics.load(words, this.place(published) + HEADER);
     if (isOfLap(header, this.lap(published))) published = (published + batchOf(header)) | 0;
     this.written = this.published = published;
-    this.givenBack = published;
-    this.readGivenBack();
+    this.givenBack = this.loadGivenBack();
   }
 
   /**
@@ -206,17 +205,21 @@ export class RingProducer extends RingEnd {
     return this.room() >= lines;
   }
 
-  private readGivenBack(): void {
+  protected readGivenBack(): void {
+    this.givenBack = this.loadGivenBack();
+  }
+
+  private loadGivenBack(): number {
     const givenBack = Atomics.load(this.words, this.start + GIVEN_BACK);
     if ((this.published - givenBack) >>> 0 > this.capacity) {
       throw new RingError('the ring is corrupt: its consumer gives back lines that were not sent');
     }
-    this.givenBack = givenBack;
+    return givenBack;
   }
 }
 
 export class RingConsumer extends RingEnd {
-  private taken: number;
+  protected taken: number;
   private batchEnd: number;
   private givenBack: number;
   /** How often `receive` has found nothing since the last message. */
@@ -284,7 +287,7 @@ export class RingConsumer extends RingEnd {
     return -1;
   }
 
-  private giveBack(): void {
+  protected giveBack(): void {
     this.givenBack = this.taken;
     Atomics.store(this.words, this.start + GIVEN_BACK, this.taken);
   }

@@ -135,10 +135,15 @@ export class InterruptController {
   private rung(core: number, enabled: number): boolean {
     for (let lines = enabled & DOORBELLS; lines !== 0; lines &= lines - 1) {
       const line = 31 - Math.clz32(lines & -lines);
-      const count = Atomics.load(this.words, this.doorbellIndex(core, line));
-      if (count !== this.words[this.blockIndex(core) + SEEN + line]) return true;
+      if (this.hasRung(core, line)) return true;
     }
     return false;
+  }
+
+  /** Whether a doorbell has rung and was not yet seen. Only that core knows for sure. */
+  hasRung(core: number, line: number): boolean {
+    const count = Atomics.load(this.words, this.doorbellIndex(core, line));
+    return count !== this.words[this.blockIndex(core) + SEEN + line];
   }
 
   /** Sleeps until an interrupt has come that is enabled, or `milliseconds` have passed. Burns no CPU. */

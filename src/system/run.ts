@@ -1,31 +1,31 @@
-/** Runs a system on this computer: from the description to the table of what happened. */
+/** Runs a system on this computer, or on a simulated machine: from the description to the table of what happened. */
 import { setFlagsFromString } from 'node:v8';
 import { RegisterState } from '../../kernel/api/constants.js';
 import { IDLE_TIME_STRIDE, OrderWord, Stop, isIdle, makeOrders } from '../core/core.js';
 import type { Bundle } from '../core/engine/typescript/bundle.js';
 import { compileKernel, type KernelImage } from '../core/kernel.js';
 import { Count, statisticsBytes, statisticsRow, sumOfChannels } from '../core/statistics.js';
-import { Injected, type Injection } from '../machine/host/faulty-doorbells.js';
+import { Injected, type Injection } from '../machine/host/injection.js';
+import type { MachineModel } from '../machine/simulated/model.js';
 import { InterruptController } from '../machine/interrupts.js';
-import { sharedLines } from '../machine/shared-lines.js';
+import { sharedLines, sharedMemory } from '../machine/shared-memory.js';
 import { type Cluster, clustersOf, type Topology } from '../machine/topology/index.js';
 import { CHUNK_BYTES, ledgerOf } from '../coordination/memory.js';
 import { RunError, RunningCluster, type CoreError, type Machine } from './boot/running-cluster.js';
 import {
   DescriptionError,
   checkPrograms,
+  policyOf,
   type ChannelEnd,
+  type OnFailure,
   type SystemDescription,
 } from './description/index.js';
+import type { SimulationOrders } from './simulate/simulation.js';
 import { DEVICE_LINES, planSystem, type SystemPlan } from './placement/plan.js';
+import { TICK_MILLISECONDS } from './late-cores.js';
 import { fillTopologyRegion, withTopologyRegion } from './placement/topology-region.js';
-import {
-  Supervisor,
-  TICK_MILLISECONDS,
-  type ClusterFailure,
-  type ClusterState,
-  type OnFailure,
-} from './supervisor.js';
+import { traceMemories, writeTrace, type TraceCounts } from './trace.js';
+import { Supervisor, type ClusterFailure, type ClusterState } from './supervisor.js';
 
 export { CoreError, RunError } from './boot/running-cluster.js';
 
@@ -42,17 +42,18 @@ setFlagsFromString('--max-inlined-bytecode-size=1500');
  */
 setFlagsFromString('--no-wasm-stack-checks');
 
-const WASM_PAGE = 65536;
 const POLL_MILLISECONDS = 5;
 /** A monitor makes up for an interrupt that was lost within so many ticks (coordination/recheck.ts). */
 const RECHECK_TICKS = 4;
 /** A core that does not stop by then is ended. */
 const STOP_MILLISECONDS = 500;
-const TIMER_LINE = 16;
-const TIMER_MILLISECONDS = 10;
+export const TIMER_LINE = 16;
+export const TIMER_MILLISECONDS = 10;
 
 export interface RunOptions {
   readonly topology: Topology;
+  /** Where the machine is simulated: what it is like. Its topology is `topology`. */
+  readonly simulated?: MachineModel;
   /** As `clustersOf` takes it. */
   readonly clusters: string;
   /** Interrupt lines of a cluster that others may ring, from 1; by default as many as there are. */
@@ -72,10 +73,12 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Cores never park: for measuring what a signal costs that finds its receiver awake. */
   readonly spin?: boolean;
-  /** What happens when a cluster fails; without, see `Supervisor`. */
+  /** What happens when a cluster fails; without, as the description says, and if that says nothing see `Supervisor`. */
   readonly onFailure?: OnFailure;
-  /** Doorbells between clusters that fail on purpose. */
+  /** Failures on purpose. */
   readonly inject?: Injection;
+  /** A file: write there what each core did, and when (trace.ts). */
+  readonly trace?: string;
   /** Told when the domains start. */
   readonly onStart?: (running: RunningSystem) => void;
 }
@@ -118,6 +121,19 @@ export interface ChannelReport {
   readonly toId: number;
   readonly calls: number;
   readonly notifications: number;
+  /** On the simulated machine: what a call took, until its answer was there; the mean. */
+  readonly callCycles?: number;
+}
+
+/** What a cluster of the simulated machine did, by its cores. */
+export interface SimulatedCluster {
+  /** Cycles that a core had something to do. */
+  readonly busyCycles: readonly number[];
+  readonly kernelEntries: readonly number[];
+  /** Cycles that it waited for the kernel's lock. */
+  readonly lockWaitingCycles: readonly number[];
+  /** Cache lines that came to it from other cores' caches, or that it took from them. */
+  readonly linesMoved: readonly number[];
 }
 
 export interface RunReport {
@@ -131,6 +147,8 @@ export interface RunReport {
     readonly memory: number;
     /** Seconds that each of its cores had something to do. */
     readonly busySeconds: readonly number[];
+    /** On the simulated machine. */
+    readonly simulated?: SimulatedCluster;
     readonly state: ClusterState;
     readonly restarts: number;
     readonly failures: readonly ClusterFailure[];
@@ -142,18 +160,23 @@ export interface RunReport {
   readonly channels: readonly ChannelReport[];
   /** Why it ended. `failed`: no cluster is left. */
   readonly ended: 'idle' | 'time' | 'interrupted' | 'failed';
-  /** When the domains were started: seconds since Node was up. */
-  readonly startedAt: number;
+  /** When the domains were started: seconds since Node was up. Like `peakMemory` not on the simulated machine, where the same run gives the same report. */
+  readonly startedAt?: number;
   /** How long the domains ran. */
   readonly seconds: number;
   /** The most memory that this process has held, in bytes. */
-  readonly peakMemory: number;
+  readonly peakMemory?: number;
+  /** On the simulated machine: its virtual time. `seconds` is the same at the machine's frequency. */
+  readonly cycles?: number;
+  readonly megahertz?: number;
   /** Faults that reached a monitor. */
   readonly unhandledFaults: number;
+  /** Where a trace was written. */
+  readonly trace?: TraceCounts;
   /** Cores whose program did not return when the system was stopped. */
   readonly hungCores: readonly number[];
-  /** Interrupts that were dropped and doubled on purpose, if any were to be. */
-  readonly injected?: { readonly dropped: number; readonly doubled: number };
+  /** Interrupts that were dropped and doubled on purpose, and monitors that died so, if any were to be. */
+  readonly injected?: { readonly dropped: number; readonly doubled: number; readonly died: number };
   /** Why threads could not be pinned to their cores, if they could not. */
   readonly notPinned?: string;
 }
@@ -168,7 +191,11 @@ export async function runSystem(description: SystemDescription, options: RunOpti
   const system = withTopologyRegion(description, topology, clusters);
   const plan = planSystem(system, topology, clusters, indices, options.lines, options.spare);
   // The bundler is loaded, and bundles, while the cores' threads start.
-  const machine = new RunningMachine(plan, system, clusters, options);
+  const Running =
+    options.simulated === undefined
+      ? RunningMachine
+      : (await import('./simulate/running-simulation.js')).RunningSimulation;
+  const machine = new Running(plan, system, clusters, options);
   try {
     await machine.boot(bundle(files));
     return await machine.run();
@@ -203,10 +230,11 @@ function findPrograms(
   return { files, indices };
 }
 
-class RunningMachine {
-  private readonly machine: Machine;
-  private readonly clusters: readonly RunningCluster[];
-  private readonly supervisor: Supervisor;
+/** A system on this computer. */
+export class RunningMachine {
+  protected readonly machine: Machine;
+  protected readonly clusters: readonly RunningCluster[];
+  protected readonly supervisor: Supervisor;
   private bundles: Promise<readonly Bundle[]> | undefined;
   private unhandledFaults = 0;
   private notPinned: string | undefined;
@@ -215,19 +243,22 @@ class RunningMachine {
   private droppedBefore = 0;
 
   constructor(
-    private readonly plan: SystemPlan,
-    private readonly system: SystemDescription,
+    protected readonly plan: SystemPlan,
+    protected readonly system: SystemDescription,
     clusters: readonly Cluster[],
-    private readonly options: RunOptions,
+    protected readonly options: RunOptions,
+    simulate?: (memory: WebAssembly.Memory) => SimulationOrders,
   ) {
     if (options.checkInvariants && plan.clusters.some(({ cores }) => cores.length > 1))
       throw new RunError('--check-invariants needs clusters of one core: give --clusters per-core');
-    const pages = plan.memory / WASM_PAGE;
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    const memory = sharedMemory(plan.memory);
     fillTopologyRegion(plan, options.topology, clusters, memory.buffer);
     const kernels = new Map<KernelImage, WebAssembly.Module>();
-    for (const { image } of plan.clusters) if (!kernels.has(image)) kernels.set(image, compileKernel(image));
+    for (const { image } of plan.clusters)
+      if (!kernels.has(image)) kernels.set(image, compileKernel(image, options.simulated !== undefined));
     this.machine = {
+      ...(options.trace === undefined ? {} : { trace: traceMemories(plan) }),
+      ...(simulate === undefined ? {} : { simulation: simulate(memory) }),
       plan,
       memory,
       interrupts: new InterruptController(memory.buffer, 0, plan.cores),
@@ -256,12 +287,20 @@ class RunningMachine {
       silent: (cluster: number, incarnation: number, missed: number) =>
         this.supervisor.silent(cluster, incarnation, missed),
       heard: (cluster: number) => this.supervisor.heard(cluster),
+      ended: (how: 'idle' | 'time') => this.endedByItself(how),
     };
     if (plan.moving !== undefined) ledgerOf(this.machine.interrupts.words, plan.moving).initialise();
     this.clusters = plan.clusters.map((_, index) => new RunningCluster(this.machine, index, events));
     const { states, interrupts, orders } = this.machine;
-    const { onFailure } = options;
-    this.supervisor = new Supervisor(this.clusters, states, interrupts, orders, onFailure);
+    const policies = plan.clusters.map(
+      ({ domains }) =>
+        options.onFailure ??
+        policyOf(
+          system,
+          domains.map(({ index }) => index),
+        ),
+    );
+    this.supervisor = new Supervisor(this.clusters, states, interrupts, orders, policies);
   }
 
   /** Starts a thread for each core; resolves when all domains are ready to start. */
@@ -276,6 +315,7 @@ class RunningMachine {
     if (this.options.spin === true) Atomics.store(orders.words, OrderWord.KeepSpinning, 1);
     Atomics.store(go, 0, 1);
     Atomics.notify(go, 0);
+    this.start();
     this.supervisor.start(start, this.bundles!);
     const rows = this.system.protectionDomains.map((_, index) =>
       statisticsRow(this.machine.statistics, index),
@@ -292,11 +332,21 @@ class RunningMachine {
     const seconds = (performance.now() - start) / 1000;
     const startedAt = (start - performance.nodeTiming.bootstrapComplete) / 1000;
     const hungCores = await this.stop();
-    return this.report(ended, startedAt, seconds, hungCores);
+    const report = this.report(ended, startedAt, seconds, hungCores);
+    const { trace } = this.options;
+    if (trace === undefined) return report;
+    const names = this.system.protectionDomains.map(({ name }) => name);
+    return { ...report, trace: writeTrace(trace, this.plan, this.machine.trace!, names) };
   }
 
+  /** The domains may start. */
+  protected start(): void {}
+
+  /** The cores have found the end by themselves, as on the simulated machine. */
+  protected endedByItself(_how: 'idle' | 'time'): void {}
+
   /** The timer rings on the core of whoever handles its interrupt. */
-  private startTimer(): NodeJS.Timeout | undefined {
+  protected startTimer(): NodeJS.Timeout | undefined {
     const cores = this.plan.clusters
       .filter(({ domains }) => domains.some(({ irqs }) => irqs.some(({ line }) => line === TIMER_LINE)))
       .map(({ cores }) => cores[0]);
@@ -307,7 +357,7 @@ class RunningMachine {
     );
   }
 
-  private untilEnd(start: number): Promise<RunReport['ended']> {
+  protected untilEnd(start: number): Promise<RunReport['ended']> {
     const { seconds = Infinity, signal } = this.options;
     const { orders, interrupts } = this.machine;
     const { supervisor } = this;
@@ -338,20 +388,21 @@ class RunningMachine {
   }
 
   /**
-   * Whether an interrupt may have been dropped that a core makes up for at its next tick: then it is not idle for good.
+   * Whether a core does something at its next tick that makes up for what went wrong: then it is not idle for good. Where
+   * an interrupt was dropped, nobody knows where.
    */
   private awaitsTick(): boolean {
     const { injection, orders, states } = this.machine;
+    const up = this.clusters.filter(({ index }) => Atomics.load(states, index) > 0);
+    if (up.some(({ awaitsTick }) => awaitsTick)) return true;
     if (injection === undefined) return false;
     const dropped = Atomics.load(injection.counters, Injected.Dropped);
     if (dropped !== this.dropped) {
       this.dropped = dropped;
       this.droppedBefore = Atomics.load(orders.words, OrderWord.Ticks) + RECHECK_TICKS;
     }
-    return this.clusters.some(
-      ({ index, plan }) =>
-        Atomics.load(states, index) > 0 &&
-        plan.cores.some((core) => Atomics.load(orders.ticksTaken, core) < this.droppedBefore),
+    return up.some(({ plan }) =>
+      plan.cores.some((core) => Atomics.load(orders.ticksTaken, core) < this.droppedBefore),
     );
   }
 
@@ -375,7 +426,7 @@ class RunningMachine {
     await Promise.all(this.clusters.map((cluster) => cluster.terminate()));
   }
 
-  private report(
+  protected report(
     ended: RunReport['ended'],
     startedAt: number,
     seconds: number,
@@ -432,6 +483,7 @@ class RunningMachine {
             injected: {
               dropped: injection.counters[Injected.Dropped],
               doubled: injection.counters[Injected.Doubled],
+              died: injection.counters[Injected.Died],
             },
           }),
       ...(this.notPinned === undefined ? {} : { notPinned: this.notPinned }),
@@ -451,14 +503,17 @@ class RunningMachine {
     const direction = (from: ChannelEnd, to: ChannelEnd): ChannelReport[] => {
       if (!from.notify && !from.pp) return [];
       const counts = statisticsRow(this.machine.statistics, from.pd);
+      const calls = counts[Count.Calls + from.id];
+      const cycles = counts[Count.CallCycles + from.id];
       return [
         {
           from: protectionDomains[from.pd].name,
           fromId: from.id,
           to: protectionDomains[to.pd].name,
           toId: to.id,
-          calls: counts[Count.Calls + from.id],
+          calls,
           notifications: counts[Count.Notifications + from.id],
+          ...(cycles === 0 ? {} : { callCycles: Math.round(cycles / calls) }),
         },
       ];
     };

@@ -2,31 +2,18 @@
  * The machine's reset controller: the one authority on whether a cluster is up. It learns of a failure from a thread
  * that ended or from the monitors of the other clusters, decides once for each incarnation, and does what the policy
  * says: take the cluster down, scrub it, and boot it afresh, while all others run on.
- *
- * A core of this machine is a thread, and on a busy computer the operating system may not run it for long. That is no
- * failure: a core is hung when it *had a CPU* and took no tick.
  */
 import type { ClusterStates } from '../coordination/liveness.js';
-import { MOST_MISSED } from '../coordination/liveness.js';
 import { HEARTBEAT_LINE, OrderWord, type Orders } from '../core/core.js';
 import type { Bundle } from '../core/engine/typescript/bundle.js';
+import type { ThreadTime } from '../machine/host/thread-time.js';
 import type { InterruptController } from '../machine/interrupts.js';
+import type { OnFailure } from './description/index.js';
+import { LateCores, TICK_MILLISECONDS } from './late-cores.js';
 import { CoreError, type ClusterEvents, type RunningCluster } from './boot/running-cluster.js';
 
-/** The period of the heartbeat timer. */
-export const TICK_MILLISECONDS = 10;
 /** A cluster that boots afresh and is not ready by then has failed again. */
 const BOOT_MILLISECONDS = 10_000;
-/** A core that has not taken so many ticks is watched. */
-const LATE_TICKS = 2;
-/** A core that has then had a CPU for so long, and still has not taken a tick, hangs. */
-const HUNG_MILLISECONDS = (MOST_MISSED - LATE_TICKS - 1) * TICK_MILLISECONDS;
-/** A cluster that is silent for so many ticks has failed, whatever the reason. */
-const MOST_SILENT = 200;
-
-/** What happens when a cluster fails: it is booted afresh, or is left down, or the whole system ends. */
-export const ON_FAILURE = ['restart', 'stop', 'halt'] as const;
-export type OnFailure = (typeof ON_FAILURE)[number];
 
 export interface ClusterFailure {
   /** For people. */
@@ -53,21 +40,24 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
   /** When the domains started; failures before that end the system. */
   private startedAt: number | undefined;
   private bundles: Promise<readonly Bundle[]> | undefined;
-  /** By core that is late: the CPU time of its thread when that was first seen. */
-  private readonly late = new Map<number, number | undefined>();
+  private readonly late: LateCores;
   private outages = 0;
   private ending = false;
 
   /**
-   * @param policy without one, the death of a thread ends the system, and a cluster that does not answer is noted.
+   * @param policies by cluster: without one, the death of a thread ends the system, and a cluster that does not answer is
+   * noted.
    */
   constructor(
     private readonly clusters: readonly RunningCluster[],
     private readonly states: ClusterStates,
     private readonly interrupts: InterruptController,
     private readonly orders: Orders,
-    private readonly policy: OnFailure | undefined,
+    private readonly policies: readonly (OnFailure | undefined)[],
   ) {
+    const timeOf = (core: number): ThreadTime | undefined =>
+      clusters.find(({ plan }) => plan.cores.includes(core))!.threadTime(core);
+    this.late = new LateCores(timeOf);
     this.records = clusters.map(() => ({ state: 'up', restarts: 0, failures: [] }));
   }
 
@@ -99,40 +89,29 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
       if (Atomics.load(this.states, cluster.index) <= 0) continue;
       for (const core of cluster.plan.cores) {
         this.interrupts.ring(core, HEARTBEAT_LINE);
-        if (tick - Atomics.load(this.orders.ticksTaken, core) <= LATE_TICKS) this.late.delete(core);
-        else if (!this.late.has(core)) this.late.set(core, cluster.cpuTime(core));
+        this.late.note(core, tick, Atomics.load(this.orders.ticksTaken, core));
       }
     }
   }
 
   died(cluster: number, cause: CoreError): void {
-    if (this.startedAt === undefined || this.policy === undefined) this.crash ??= cause;
+    if (this.startedAt === undefined || this.policies[cluster] === undefined) this.crash ??= cause;
     else void this.failed(cluster, Atomics.load(this.states, cluster), cause);
   }
 
   silent(cluster: number, incarnation: number, missed: number): void {
-    const hung = this.clusters[cluster].plan.cores.filter((core) =>
-      this.isHung(this.clusters[cluster], core),
-    );
-    if (hung.length === 0 && missed < MOST_SILENT) return;
+    const who = this.late.culprit(this.clusters[cluster].plan.cores, missed);
+    if (who === undefined) return;
     const milliseconds = missed * TICK_MILLISECONDS;
-    const who = hung.length > 0 ? `core ${hung.join(' and ')}` : 'its monitor';
     const cause = new CoreError(`${who} did not answer for ${milliseconds} ms`);
-    if (this.policy !== undefined) void this.failed(cluster, incarnation, cause);
+    if (this.policies[cluster] !== undefined) void this.failed(cluster, incarnation, cause);
     // Each of the others may say so.
     else if (this.silence(cluster) === undefined) this.note(cluster, cause);
   }
 
-  private isHung(cluster: RunningCluster, core: number): boolean {
-    if (!this.late.has(core)) return false;
-    const before = this.late.get(core);
-    const now = cluster.cpuTime(core);
-    return before === undefined || now === undefined || now - before >= HUNG_MILLISECONDS;
-  }
-
   heard(cluster: number): void {
     const silence = this.silence(cluster);
-    if (this.policy === undefined && silence !== undefined) this.noteEnd(silence);
+    if (this.policies[cluster] === undefined && silence !== undefined) this.noteEnd(silence);
   }
 
   /** The failure of a cluster that has not ended. */
@@ -162,15 +141,15 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
 
   private async failed(index: number, incarnation: number, cause: CoreError): Promise<void> {
     if (this.ending || !this.isCurrent(index, incarnation)) return;
-    let failure = this.note(index, cause);
-    if (this.policy === 'halt') {
+    const failures = [this.note(index, cause)];
+    if (this.policies[index] === 'halt') {
       this.crash ??= cause;
       return;
     }
     const cluster = this.clusters[index];
     const record = this.records[index];
     this.outages++;
-    for (const core of cluster.plan.cores) this.late.delete(core);
+    this.late.forget(cluster.plan.cores);
     this.announce(index, -incarnation);
     try {
       for (;;) {
@@ -180,17 +159,17 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
         }
         if (this.ending) return;
         cluster.reset();
-        if (this.policy === 'stop') {
+        if (this.policies[index] === 'stop') {
           record.state = 'stopped';
           return;
         }
         const notReady = await this.boot(cluster, ++incarnation);
         if (this.ending) return;
         if (notReady === undefined) break;
-        failure = this.note(index, notReady);
+        failures.push(this.note(index, notReady));
       }
       record.restarts++;
-      this.noteEnd(failure);
+      for (const failure of failures) this.noteEnd(failure);
       this.announce(index, incarnation);
     } finally {
       this.outages--;

@@ -45,6 +45,12 @@ describe('atoll bench', () => {
     if (report.line_rtt_ns === null && process.platform !== 'linux') return;
     positive(report.line_rtt_ns);
     assert.equal(ratios.notify_per_line_rtt, report.notify_cross_cluster_rtt_ns! / report.line_rtt_ns!);
+    const { simulated_single_image_per_ppcall: simulated, simulation_error: error } = ratios;
+    const { simulated_single_image_call_ns: inTurn, simulated_ppcall_same_core_ns: alone } = report;
+    assert.equal(simulated, inTurn! / alone!);
+    assert(simulated! > 1);
+    assert.equal(error, simulated! / ratios.single_image_per_ppcall! - 1);
+    assert.equal(targets.simulation_error.met, Math.abs(error!) <= 0.3);
     assert.equal(targets.notify_per_line_rtt.met, ratios.notify_per_line_rtt <= 3);
   });
 

@@ -49,11 +49,11 @@ describe('atoll run refuses', { concurrency: 3 }, () => {
     },
     'failures that it cannot make': {
       args: ['--inject', 'dorp=0.1'],
-      error: /failures are drop=P, double=P and seed=N/,
+      error: /failures are drop=P, double=P, die=P and seed=N/,
     },
     'failures that come too often': {
       args: ['--inject', 'drop=0.6,double=0.6'],
-      error: /probabilities, at most 1 together/,
+      error: /drop, double and die are probabilities, at most 1/,
     },
     'an entity bomb': { files: { 'test.system': bomb }, error: /test\.system:1:\d+/ },
     'a missing program': { programs: {}, error: /a\.elf/ },

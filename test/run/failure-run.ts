@@ -1,7 +1,8 @@
 /**
- * A run with failures at random points, under load: three clusters, each of which calls and notifies the others
- * without a pause, while one after another is killed, hangs or panics, and doorbells between them are dropped and
- * doubled. `npm run test:failures [-- COUNT [SEED]]` prints a table.
+ * A run with failures at random points, under load: three clusters, one of them of two cores, each of which calls and
+ * notifies the others without a pause, while one after another is killed, hangs, panics, or has its monitor die half-way
+ * through a hand-over of memory, and doorbells between them are dropped and doubled.
+ * `npm run test:failures [-- COUNT [SEED]]` prints a table.
  */
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import { devNull } from 'node:os';
@@ -10,22 +11,27 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { InitialSlot } from '../../kernel/api/constants.js';
 import { table } from '../../src/cli/table.js';
 import { HEARTBEAT_LINE } from '../../src/core/core.js';
-import { randomNumbers } from '../../src/machine/host/faulty-doorbells.js';
+import { randomNumbers } from '../../src/machine/random.js';
 import { machineTopology, type Topology } from '../../src/machine/topology/index.js';
+import { CHUNK_BYTES } from '../../src/coordination/memory.js';
 import { loadSystem } from '../../src/system/description/index.js';
-import { runSystem, type RunningSystem } from '../../src/system/run.js';
+import { runSystem, type RunReport, type RunningSystem } from '../../src/system/run.js';
+import { type Account, accounts, noHandOvers } from './kernel-account.js';
 import { channel, domain, filesOf, withFiles, type System } from './system.js';
 
-const CLUSTERS = 3;
+/** The cores of each cluster. */
+const CORES = [[0], [1], [2, 3]] as const;
+const CLUSTERS = CORES.length;
 /**
- * So each cluster has a doorbell for the requests and for the answers of both others, and signals share a line: nothing
- * that a dropped interrupt announces is lost then (docs/failures.md).
+ * So each cluster has a doorbell for the requests and for the answers of both others, and for half of the signals: the
+ * others share a line.
  */
-const LINES = 1 + 2 * (CLUSTERS - 1);
-const FAILURES = ['kill', 'hang', 'panic'] as const;
+const LINES = 1 + 2 * (CLUSTERS - 1) + 2;
+const FAILURES = ['kill', 'hang', 'panic', 'hand-over'] as const;
+/** That a monitor dies at a step of a hand-over, of which there are about five on each side. */
+const DIE = 0.01;
 type Failure = (typeof FAILURES)[number];
 
 /** Words of the region that all domains map, and that outlives each cluster. */
@@ -36,6 +42,8 @@ enum Word {
   Epochs = 3,
   /** By cluster: 1 makes the next of its clients loop for ever. */
   Hang = 8,
+  /** By cluster: 1 has its clients take memory from others without end. */
+  Take = 12,
   /** By cluster: how often it was booted. */
   Boots = 16,
   /** By pair of clusters: calls that were answered. */
@@ -61,17 +69,25 @@ export interface FailureRun {
   readonly lostMessages: number;
   readonly doubledMessages: number;
   readonly wrongAnswers: number;
+  /** Monitors that died half-way through a hand-over, and hand-overs that there were. */
+  readonly died: number;
+  readonly handOvers: number;
+  /** Why clusters were found failed, without numbers, and how often. */
+  readonly reasons: Readonly<Record<string, number>>;
   /** Seconds that a cluster was out, by failure. */
   readonly outages: readonly number[];
-  /** After the first failure and after the last: kernel objects of all clusters, threads, and bytes of the heap and of all memory. */
+  /** Seconds from a hang to when it was found. */
+  readonly detections: readonly number[];
+  /** By cluster: where the bytes of its partition are after the run. */
+  readonly accounts: readonly Account[];
+  /** After the first tenth of the failures, by when all caches of this process are full, and after the last. */
   readonly before: Holdings;
   readonly after: Holdings;
   readonly seconds: number;
 }
 
+/** What this process holds: threads, and bytes of the main thread's heap and of all memory. */
 export interface Holdings {
-  /** By cluster: capabilities of the root task, and bytes of untyped memory that were made into objects. */
-  readonly objects: readonly (readonly [capabilities: number, bytes: number])[];
   readonly threads: number;
   readonly heap: number;
   readonly resident: number;
@@ -108,6 +124,10 @@ const CLIENT = `${LOAD}
   let number = 0;
   function call() {
     if (Atomics.compareExchange(words, ${Word.Hang} + own, 1, 0) === 1) for (;;);
+    while (Atomics.load(words, ${Word.Take} + own) === 1) {
+      pd.mrSetNumber(0, Number(pd.name.slice(-1)));
+      pd.ppcall(62, pd.msginfoNew(1, 1));
+    }
     pd.mrSetNumber(0, epoch);
     pd.mrSetNumber(1, ++number);
     try {
@@ -139,17 +159,19 @@ const ECHO = `${LOAD}
   return { init() { answer(); pd.notify(0); }, notified: answer };`;
 
 function load(): System {
-  const clusters = Array.from({ length: CLUSTERS }, (_, cluster) => cluster);
+  /** A core of a cluster: one for what it has to do with each other. */
+  const core = (cluster: number, other: number): number => CORES[cluster][other % CORES[cluster].length];
   const map = '<map mr="words" vaddr="0x2000000" perms="rw" setvar_vaddr="words"/>';
   return {
     description: [
       '<memory_region name="words" size="0x1000"/>',
-      ...clusters.map((cluster) =>
-        domain(`server_${cluster}_`, `priority="50" cpu="${cluster}"`, map, 'server'),
+      ...CORES.map((cores, cluster) =>
+        domain(`server_${cluster}_`, `priority="50" cpu="${cores[0]}"`, map, 'server'),
       ),
       ...PAIRS.flatMap(([from, to]) => [
-        domain(`client_${from}${to}`, `priority="${20 + to}" cpu="${from}"`, map, 'client'),
-        domain(`echo_${to}${from}`, `priority="40" cpu="${to}"`, map, 'echo'),
+        domain(`client_${from}${to}`, `priority="${20 + to}" cpu="${core(from, to)}"`, map, 'client'),
+        domain(`echo_${to}${from}`, `priority="40" cpu="${core(to, from)}"`, map, 'echo'),
+        `<?atoll grant resource="memory" pd="client_${from}${to}"?>`,
       ]),
       ...PAIRS.flatMap(([from, to]) => [
         channel(`client_${from}${to} 0 pp="true"`, `server_${to}_ ${from}`),
@@ -160,11 +182,11 @@ function load(): System {
   };
 }
 
-/** This computer's cores, and if there are too few, the last of them again. */
-async function threeCores(): Promise<Topology> {
+/** This computer's cores, and if there are too few, the same again. */
+async function enoughCores(): Promise<Topology> {
   const topology = await machineTopology('host', { measure: 'never' });
-  const cores = Array.from({ length: CLUSTERS }, (_, id) => {
-    const core = topology.cores[Math.min(id, topology.cores.length - 1)];
+  const cores = CORES.flat().map((id) => {
+    const core = topology.cores[id % topology.cores.length];
     return { ...core, id, physical: id };
   });
   const ids = cores.map(({ id }) => id);
@@ -192,17 +214,21 @@ export async function runWithFailures(
   seed: number,
   progress: (done: number) => void = () => {},
 ): Promise<FailureRun> {
-  const topology = await threeCores();
+  const topology = await enoughCores();
   return withFiles(filesOf(load()), async (folder) => {
     const searchPath = [folder];
     const console = openSync(devNull, 'w');
     const stop = new AbortController();
     const random = randomNumbers(seed);
-    const failures = { kill: 0, hang: 0, panic: 0 };
+    const failures = { kill: 0, hang: 0, panic: 0, 'hand-over': 0 };
+    const hangs: { readonly cluster: number; readonly at: number }[] = [];
     let words = new Int32Array(new SharedArrayBuffer(0));
+    let system: RunningSystem;
     let before: Holdings | undefined;
     let after: Holdings | undefined;
     const inject = async (running: RunningSystem): Promise<void> => {
+      const start = performance.now();
+      system = running;
       words = new Int32Array(running.memory.buffer, running.plan.regions[0].sharedAddress, 1024);
       const talk = (): Promise<void> => everybodyTalks(words);
       await talk();
@@ -210,18 +236,30 @@ export async function runWithFailures(
         await sleep(20 * random());
         const failure = FAILURES[Math.floor(random() * FAILURES.length)];
         const cluster = Math.floor(random() * CLUSTERS);
-        const boots = Atomics.load(words, Word.Boots + cluster);
-        cause(failure, running, cluster, words);
+        const boots = words.slice(Word.Boots, Word.Boots + CLUSTERS);
+        if (failure === 'hang') hangs.push({ cluster, at: (performance.now() - start) / 1000 });
+        cause(failure, running, cluster, words, random);
+        // It takes two for a hand-over, and either may die.
         await until(
-          () => Atomics.load(words, Word.Boots + cluster) > boots,
+          () =>
+            boots.some(
+              (before, at) =>
+                (at === cluster || failure === 'hand-over') && Atomics.load(words, Word.Boots + at) > before,
+            ),
           () => `cluster ${cluster} after failure ${done}, a ${failure}`,
         );
+        Atomics.store(words, Word.Take + cluster, 0);
         await talk();
         failures[failure]++;
         progress(done + 1);
-        if (done === 0) before = holdings(running);
+        if (done === Math.floor(count / 10)) before = holdings();
       }
-      after = holdings(running);
+      after = holdings();
+      before ??= after;
+      await until(
+        () => noHandOvers(running),
+        () => 'the last hand-over of memory',
+      );
     };
     try {
       let injected: Promise<void> | undefined;
@@ -229,12 +267,12 @@ export async function runWithFailures(
         loadSystem(join(folder, 'test.system'), { arch: 'aarch64', searchPath }),
         {
           topology,
-          clusters: 'per-core',
+          clusters: CORES.map((cores) => cores.join()).join(';'),
           lines: LINES,
           searchPath,
           console,
           onFailure: 'restart',
-          inject: { drop: 0.001, double: 0.01, seed },
+          inject: { drop: 0.001, double: 0.01, die: DIE, seed },
           signal: stop.signal,
           onStart: (running) => {
             injected = inject(running).finally(() => stop.abort());
@@ -252,7 +290,13 @@ export async function runWithFailures(
         lostMessages: words[Word.Lost],
         doubledMessages: words[Word.Doubled],
         wrongAnswers: words[Word.WrongAnswers],
+        handOvers: report.clusters.reduce((sum, { moving }) => sum + moving!.taken, 0) / CHUNK_BYTES,
+        reasons: reasonsOf(report),
         outages: report.clusters.flatMap((each) => each.failures.map(({ outageSeconds }) => outageSeconds!)),
+        detections: hangs.map(
+          ({ cluster, at }) => report.clusters[cluster].failures.find((each) => each.at >= at)!.at - at,
+        ),
+        accounts: accounts(system!),
         before: before!,
         after: after!,
         seconds: report.seconds,
@@ -263,10 +307,26 @@ export async function runWithFailures(
   });
 }
 
-function cause(failure: Failure, running: RunningSystem, cluster: number, words: Int32Array): void {
+function reasonsOf({ clusters }: RunReport): Record<string, number> {
+  const reasons: Record<string, number> = {};
+  for (const { why } of clusters.flatMap(({ failures }) => failures)) {
+    const reason = why.replaceAll(/\d+/g, 'N');
+    reasons[reason] = (reasons[reason] ?? 0) + 1;
+  }
+  return reasons;
+}
+
+function cause(
+  failure: Failure,
+  running: RunningSystem,
+  cluster: number,
+  words: Int32Array,
+  random: () => number,
+): void {
+  const cores = CORES[cluster];
   switch (failure) {
     case 'kill':
-      running.kill(cluster);
+      running.kill(cores[Math.floor(random() * cores.length)]);
       break;
     case 'hang':
       Atomics.store(words, Word.Hang + cluster, 1);
@@ -275,7 +335,10 @@ function cause(failure: Failure, running: RunningSystem, cluster: number, words:
       // The capability that its kernel signals at a tick now leads to no memory.
       const slot = running.plan.clusters[cluster].base + 2048 + 32 * HEARTBEAT_LINE;
       Atomics.store(new Uint32Array(running.memory.buffer), slot / 4 + 1, 0xfffffff0);
+      break;
     }
+    case 'hand-over':
+      Atomics.store(words, Word.Take + cluster, 1);
   }
 }
 
@@ -298,58 +361,52 @@ async function everybodyTalks(words: Int32Array): Promise<void> {
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-function holdings({ plan, memory }: RunningSystem): Holdings {
+function holdings(): Holdings {
   collectGarbage();
   return {
-    objects: plan.clusters.map(({ base, size, rootBits }) => objectsOf(memory.buffer, base, size, rootBits)),
     threads: readdirSync('/proc/self/task').length,
     heap: process.memoryUsage().heapUsed,
     resident: process.memoryUsage.rss(),
   };
 }
 
-const SLOT_BYTES = 32;
-const [UNTYPED, CNODE] = [1, 5];
-
-/** What a root task's CNode holds (kernel/model/cap.ts). It holds itself, by which it is found. */
-function objectsOf(memory: ArrayBufferLike, base: number, size: number, rootBits: number): [number, number] {
-  const view = new DataView(memory);
-  const bytes = SLOT_BYTES << rootBits;
-  for (let cnode = Math.ceil(base / bytes) * bytes; cnode < base + size; cnode += bytes) {
-    const own = cnode + SLOT_BYTES * InitialSlot.CNode;
-    if (view.getUint8(own) !== CNODE || view.getUint32(own + 4, true) !== cnode) continue;
-    let [capabilities, used] = [0, 0];
-    for (let slot = cnode; slot < cnode + bytes; slot += SLOT_BYTES) {
-      const type = view.getUint8(slot);
-      if (type !== 0) capabilities++;
-      if (type === UNTYPED) used += view.getUint32(slot + 8, true);
-    }
-    return [capabilities, used];
-  }
-  throw new Error('the root task has no CNode');
-}
-
-function describe({ failures, outages, before, after, ...counts }: FailureRun): string {
-  const sorted = [...outages].sort((a, b) => a - b);
+function describe({
+  failures,
+  outages,
+  detections,
+  before,
+  after,
+  accounts,
+  reasons,
+  ...counts
+}: FailureRun): string {
   const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-  const objects = ({ objects }: Holdings): string =>
-    objects.map(([capabilities, bytes]) => `${capabilities} (${bytes} bytes)`).join(', ');
+  const medianAndLongest = (seconds: readonly number[]): string => {
+    const sorted = [...seconds].sort((a, b) => a - b);
+    return sorted.length === 0
+      ? '-'
+      : `${sorted[sorted.length >> 1].toFixed(3)} s, ${sorted.at(-1)!.toFixed(3)} s`;
+  };
   return table(
     ['what', 'figure'],
     [
       ...Object.entries(failures).map(([failure, count]) => [`failures: ${failure}`, `${count}`]),
       ['clusters found failed', `${outages.length}`],
+      ...Object.entries(reasons).map(([reason, count]) => [`  ${reason}`, `${count}`]),
       ['interrupts dropped, doubled', `${counts.dropped}, ${counts.doubled}`],
+      ['hand-overs of memory, monitors dead in one', `${counts.handOvers}, ${counts.died}`],
       ['calls, tokens', `${counts.calls}, ${counts.tokens}`],
       ['lost, doubled messages', `${counts.lostMessages}, ${counts.doubledMessages}`],
       ['wrong answers', `${counts.wrongAnswers}`],
-      [
-        'outage, median and longest',
-        `${sorted[sorted.length >> 1].toFixed(3)} s, ${sorted.at(-1)!.toFixed(3)} s`,
-      ],
-      ['capabilities at first, by cluster', objects(before)],
-      ['and at the end', objects(after)],
-      ['threads', `${before.threads}, ${after.threads}`],
+      ['hangs found after, median and longest', medianAndLongest(detections)],
+      ['outage, median and longest', medianAndLongest(outages)],
+      ...accounts.map(({ capabilities, kernel, objects, between, unused }, cluster) => [
+        `kernel memory of cluster ${cluster}`,
+        `${capabilities} capabilities; bytes: ${kernel} kernel, ${Object.entries(objects)
+          .map(([type, bytes]) => `${bytes} ${type}`)
+          .join(', ')}, ${between} between, ${unused} unused`,
+      ]),
+      ['threads, after a tenth and at the end', `${before.threads}, ${after.threads}`],
       ['heap', `${mebibytes(before.heap)}, ${mebibytes(after.heap)}`],
       ['resident memory', `${mebibytes(before.resident)}, ${mebibytes(after.resident)}`],
       ['time', `${counts.seconds.toFixed(1)} s`],

@@ -6,9 +6,8 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { HEARTBEAT_LINE } from '../../src/core/core.js';
 import { machineTopology } from '../../src/machine/topology/index.js';
-import { loadSystem } from '../../src/system/description/index.js';
+import { loadSystem, type OnFailure } from '../../src/system/description/index.js';
 import { runSystem, type DomainReport, type RunReport, type RunningSystem } from '../../src/system/run.js';
-import type { OnFailure } from '../../src/system/supervisor.js';
 import {
   atoll,
   channel,
@@ -106,6 +105,23 @@ describe('a cluster that fails', { ...twoCores, concurrency: 2 }, () => {
     assert.equal(ran.domain('survivor').state, 'waiting');
     assert.deepEqual(ran.report.hungCores, []);
     assert.equal(ran.code, 1);
+  });
+
+  it('is treated as the description says, by the strictest word for its domains, unless the command line says otherwise', async () => {
+    const says = system(HANGS.init, []);
+    const restart = '<?atoll on-failure policy="restart"?>';
+    const stop = '<?atoll on-failure policy="stop" pd="client"?>';
+    const statesWith = async (instructions: string, ...args: string[]): Promise<string[]> => {
+      const ran = await run({
+        ...says,
+        args: [...says.args!, ...args],
+        description: says.description + instructions,
+      });
+      return ran.report.clusters.map(({ state, restarts }) => `${state}${restarts > 0 ? ' again' : ''}`);
+    };
+    assert.deepEqual(await statesWith(restart), ['up', 'up again']);
+    assert.deepEqual(await statesWith(restart + stop), ['up', 'stopped']);
+    assert.deepEqual(await statesWith(restart + stop, '--on-failure', 'restart'), ['up', 'up again']);
   });
 
   it('ends the run with --on-failure halt', async () => {

@@ -5,12 +5,21 @@ import { devNull } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { InitialSlot, Invocation, ObjectType } from '../../kernel/api/constants.js';
 import { isOffered, ownerOf } from '../../src/coordination/ledger.js';
 import { ledgerOf } from '../../src/coordination/memory.js';
+import { HEARTBEAT_LINE } from '../../src/core/core.js';
+import { checkInvariants } from '../../src/core/inspect/invariants.js';
+import { CapType, KernelMemory } from '../../src/core/inspect/memory.js';
+import { Invoker } from '../../src/core/invocation.js';
+import { compileKernel, instantiateKernel } from '../../src/core/kernel.js';
+import { coreInterrupts } from '../../src/machine/host/controller.js';
+import { InterruptController } from '../../src/machine/interrupts.js';
 import { machineTopology } from '../../src/machine/topology/index.js';
 import { loadSystem, withGrants } from '../../src/system/description/index.js';
 import { runSystem, type RunReport, type RunningSystem } from '../../src/system/run.js';
-import { atoll, domain, run, twoCores, withFiles, filesOf } from './system.js';
+import { rootInformation } from './kernel-account.js';
+import { atoll, domain, run, twoCores, withFiles, filesOf, type System } from './system.js';
 
 const MIB = 2 ** 20;
 const CHUNK = 2 ** 18;
@@ -118,8 +127,49 @@ describe('memory between clusters', { ...twoCores, concurrency: 2 }, () => {
   });
 });
 
+const WORDS = '<memory_region name="words" size="0x1000"/>';
+const MAP = '<map mr="words" vaddr="0x2000000" perms="rw" setvar_vaddr="words"/>';
+
+async function until(condition: () => boolean): Promise<void> {
+  const giveUp = performance.now() + 60_000;
+  while (!condition()) {
+    assert.ok(performance.now() < giveUp, 'waited too long');
+    await sleep(1);
+  }
+}
+
+/** Runs a system of two domains, `a` and `b`, in this process, and beside it `use`, which has the words that they share. */
+const supervise = (
+  system: System,
+  use: (running: RunningSystem, words: Int32Array) => Promise<void>,
+): Promise<RunReport> =>
+  withFiles(filesOf(system), async (folder) => {
+    const stop = new AbortController();
+    const console = openSync(devNull, 'w');
+    let used: Promise<void> | undefined;
+    try {
+      const description = loadSystem(join(folder, 'test.system'), {
+        arch: 'aarch64',
+        searchPath: [folder],
+      });
+      const report = await runSystem(withGrants(description, ['memory:a,b']), {
+        topology: await machineTopology('host', { measure: 'never' }),
+        ...{ clusters: 'per-core', searchPath: [folder], console, onFailure: 'restart' },
+        signal: stop.signal,
+        onStart: (running) => {
+          const { sharedAddress } = running.plan.regions[0];
+          const words = new Int32Array(running.memory.buffer, sharedAddress, 1024);
+          used = use(running, words).finally(() => stop.abort());
+        },
+      });
+      await used;
+      return report;
+    } finally {
+      closeSync(console);
+    }
+  });
+
 describe('memory between clusters that are killed at any moment', twoCores, () => {
-  const MAP = '<map mr="words" vaddr="0x2000000" perms="rw" setvar_vaddr="words"/>';
   /** Takes memory from the other cluster until it is told to stop, and counts how often. */
   const greedy = (own: number): string => `return { init() {
     const words = pd.region('words', Int32Array);
@@ -133,51 +183,13 @@ describe('memory between clusters that are killed at any moment', twoCores, () =
   } };`;
   const system = {
     description:
-      '<memory_region name="words" size="0x1000"/>' +
-      domain('a', 'priority="10" cpu="0"', MAP) +
-      domain('b', 'priority="10" cpu="1"', MAP),
+      WORDS + domain('a', 'priority="10" cpu="0"', MAP) + domain('b', 'priority="10" cpu="1"', MAP),
     programs: { a: greedy(0), b: greedy(1) },
   };
 
-  /** Runs it in this process, and `use` beside it. */
-  const supervise = (use: (running: RunningSystem, words: Int32Array) => Promise<void>): Promise<RunReport> =>
-    withFiles(filesOf(system), async (folder) => {
-      const stop = new AbortController();
-      const console = openSync(devNull, 'w');
-      let used: Promise<void> | undefined;
-      try {
-        const description = loadSystem(join(folder, 'test.system'), {
-          arch: 'aarch64',
-          searchPath: [folder],
-        });
-        const report = await runSystem(withGrants(description, ['memory:a,b']), {
-          topology: await machineTopology('host', { measure: 'never' }),
-          ...{ clusters: 'per-core', searchPath: [folder], console, onFailure: 'restart' },
-          signal: stop.signal,
-          onStart: (running) => {
-            const { sharedAddress } = running.plan.regions[0];
-            const words = new Int32Array(running.memory.buffer, sharedAddress, 1024);
-            used = use(running, words).finally(() => stop.abort());
-          },
-        });
-        await used;
-        return report;
-      } finally {
-        closeSync(console);
-      }
-    });
-
-  async function until(condition: () => boolean): Promise<void> {
-    const giveUp = performance.now() + 60_000;
-    while (!condition()) {
-      assert.ok(performance.now() < giveUp, 'waited too long');
-      await sleep(1);
-    }
-  }
-
   it('ends with every chunk in one place, on the real clusters', async () => {
     const kills = 8;
-    const report = await supervise(async (running, words) => {
+    const report = await supervise(system, async (running, words) => {
       for (let kill = 0; kill < kills; kill++) {
         const before = [words[0], words[1]];
         await until(() => words[0] > before[0] + 20 && words[1] > before[1] + 20);
@@ -205,5 +217,76 @@ describe('memory between clusters that are killed at any moment', twoCores, () =
     const [a, b] = report.clusters.map(({ moving }) => moving!);
     assert.equal(a.owned + b.owned, 2 * MIB);
     assert.ok(a.taken > 0 && b.taken > 0);
+  });
+});
+
+/** The kernel of a machine that has stopped, at work for its cluster's root task: all that it is stands in memory. */
+function rootTaskOf({ memory, plan }: RunningSystem, index: number) {
+  const { base, size, cores, routes, image } = plan.clusters[index];
+  const interrupts = new InterruptController(memory.buffer, 0, plan.cores);
+  const device = coreInterrupts(memory, interrupts, cores[0], cores, routes);
+  const kernel = instantiateKernel(compileKernel(image), memory, base, 0, device);
+  const { initialTCB } = rootInformation(memory.buffer, plan.clusters[index]);
+  // Has it handle an interrupt, so that it is current.
+  kernel.interrupt(HEARTBEAT_LINE);
+  assert.equal(kernel.currentTCB(), initialTCB);
+  const inspected = new KernelMemory(memory.buffer, base, size, cores.length, initialTCB);
+  const slots = [...inspected.allSlots().values()];
+  const root = slots.find(
+    ({ type, bits }) => type === CapType.CNode && bits === plan.clusters[index].rootBits,
+  )!;
+  return { invoker: new Invoker(kernel, memory.buffer, initialTCB), inspected, root: root.object };
+}
+
+describe('memory that came from another cluster', twoCores, () => {
+  it('is made by the taker’s kernel into objects of any kind, clear of what it was', async () => {
+    const system = {
+      description:
+        WORDS + domain('a', 'priority="10" cpu="0"', MAP) + domain('b', 'priority="10" cpu="1"', MAP),
+      programs: {
+        a: `return { init() {
+          for (let taken = 0; taken < 4; taken++) { pd.mrSetNumber(0, 1); pd.ppcall(62, pd.msginfoNew(1, 1)); }
+          Atomics.store(pd.region('words', Int32Array), 0, 1);
+        } };`,
+        b: 'return { init() {} };',
+      },
+    };
+    let stopped: RunningSystem;
+    await supervise(system, async (running, words) => {
+      stopped = running;
+      await until(() => words[0] === 1);
+    });
+    const { memory, plan } = stopped!;
+    const moving = plan.moving!;
+    const ledger = ledgerOf(new Int32Array(memory.buffer), moving);
+    assert.equal(ledger.owned(0), 8);
+    const { invoker, inspected, root } = rootTaskOf(stopped!, 0);
+    // At first every other chunk was the giver's.
+    for (let chunk = 1; chunk < moving.chunks; chunk += 2) {
+      const address = moving.base + chunk * CHUNK;
+      const bytes = new Uint8Array(memory.buffer, address, CHUNK).fill(0xff);
+      const capability = [...inspected.allSlots().values()].find(({ object }) => object === address)!;
+      assert.equal(capability.type, CapType.Untyped);
+      const untyped = (capability.at - root) / 32;
+      const free = 2 ** plan.clusters[0].rootBits - 16;
+      const kinds = [
+        ...[ObjectType.TCB, ObjectType.Endpoint, ObjectType.Notification, ObjectType.Reply],
+        ObjectType.SmallPage,
+      ];
+      kinds.forEach((kind, index) => invoker.retype(untyped, kind, 0, InitialSlot.CNode, free + index, 1));
+      invoker.retype(untyped, ObjectType.CapTable, 4, InitialSlot.CNode, free + kinds.length, 1);
+      invoker.retype(untyped, ObjectType.Untyped, 16, InitialSlot.CNode, free + kinds.length + 1, 2);
+      checkInvariants(inspected);
+      const made = [...inspected.allSlots().values()].filter(
+        ({ at, object }) => at !== capability.at && object >= address && object < address + CHUNK,
+      );
+      assert.equal(made.length, kinds.length + 3);
+      assert.ok(
+        bytes.every((byte) => byte !== 0xff),
+        'what the giver left there is gone',
+      );
+      invoker.call(InitialSlot.CNode, Invocation.CNodeRevoke, [untyped, 64]);
+      checkInvariants(inspected);
+    }
   });
 });

@@ -115,6 +115,52 @@ for (const [how, more] of Object.entries(lines)) {
       assert.equal(ran.domain('quick').entries.protected, 100);
     });
 
+    for (const passive of ['', ' passive="true"']) {
+      it(`of a server that crashes in the middle and is restarted fail, and the next are answered${passive}`, async () => {
+        const crasher = `return { init() {
+          const said = [];
+          for (let call = 0; call < 8; call++) {
+            pd.mrSetNumber(0, call);
+            try {
+              pd.ppcall(0, pd.msginfoNew(call % 2, 1));
+              said.push(pd.mrGetNumber(0));
+            } catch (error) { said.push(error.message); }
+          }
+          pd.dbgPuts(said.join() + '\\n');
+        } };`;
+        const ran = await run({
+          args,
+          description:
+            domain('crasher', 'priority="10"') +
+            domain('watch', 'priority="50"', domain('careless', 'priority="12" id="1"')) +
+            domain(
+              'parent',
+              'priority="40" cpu="1"',
+              domain('server', `priority="20" cpu="1" id="1"${passive}`),
+            ) +
+            channel('crasher 0 pp="true"', 'server 0') +
+            channel('careless 0 pp="true"', 'server 1'),
+          programs: {
+            crasher,
+            careless: 'return { init() { pd.ppcall(0, pd.msginfoNew(1, 0)); } };',
+            watch: `return { init() {}, fault() { pd.dbgPuts('exception ' + pd.mrGetNumber(2) + '\\n'); } };`,
+            server: `return { init() {}, protected(channel, msginfo) {
+              if (pd.msginfoGetLabel(msginfo) === 1) throw new Error('crash');
+              pd.mrSetNumber(0, 10 * pd.mrGetNumber(0));
+              return pd.msginfoNew(0, 1);
+            } };`,
+            parent: 'return { init() {}, fault(child) { pd.pdRestart(child); } };',
+          },
+        });
+        const lost = 'the server has given up the call: it was restarted';
+        assert.ok(ran.said.includes(`0,${lost},20,${lost},40,${lost},60,${lost}`), ran.said.join('\n'));
+        assert.ok(ran.said.includes('exception 3'));
+        assert.equal(ran.domain('careless').state, 'faulted');
+        assert.equal(ran.domain('server').restarts, 5);
+        assert.equal(ran.report.ended, 'idle');
+      });
+    }
+
     it('of a client that is stopped in the middle leave the server and the next call as they should be', async () => {
       // The client is restarted by its parent while it waits; its next calls get their own answers.
       const ran = await run({

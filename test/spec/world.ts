@@ -160,6 +160,7 @@ export class World {
       this.both(
         () => (step.call % 3 ? m.kernels[0].interrupt(WAKE_LINE) : m.kernels[0].timer()),
         () => step.call % 3 && this.spec.interrupt(this.memory.irqSlot(WAKE_LINE)),
+        true,
       );
     } else if (tcb === this.memory.initialTCB) {
       this.rootStep(step);
@@ -277,11 +278,13 @@ export class World {
         return this.both(
           () => kernel.interrupt(other & 7),
           () => spec.interrupt(this.memory.irqSlot(other & 7)),
+          true,
         );
       case 16:
         return this.both(
           () => kernel.interrupt(WAKE_LINE),
           () => spec.interrupt(this.memory.irqSlot(WAKE_LINE)),
+          true,
         );
       default:
         return this.both(
@@ -331,11 +334,11 @@ export class World {
   }
 
   /** A kernel entry that stops at a preemption point is made again: the specification knows none. */
-  private both(enter: () => void, specify: () => unknown): void {
+  private both(enter: () => void, specify: () => unknown, byEvent = false): void {
     const m = this.machine;
     const me = this.spec.current;
     this.calls++;
-    this.spec.enter(BigInt(m.time) * 1000n, () => void specify());
+    this.spec.enter(BigInt(m.time) * 1000n, () => void specify(), byEvent);
     enter();
     const redo = this.spec.state.threads.get(me)?.redo ?? true;
     for (

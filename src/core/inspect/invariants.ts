@@ -65,7 +65,9 @@ function checkDerivation(slots: ReadonlyMap<number, Slot>): void {
     const open: Slot[] = [];
     for (let slot: Slot | undefined = first; slot !== undefined; slot = slots.get(slot.next)) {
       const { at, type, object } = slot;
-      const key = type === CapType.Untyped || object === 0 ? '' : `${type} ${object}`;
+      // An interrupt-sending capability names a line and a core, and each is issued for itself.
+      const isObject = type !== CapType.Untyped && type !== CapType.SGISignal && object !== 0;
+      const key = isObject ? `${type} ${object}` : '';
       check(
         key === '' || key === last || !seen.has(key),
         () => `slot ${hex(at)}: apart from others to its object`,
@@ -98,15 +100,21 @@ function contains(untyped: Slot, slot: Slot): boolean {
   );
 }
 
-/** Each object lies in memory of its own, aligned, inside the partition unless it is a frame that clusters share. */
+/**
+ * Each object lies in memory of its own, aligned; inside the partition or memory that came into the kernel's care, unless
+ * it is a frame that clusters share.
+ */
 function checkMemory(memory: KernelMemory, slots: ReadonlyMap<number, Slot>): void {
+  const untypeds = [...slots.values()].filter(({ type, rights }) => type === CapType.Untyped && rights === 0);
   const objects = new Map<number, number>();
   for (const slot of slots.values()) {
     const size = objectSize(slot);
     if (size === 0 || slot.type === CapType.Untyped) continue;
     const { at, object } = slot;
     check(object % Math.min(size, 4096) === 0, () => `slot ${hex(at)}: object ${hex(object)} is not aligned`);
-    const inside = object >= memory.base && object + size <= memory.base + memory.size;
+    const inside =
+      (object >= memory.base && object + size <= memory.base + memory.size) ||
+      untypeds.some((untyped) => contains(untyped, slot));
     check(inside || slot.type === CapType.Frame, () => `slot ${hex(at)}: object ${hex(object)} is elsewhere`);
     const other = objects.get(object);
     check(other === undefined || other === size, () => `object ${hex(object)} has two types`);

@@ -17,6 +17,7 @@ export interface CoreInterrupts {
  * @param core the number of the core itself, in the machine.
  * @param cores the cores of the kernel's cluster, by their numbers in the machine; interrupts go to the first.
  * @param routes physical address of a word for each of them, for the controller's own use.
+ * @param module the controller, or a derived image of it, which imports `imports` besides.
  */
 export function coreInterrupts(
   memory: WebAssembly.Memory,
@@ -24,10 +25,14 @@ export function coreInterrupts(
   core: number,
   cores: readonly number[],
   routes: number,
+  module: WebAssembly.Module = new WebAssembly.Module(
+    readFileSync(new URL('../../../kernel/interrupt-controller.wasm', import.meta.url)),
+  ),
+  imports: Readonly<Record<string, object>> = {},
 ): CoreInterrupts {
   new Uint32Array(memory.buffer, routes, cores.length).set(cores);
-  const file = new URL('../../../kernel/interrupt-controller.wasm', import.meta.url);
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(file)), {
+  const instance = new WebAssembly.Instance(module, {
+    ...imports,
     env: { memory },
     machine: {
       lines: interrupts.base,

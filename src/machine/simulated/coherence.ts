@@ -1,17 +1,18 @@
 /**
  * Caches and their coherence: a directory over 64-byte lines with the states of MESI.
  *
- * A line is in no private cache, in one that may write it (exclusive or modified: `#owner`), or in several that may
- * read it (shared: `#sharers`). Reading what another core owns makes both sharers; writing what others hold takes it
- * from them. While a line is on its way to or from one that may write it, the next request for it waits.
+ * A line is in no private cache, in one that may write it (exclusive or modified), or in some that may read it (shared:
+ * `#sharers`). Reading what another core owns makes both sharers; writing what others hold takes it from them. While a
+ * line is on its way to or from one that may write it, the next request for it waits.
  */
 import type { Cache as CacheShape, Topology } from '../topology/topology.js';
 import { Cache } from './cache.js';
 import { distanceOf, type Distance } from './distance.js';
 import type { Latencies, MachineModel } from './model.js';
+import { SharedArrays } from './shared-arrays.js';
 
 export const LINE_BITS = 6;
-const LINE_BYTES = 1 << LINE_BITS;
+export const LINE_BYTES = 1 << LINE_BITS;
 /** What most L1 and L2 have between two and sixteen. */
 const WAYS = 8;
 const DEFAULT_BYTES = 32 * 1024;
@@ -27,12 +28,18 @@ interface Path {
   readonly shared: readonly Level[];
 }
 
+/** Who has a line: nobody, or some to read it; else it is the agent that may write it, plus one. */
+const NOBODY = 0;
+const SHARED = -1;
+
 export class Coherence {
-  /** Lines that were brought from another core's cache, or taken from other cores to write them. */
-  moved = 0;
-  readonly #owner: Int32Array;
-  readonly #sharers = new Map<number, Set<number>>();
+  readonly #holder: Int32Array;
+  /** By line: a bit for each agent, in so many words. They count where the holder is `SHARED`. */
+  readonly #sharers: Int32Array;
+  readonly #sharerWords: number;
   readonly #busy: Float64Array;
+  /** By agent: lines that were brought to it from another core's cache, or that it took from others to write them. */
+  readonly movedTo: Float64Array;
   readonly #paths: readonly Path[];
   /** The first hardware thread of the core's physical core: caches and directory know only these. */
   readonly #agent: Int32Array;
@@ -45,71 +52,95 @@ export class Coherence {
     model: MachineModel,
     bytes: number,
     private readonly nodeOf: (address: number) => number = () => 0,
+    arrays = new SharedArrays(),
   ) {
     const lines = Math.ceil(bytes / LINE_BYTES);
-    this.#owner = new Int32Array(lines).fill(-1);
-    this.#busy = new Float64Array(lines);
-    this.#paths = pathsOf(model.topology);
+    this.#sharerWords = Math.ceil(model.topology.cores.length / 32);
+    this.#holder = arrays.int32(lines);
+    this.#sharers = arrays.int32(lines * this.#sharerWords);
+    this.#busy = arrays.float64(lines);
+    this.movedTo = arrays.float64(model.topology.cores.length);
+    this.#paths = pathsOf(model.topology, arrays);
     this.#agent = Int32Array.from(model.topology.cores, (core) => core.physical);
     this.#distance = distanceOf(model);
     this.#latencies = model.latencies;
     this.#node = model.topology.cores.map((core) => core.node);
   }
 
+  /** Lines that were brought from another core's cache, or taken from other cores to write them. */
+  get moved(): number {
+    return this.movedTo.reduce((a, b) => a + b, 0);
+  }
+
   /** When a core that asks for a line at time `now` has it, to read or to write, in cycles. */
   access(core: number, line: number, write: boolean, now: number): number {
     const agent = this.#agent[core];
-    const owner = this.#owner[line];
-    if (owner === agent) return now + this.#ownHit(agent, line);
-    const sharers = owner >= 0 ? undefined : this.#sharers.get(line);
-    if (!write && sharers !== undefined && sharers.has(agent)) return now + this.#ownHit(agent, line);
+    const holder = this.#holder[line];
+    if (holder === agent + 1) return now + this.#ownHit(agent, line);
+    if (!write && holder === SHARED && this.#shares(agent, line)) return now + this.#ownHit(agent, line);
     const start = Math.max(now, this.#busy[line]);
-    const end = start + this.#request(agent, line, write, owner, sharers);
+    const end = start + this.#request(agent, line, write, holder);
     // Copies of a line that nobody may write are handed out as fast as they are asked for.
-    if (write || owner >= 0) this.#busy[line] = end;
+    if (write || holder > 0) this.#busy[line] = end;
     return end;
   }
 
-  #request(
-    agent: number,
-    line: number,
-    write: boolean,
-    owner: number,
-    sharers: Set<number> | undefined,
-  ): number {
+  #request(agent: number, line: number, write: boolean, holder: number): number {
     let cost: number;
-    if (owner >= 0) {
+    if (holder > 0) {
+      const owner = holder - 1;
       cost = this.#distance.transfer(agent, owner, line);
-      this.moved++;
+      this.movedTo[agent]++;
       if (write) {
         this.#dropFrom(owner, line);
-        this.#owner[line] = agent;
+        this.#holder[line] = agent + 1;
       } else {
-        this.#owner[line] = -1;
-        this.#sharers.set(line, new Set([owner, agent]));
+        this.#holder[line] = SHARED;
+        this.#share(owner, line);
+        this.#share(agent, line);
       }
-    } else if (sharers !== undefined) {
+    } else if (holder === SHARED) {
       if (write) {
-        // All copies go, at the same time: the farthest decides. It is as far as the data, where they are needed.
-        cost = 0;
-        for (const sharer of sharers) {
-          if (sharer === agent) continue;
-          cost = Math.max(cost, this.#distance.transfer(agent, sharer, line));
-          this.#dropFrom(sharer, line);
-        }
-        if (cost > 0) this.moved++;
-        this.#sharers.delete(line);
-        this.#owner[line] = agent;
-        if (sharers.has(agent)) return cost;
+        const had = this.#shares(agent, line);
+        cost = this.#takeFromSharers(agent, line);
+        this.#holder[line] = agent + 1;
+        if (had) return cost;
       } else {
-        cost = this.#fromShared(agent, line) ?? this.#fromNearest(agent, line, sharers);
-        sharers.add(agent);
+        cost = this.#fromShared(agent, line);
+        if (cost < 0) cost = this.#fromNearest(agent, line);
+        this.#share(agent, line);
       }
     } else {
-      cost = this.#fromShared(agent, line) ?? this.#fromMemory(agent, line);
-      this.#owner[line] = agent;
+      cost = this.#fromShared(agent, line);
+      if (cost < 0) cost = this.#fromMemory(agent, line);
+      this.#holder[line] = agent + 1;
     }
     this.#fill(agent, line);
+    return cost;
+  }
+
+  #shares(agent: number, line: number): boolean {
+    return (this.#sharers[line * this.#sharerWords + (agent >>> 5)] & (1 << (agent & 31))) !== 0;
+  }
+
+  #share(agent: number, line: number): void {
+    this.#sharers[line * this.#sharerWords + (agent >>> 5)] |= 1 << (agent & 31);
+  }
+
+  /** All copies but the writer's go, at the same time: the farthest decides. It is as far as the data, where they are needed. */
+  #takeFromSharers(agent: number, line: number): number {
+    let cost = 0;
+    for (let word = 0; word < this.#sharerWords; word++) {
+      const at = line * this.#sharerWords + word;
+      for (let bits = this.#sharers[at]; bits !== 0; bits &= bits - 1) {
+        const sharer = word * 32 + 31 - Math.clz32(bits & -bits);
+        if (sharer === agent) continue;
+        cost = Math.max(cost, this.#distance.transfer(agent, sharer, line));
+        this.#dropFrom(sharer, line);
+      }
+      this.#sharers[at] = 0;
+    }
+    if (cost > 0) this.movedTo[agent]++;
     return cost;
   }
 
@@ -130,16 +161,24 @@ export class Coherence {
     return this.#latencies.l3 + this.#latencies.hop * 2 * this.#distance.hopsToHome(agent, line);
   }
 
-  #fromShared(agent: number, line: number): number | undefined {
+  /** What a cache that the core shares with others costs, if the line is in one; else -1. */
+  #fromShared(agent: number, line: number): number {
     for (const { cache, level } of this.#paths[agent].shared)
       if (cache.touch(line)) return this.#levelCost(agent, level, line);
-    return undefined;
+    return -1;
   }
 
-  #fromNearest(agent: number, line: number, sharers: Set<number>): number {
+  #fromNearest(agent: number, line: number): number {
+    const least = this.#distance.least(agent, line);
     let cost = Infinity;
-    for (const sharer of sharers) cost = Math.min(cost, this.#distance.transfer(agent, sharer, line));
-    this.moved++;
+    for (let word = 0; word < this.#sharerWords && cost > least; word++) {
+      let bits = this.#sharers[line * this.#sharerWords + word];
+      for (; bits !== 0 && cost > least; bits &= bits - 1) {
+        const sharer = word * 32 + 31 - Math.clz32(bits & -bits);
+        cost = Math.min(cost, this.#distance.transfer(agent, sharer, line));
+      }
+    }
+    this.movedTo[agent]++;
     return cost;
   }
 
@@ -152,17 +191,20 @@ export class Coherence {
   #fill(agent: number, line: number): void {
     const { own, shared } = this.#paths[agent];
     for (const { cache } of shared) if (!cache.touch(line)) cache.insert(line);
-    own.forEach(({ cache }, index) => {
-      const evicted = cache.insert(line);
-      if (evicted >= 0 && index === own.length - 1) this.#evict(agent, evicted);
-    });
+    const last = own.length - 1;
+    for (let i = 0; i < last; i++) own[i].cache.insert(line);
+    const evicted = own[last].cache.insert(line);
+    if (evicted >= 0) this.#evict(agent, evicted);
   }
 
   #evict(agent: number, line: number): void {
     for (const { cache } of this.#paths[agent].own) cache.remove(line);
-    if (this.#owner[line] === agent) this.#owner[line] = -1;
-    const sharers = this.#sharers.get(line);
-    if (sharers?.delete(agent) === true && sharers.size === 0) this.#sharers.delete(line);
+    if (this.#holder[line] === agent + 1) this.#holder[line] = NOBODY;
+    if (this.#holder[line] !== SHARED) return;
+    this.#sharers[line * this.#sharerWords + (agent >>> 5)] &= ~(1 << (agent & 31));
+    for (let word = 0; word < this.#sharerWords; word++)
+      if (this.#sharers[line * this.#sharerWords + word] !== 0) return;
+    this.#holder[line] = NOBODY;
   }
 
   #dropFrom(agent: number, line: number): void {
@@ -170,12 +212,12 @@ export class Coherence {
   }
 }
 
-function pathsOf(topology: Topology): Path[] {
+function pathsOf(topology: Topology, arrays: SharedArrays): Path[] {
   const built = new Map<CacheShape, Cache>();
   const cacheOf = (shape: CacheShape): Cache => {
     let cache = built.get(shape);
     if (cache === undefined) {
-      cache = new Cache(shape.sizeBytes ?? DEFAULT_BYTES, LINE_BYTES, WAYS);
+      cache = new Cache(shape.sizeBytes ?? DEFAULT_BYTES, LINE_BYTES, WAYS, arrays);
       built.set(shape, cache);
     }
     return cache;
@@ -191,6 +233,6 @@ function pathsOf(topology: Topology): Path[] {
     // Where no private cache is known there is one all the same, or nothing would ever be warm.
     own.length > 0 || topology.cores[core].physical !== core
       ? { own, shared }
-      : { own: [{ cache: new Cache(DEFAULT_BYTES, LINE_BYTES, WAYS), level: 1 }], shared },
+      : { own: [{ cache: new Cache(DEFAULT_BYTES, LINE_BYTES, WAYS, arrays), level: 1 }], shared },
   );
 }

@@ -5,6 +5,8 @@ import type { Topology } from '../topology/topology.js';
 export interface Distance {
   /** Cycles to bring `line` from core `owner`'s cache to `core`'s. */
   transfer(core: number, owner: number, line: number): number;
+  /** Not more than {@link transfer} from any other core. */
+  least(core: number, line: number): number;
   /** Steps from a core to the slice that keeps the directory, and a part of the L3, for `line`. */
   hopsToHome(core: number, line: number): number;
   /** Whether the two share an L2. */
@@ -18,24 +20,40 @@ export interface Distance {
 export function distanceOf({ topology, interconnect, latencies }: MachineModel): Distance {
   const l2 = groupOf(topology, 2);
   const l3 = groupOf(topology, 3);
-  const packageOf = topology.cores.map((core) => core.package);
+  const packageOf = Int32Array.from(topology.cores, (core) => core.package);
   const members = new Map(topology.packages.map(({ id, cores }) => [id, cores]));
   const place = new Map(topology.packages.flatMap(({ cores }) => cores.map((core, index) => [core, index])));
-  const placeOf = topology.cores.map(({ id }) => place.get(id)!);
-  const sizeOf = topology.cores.map((core) => members.get(core.package)!.length);
+  const placeOf = Int32Array.from(topology.cores, ({ id }) => place.get(id)!);
+  const sizeOf = Int32Array.from(topology.cores, (core) => members.get(core.package)!.length);
 
+  const { kind } = interconnect;
+  const { width, coresPerStop = 1 } = kind === 'mesh' ? interconnect : { width: 1 };
+  const stops = Array.from(topology.cores, (_, place) => Math.floor(place / coresPerStop));
+  const column = Int32Array.from(stops, (stop) => stop % width);
+  const row = Int32Array.from(stops, (stop) => Math.floor(stop / width));
   const hops = (a: number, b: number, size: number): number => {
-    if (interconnect.kind === 'flat') return 0;
-    if (interconnect.kind === 'ring') return Math.min(Math.abs(a - b), size - Math.abs(a - b));
-    const { width } = interconnect;
-    return Math.abs((a % width) - (b % width)) + Math.abs(Math.floor(a / width) - Math.floor(b / width));
+    if (kind === 'flat') return 0;
+    if (kind === 'ring') return Math.min(Math.abs(a - b), size - Math.abs(a - b));
+    return Math.abs(column[a] - column[b]) + Math.abs(row[a] - row[b]);
   };
   const home = (line: number, size: number): number => scatter(line) % size;
   const sharesL2 = (a: number, b: number): boolean => l2[a] >= 0 && l2[a] === l2[b];
 
+  const hopsToHome = (core: number, line: number): number =>
+    hops(placeOf[core], home(line, sizeOf[core]), sizeOf[core]);
+  const isShared = (level: number): boolean =>
+    topology.caches.some((cache) => cache.level === level && cache.cores.length > 1);
+  const inPackage = isShared(3) ? Math.min(latencies.sharedL3, latencies.package) : latencies.package;
+  const elsewhere = Math.min(
+    isShared(2) ? latencies.sharedL2 : Infinity,
+    topology.packages.length > 1 ? latencies.machine : Infinity,
+  );
+
   return {
     sharesL2,
-    hopsToHome: (core, line) => hops(placeOf[core], home(line, sizeOf[core]), sizeOf[core]),
+    hopsToHome,
+    // From the home to the owner and on to the core is not less than from the home to the core.
+    least: (core, line) => Math.min(elsewhere, inPackage + 2 * latencies.hop * hopsToHome(core, line)),
     transfer(core, owner, line) {
       if (sharesL2(core, owner)) return latencies.sharedL2;
       const size = sizeOf[owner];

@@ -3,8 +3,10 @@
  * does one piece of work at a time, a kernel entry or a stretch of its program, and the core with the lowest clock is
  * always next, so that what cores do to each other happens in the order of virtual time, from entry to entry.
  */
-import { LINE_BITS, Coherence } from './coherence.js';
+import { sharedMemory } from '../shared-memory.js';
+import { LINE_BITS, LINE_BYTES, Coherence } from './coherence.js';
 import type { MachineModel } from './model.js';
+import { SharedArrays } from './shared-arrays.js';
 import { Transactions, type Transaction } from './transaction.js';
 
 /** What an instrumented kernel image imports (kernel/instrument.mjs). */
@@ -23,22 +25,28 @@ type Locking = 'take' | 'elide';
 
 export class SimulatedMachine {
   readonly memory: WebAssembly.Memory;
+  /** All of {@link memory}. */
+  readonly words: Int32Array;
   /** Each core's virtual time, in cycles. */
   readonly clocks: Float64Array;
   /** For kernel images: their accesses and instructions are charged to the core that is running. */
   readonly instrumentation: Instrumentation;
-  /** Kernel entries that were done, retries not counted. */
-  entries = 0;
-  /** Cycles that cores waited for a lock that another held. */
-  lockWaiting = 0;
+  /** By core: kernel entries that were done, retries not counted. */
+  readonly entriesOf: Float64Array;
+  /** By core: cycles that it waited for a lock that another held. */
+  readonly lockWaitingOf: Float64Array;
+  /** The same by whom it waited for: that of core `i` for core `j` is at `i` times the number of cores, plus `j`. */
+  readonly lockWaitingFor: Float64Array;
   /** Transactions that did not commit. */
   aborts = 0;
   readonly #coherence: Coherence;
-  readonly #words: Int32Array;
-  /** When the last store to a lock's word was done: nobody sees it earlier. */
-  readonly #stored = new Map<number, number>();
+  /** By line: when the last store to a lock's word in it was done: nobody sees it earlier. */
+  readonly #stored: Float64Array;
+  readonly #storedBy: Int32Array;
   readonly #transactions: Transactions;
+  /** When the lock that transactions elide is free again, and who had it. */
   #lockFree = 0;
+  #lockHolder = 0;
   #core = -1;
   #now = 0;
   /** When the running core's stores have left its store buffer. */
@@ -47,26 +55,49 @@ export class SimulatedMachine {
   #locking: Locking = 'take';
   #transaction: Transaction | undefined;
 
-  /** `bytes`: of physical memory. `nodeOf`: the NUMA node of an address. */
+  /**
+   * @param memory physical memory: zeroed, or its size in bytes.
+   * @param nodeOf the NUMA node of an address.
+   * @param arrays where several threads step the machine, one at a time, those of the first.
+   */
   constructor(
     readonly model: MachineModel,
-    bytes: number,
+    memory: WebAssembly.Memory | number,
     nodeOf?: (address: number) => number,
+    arrays = new SharedArrays(),
   ) {
-    const pages = Math.ceil(bytes / 65536);
     const cores = model.topology.cores.length;
-    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-    this.clocks = new Float64Array(cores);
-    this.#drains = new Float64Array(cores);
-    this.#words = new Int32Array(this.memory.buffer);
-    this.#coherence = new Coherence(model, pages * 65536, nodeOf);
-    this.#transactions = new Transactions(cores, model.transactions);
+    this.memory = typeof memory === 'number' ? sharedMemory(memory) : memory;
+    const bytes = this.memory.buffer.byteLength;
+    this.clocks = arrays.float64(cores);
+    this.entriesOf = arrays.float64(cores);
+    this.lockWaitingOf = arrays.float64(cores);
+    this.lockWaitingFor = arrays.float64(cores * cores);
+    this.#drains = arrays.float64(cores);
+    this.#stored = arrays.float64(bytes >>> LINE_BITS);
+    this.#storedBy = arrays.int32(bytes >>> LINE_BITS);
+    this.words = new Int32Array(this.memory.buffer);
+    this.#coherence = new Coherence(model, bytes, nodeOf, arrays);
+    this.#transactions = new Transactions(cores, bytes / LINE_BYTES, model.transactions);
     this.instrumentation = this.#instrumentation();
   }
 
   /** Cache lines that were brought from, or taken from, another core. */
   get linesMoved(): number {
     return this.#coherence.moved;
+  }
+
+  /** Those of one core. */
+  linesMovedTo(core: number): number {
+    return this.#coherence.movedTo[this.model.topology.cores[core].physical];
+  }
+
+  get entries(): number {
+    return sum(this.entriesOf);
+  }
+
+  get lockWaiting(): number {
+    return sum(this.lockWaitingOf);
   }
 
   /** Runs a stretch of a program on a core; it charges what it does by the methods below. */
@@ -93,11 +124,42 @@ export class SimulatedMachine {
 
   /** A kernel entry; a lock is taken. */
   enterKernel(core: number, entry: () => void): void {
+    this.beginEntry(core);
+    entry();
+    this.endEntry();
+  }
+
+  /** The same in two parts, for who must not make a function for each: the core enters the kernel. */
+  beginEntry(core: number): void {
     this.#enter(core);
     this.#now += this.model.core.kernelEntry;
-    entry();
-    this.entries++;
+  }
+
+  /** It leaves it again. */
+  endEntry(): void {
+    this.entriesOf[this.#core]++;
     this.#leave();
+  }
+
+  /** A stretch of a program that is one access to memory, and so many instructions. */
+  userAccess(core: number, address: number, size: number, write: boolean, instructions: number): void {
+    this.#enter(core);
+    this.execute(instructions);
+    this.#access(address, size, write);
+    this.#leave();
+  }
+
+  /** A stretch of a program, or of an interrupt's way in, that is one atomic read-modify-write of a word. */
+  userAtomic(core: number, address: number): void {
+    this.#enter(core);
+    this.#now = this.#coherence.access(core, address >>> LINE_BITS, true, Math.max(this.#now, this.#drained));
+    this.#now += this.model.core.atomic;
+    this.#leave();
+  }
+
+  /** A core's time, also in the middle of what it does. */
+  timeOf(core: number): number {
+    return core === this.#core ? this.#now : this.clocks[core];
   }
 
   /**
@@ -115,14 +177,13 @@ export class SimulatedMachine {
     const retry = transaction.aborts > 0;
     if (transaction.aborts >= transactions.attempts) {
       // Whoever takes the lock writes the word that all transactions have read.
-      this.#transactions.of.forEach(({ end }, other) => {
-        if (end > start && other !== core) this.#abort(other, start, aborted);
-      });
+      for (const other of this.#transactions.inFlight(core, start)) this.#abort(other, start, aborted);
       transaction.aborts = 0;
       this.#enter(core);
       entry();
       this.#lockFree = Math.max(this.#now, this.#drained);
-      this.entries++;
+      this.#lockHolder = core;
+      this.entriesOf[core]++;
       this.#leave();
       return true;
     }
@@ -136,7 +197,7 @@ export class SimulatedMachine {
       this.#locking = 'take';
       transaction.end = this.#now;
       if (transaction.overflowed) {
-        transaction.rollBack(this.#words);
+        transaction.rollBack(this.words);
         transaction.aborts = transactions.attempts;
         this.aborts++;
         this.#now += transactions.abort;
@@ -144,23 +205,23 @@ export class SimulatedMachine {
         return false;
       }
       const conflicts = this.#transactions.conflicts(core);
-      if (conflicts.size === 0) break;
+      if (conflicts.length === 0) break;
       // This one has read what the others wrote: undo all of them, and let it run again as if they had not.
-      transaction.rollBack(this.#words);
-      for (const [other, at] of conflicts) this.#abort(other, at, aborted);
+      transaction.rollBack(this.words);
+      for (const { core, at } of conflicts) this.#abort(core, at, aborted);
     }
     this.#transactions.add(core);
-    this.entries++;
+    this.entriesOf[core]++;
     this.#leave();
     return true;
   }
 
   #abort(core: number, at: number, aborted: (core: number) => void): void {
     const transaction = this.#transactions.of[core];
-    transaction.rollBack(this.#words);
+    transaction.rollBack(this.words);
     transaction.aborts++;
     this.aborts++;
-    this.entries--;
+    this.entriesOf[core]--;
     this.clocks[core] = at + this.model.transactions.abort;
     aborted(core);
   }
@@ -177,16 +238,35 @@ export class SimulatedMachine {
     this.#core = -1;
   }
 
+  /** Until `holder` has freed the lock. */
+  #waitUntil(time: number, holder: number): void {
+    if (time <= this.#now) return;
+    const waiting = time - this.#now;
+    this.lockWaitingOf[this.#core] += waiting;
+    this.lockWaitingFor[this.#core * this.clocks.length + holder] += waiting;
+    this.#now = time;
+  }
+
   /** A load waits for its line. A store does not: it waits in the store buffer, and the core goes on. */
   #access(address: number, size: number, write: boolean): void {
     if (this.#core < 0) return;
     const last = (address + size - 1) >>> LINE_BITS;
     for (let line = address >>> LINE_BITS; line <= last; line++) {
       const done = this.#coherence.access(this.#core, line, write, this.#now);
-      this.#transaction?.note(line, write, done, this.#words);
+      this.#transaction?.note(line, write, done, this.words);
       if (!write) this.#now = done;
       else if (done > this.#drained) this.#drained = done;
     }
+  }
+
+  /** When a line is there to be written and all stores before have left the store buffer. */
+  #atomic(address: number): number {
+    return this.#coherence.access(
+      this.#core,
+      address >>> LINE_BITS,
+      true,
+      Math.max(this.#now, this.#drained),
+    );
   }
 
   #instrumentation(): Instrumentation {
@@ -209,11 +289,7 @@ export class SimulatedMachine {
       },
       lockLoad: (address) => {
         if (this.#core < 0 || this.#locking === 'elide') return;
-        const stored = this.#stored.get(address) ?? 0;
-        if (stored > this.#now) {
-          this.lockWaiting += stored - this.#now;
-          this.#now = stored;
-        }
+        this.#waitUntil(this.#stored[address >>> LINE_BITS], this.#storedBy[address >>> LINE_BITS]);
         this.#access(address >>> 0, 4, false);
       },
       // The stores before a release are seen before it; the core itself goes on.
@@ -227,28 +303,28 @@ export class SimulatedMachine {
           }
           return 0;
         }
-        const line = address >>> LINE_BITS;
-        this.#drained = this.#coherence.access(this.#core, line, true, Math.max(this.#now, this.#drained));
-        this.#stored.set(address, this.#drained);
+        this.#drained = this.#atomic(address);
+        this.#stored[address >>> LINE_BITS] = this.#drained;
+        this.#storedBy[address >>> LINE_BITS] = this.#core;
+        this.#now += costs.atomicStore ?? 0;
         return 1;
       },
       lockExchange: (address) => {
         if (this.#core < 0) return 1;
-        const line = address >>> LINE_BITS;
         if (this.#locking === 'elide') {
-          if (this.#lockFree > this.#now) {
-            this.lockWaiting += this.#lockFree - this.#now;
-            this.#now = this.#lockFree;
-          }
+          this.#waitUntil(this.#lockFree, this.#lockHolder);
           this.#now += transactions.begin;
           this.#transaction = this.#transactions.of[this.#core];
           this.#access(address >>> 0, 4, false);
           return 0;
         }
-        this.#now = this.#coherence.access(this.#core, line, true, Math.max(this.#now, this.#drained));
-        this.#now += costs.atomic;
+        this.#now = this.#atomic(address) + costs.atomic;
         return 1;
       },
     };
   }
+}
+
+function sum(figures: Float64Array): number {
+  return figures.reduce((a, b) => a + b, 0);
 }

@@ -9,8 +9,11 @@ export type Interconnect =
   | { readonly kind: 'flat' }
   /** In a circle, in the order of the cores; a message takes the shorter way. */
   | { readonly kind: 'ring' }
-  /** In rows of `width`, in the order of the cores; a message goes along the row, then along the column. */
-  | { readonly kind: 'mesh'; readonly width: number };
+  /**
+   * In rows of `width` stops, in the order of the cores, of which so many (1 unless given) are at each stop; a message
+   * goes along the row, then along the column.
+   */
+  | { readonly kind: 'mesh'; readonly width: number; readonly coresPerStop?: number };
 
 /** Cycles beyond a hit in the L1, which is part of an instruction's own cost. */
 export interface Latencies {
@@ -35,11 +38,15 @@ export interface Latencies {
 
 /** What a core does by itself. */
 export interface CoreCosts {
+  /** Cycles in a microsecond: what turns budgets, and the periods of timers, into cycles. */
+  readonly megahertz: number;
   readonly cyclesPerInstruction: number;
   /** Into the kernel and out again: the trap, its return, and the switch of address spaces. */
   readonly kernelEntry: number;
   /** An atomic read-modify-write beyond a store, its line at hand. */
   readonly atomic: number;
+  /** A lock's release and the other stores of its protocol, beyond a store: nothing unless given. */
+  readonly atomicStore?: number;
 }
 
 /** Hardware transactions, for the design that elides the lock. */
@@ -65,9 +72,12 @@ export interface MachineModel {
   readonly transactions: TransactionCosts;
 }
 
+/** A directory has a bit for each core and line, and each core an instance of the kernel. */
+export const MOST_CORES = 4096;
+
 /**
  * The model, if it can be simulated.
- * @throws TopologyError when a figure is missing, negative or no number, or the mesh has no width.
+ * @throws TopologyError when a figure is missing, negative or no number, the mesh has no width, or there are too many cores.
  */
 export function checkModel(model: MachineModel): MachineModel {
   const { name, interconnect } = model;
@@ -81,8 +91,15 @@ export function checkModel(model: MachineModel): MachineModel {
       throw new TopologyError(`machine '${name}': ${group}.${figure} ${what}; give a number from 0`);
     }
   }
-  if (interconnect.kind === 'mesh' && !(Number.isSafeInteger(interconnect.width) && interconnect.width > 0))
-    throw new TopologyError(`machine '${name}': the mesh's width must be a whole number from 1`);
+  if (interconnect.kind === 'mesh') {
+    const { width, coresPerStop = 1 } = interconnect;
+    if (![width, coresPerStop].every((count) => Number.isSafeInteger(count) && count > 0))
+      throw new TopologyError(`machine '${name}': the mesh's width must be a whole number from 1`);
+  }
+  if (model.topology.cores.length > MOST_CORES)
+    throw new TopologyError(
+      `machine '${name}' has ${model.topology.cores.length} cores; at most ${MOST_CORES} can be simulated`,
+    );
   return model;
 }
 
@@ -103,9 +120,10 @@ export function isLatency(name: string): name is keyof Latencies {
   return (LATENCIES as readonly string[]).includes(name);
 }
 
-const FIGURES = {
+/** The names of all figures, by group. */
+export const FIGURES = {
   latencies: LATENCIES,
-  core: ['cyclesPerInstruction', 'kernelEntry', 'atomic'] satisfies (keyof CoreCosts)[],
+  core: ['megahertz', 'cyclesPerInstruction', 'kernelEntry', 'atomic'] satisfies (keyof CoreCosts)[],
   transactions: [
     'begin',
     'commit',

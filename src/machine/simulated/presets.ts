@@ -1,17 +1,31 @@
 /**
- * Machines that are described well enough in public to be simulated. Latencies are less the L1's own, which is part of an
- * instruction's cost. Sources:
- * - kernel entry on Arm: l4re.org, performance overview: what an IPC between address spaces costs more than one inside
- *   (A76 137, Neoverse-N1 142, A53 129 cycles), and half a null system call there and back (70, 71, 115).
- * - kernel entry on x86: seL4's whole IPC on Haswell is 301 cycles (trustworthy.systems, comparative performance).
- * - L2 and L3 of AMD Zen and Intel's server: AnandTech 14694 (L1 4, L2 12 to 14, L3 34 to 46 cycles).
- * - the ring: 7-cpu.com, Ivy Bridge (L3 26 to 34 cycles by slice, 2 a step); a line that another core modified: 75 cycles
- *   on Nehalem, 40 ns on Broadwell-EP (Intel forum 700477).
- * - a shared L2: the founding message's dozen cycles a line. The mesh of 1,024: a router of three stages and a link a hop.
- * All other figures are estimates of the same order; `--latency` replaces them.
+ * Machines that are described well enough in public to be simulated. Latencies are less the L1's own (3 or 4 cycles),
+ * which is part of an instruction's cost. What is not in this list is an estimate of the same order, and says so beside
+ * it; `--latency` and machine files replace it. No figure is chosen by what comes out of the simulation.
+ *
+ * [c2c] github.com/nviennot/core-to-core-latency, README: medians of a line passed on by compare-and-exchange, one way.
+ *       A core's line costs what was measured, less the exchange itself, the L1 and the hops that the model adds; a test
+ *       holds the presets to it (coherence.test.ts). In cycles at the clock that all cores sustain:
+ *         Intel Core i9-9900K     4.7 GHz   21 ns
+ *         Intel Xeon 8275CL       3.6 GHz   47 ns in a package, 134 ns between two
+ *         AMD EPYC 7R13 (Milan)   3.6 GHz   23 ns in a complex, 107 ns in a package, 197 ns between two
+ *         AWS Graviton2           2.5 GHz   47 ns; Neoverse N1 on Arm's CMN-600 as Altra is, of which there is none
+ * [l4re] l4re.org, performance overview: what an IPC between address spaces costs more than one inside (A76 137,
+ *       Neoverse-N1 142, A53 129 cycles), and half a null system call there and back (70, 71, 115): a kernel entry.
+ * [sel4] trustworthy.systems, comparative performance: seL4's whole IPC on Haswell is 301 cycles, of which about 200
+ *       remain for entering and leaving where the kernel's own instructions are counted.
+ * [rome] anandtech.com/show/14694, page 7: L1 4 cycles; L2 12 to 14; L3 34 on Rome, 46 on a Xeon 8280; 122 ns to
+ *       Rome's memory. [milan] anandtech.com/show/16529, page 4: Milan's L3, 46 cycles.
+ * [7cpu] 7-cpu.com: Skylake L2 12, L3 42 cycles, memory 42 cycles and 51 ns; a step on the ring 2 cycles (Ivy Bridge);
+ *       Cortex-A53 L1 3, L2 15 cycles.
+ * [altra] anandtech.com/show/16979, page 3: four cores at each crosspoint of the mesh.
+ * [mesh] Intel's mesh: a tile down 1 cycle, a tile across 2, of a clock of 2.4 GHz: 1.5 on average, 2.25 at 3.6 GHz.
+ * [message] the founding message: a dozen cycles a line through a shared L2.
  */
-import { TopologyError, layOut, type CpuFacts, type MachineFacts } from '../topology/topology.js';
+import { TopologyError, layOut } from '../topology/topology.js';
 import { topologyFromFile } from '../topology/hwloc.js';
+import { factsOf, type Layout } from './layout.js';
+import { readMachineFile } from './machine-file.js';
 import {
   checkModel,
   type Interconnect,
@@ -24,27 +38,22 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 /**
- * Estimates: begin and commit together about what the atomics of an uncontended lock cost, an abort about what a refilled
- * pipeline and a restored register file do. What is written must stay in the L1 of 32 KiB, what is read in the L2, as
- * in Intel's implementation. These figures are used for all machines, also those that have no transactions.
+ * Measured on a Xeon of the Sapphire Rapids generation, in loops: a transaction that reads the lock and commits takes 50
+ * cycles, one that aborts at once 184, of which the beginning is about 25. What is written must stay in the L1 of 32 KiB,
+ * what is read in the L2, as in Intel's implementation; whoever was aborted so often, be it since another took the lock,
+ * takes the lock, as in Intel's sample code. These figures are used for all machines, also those without transactions.
  */
 const TSX: TransactionCosts = {
-  begin: 20,
+  begin: 25,
   commit: 25,
-  abort: 150,
+  abort: 159,
   attempts: 5,
   writeLines: 512,
   readLines: 4096,
 };
 
-interface Shape {
+interface Shape extends Layout {
   readonly title: string;
-  readonly packages: number;
-  readonly coresPerPackage: number;
-  /** Bytes, and how many cores in a row share it. */
-  readonly l1: number;
-  readonly l2: { readonly bytes: number; readonly cores: number };
-  readonly l3?: { readonly bytes: number; readonly cores: number };
   readonly interconnect: Interconnect;
   readonly latencies: MachineModel['latencies'];
   readonly core: MachineModel['core'];
@@ -58,6 +67,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     l1: 32 * KIB,
     l2: { bytes: 2 * MIB, cores: 4 },
     interconnect: { kind: 'flat' },
+    // Estimates, but for [message] less what the L1 takes of it, and a snoop: 17.
     latencies: {
       l2: 15,
       l3: 0,
@@ -69,7 +79,8 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       memory: 200,
       remoteMemory: 200,
     },
-    core: { cyclesPerInstruction: 0.7, kernelEntry: 207, atomic: 8 },
+    // [l4re] of the A76: 137 + 70. The rest is estimated: three instructions wide, and an exclusive pair.
+    core: { megahertz: 1500, cyclesPerInstruction: 0.7, kernelEntry: 207, atomic: 8 },
   },
   'cortex-a53': {
     title: 'Arm Cortex-A53 class: 8 cores, two clusters of 4 that each share an L2',
@@ -78,6 +89,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     l1: 32 * KIB,
     l2: { bytes: 512 * KIB, cores: 4 },
     interconnect: { kind: 'flat' },
+    // [7cpu] for the L2, and 2 for a snoop. Between clusters and to memory, through Arm's CCI: estimates.
     latencies: {
       l2: 12,
       l3: 0,
@@ -89,7 +101,8 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       memory: 150,
       remoteMemory: 150,
     },
-    core: { cyclesPerInstruction: 1.1, kernelEntry: 244, atomic: 8 },
+    // [l4re]: 129 + 115. In order, two wide: an estimate.
+    core: { megahertz: 1200, cyclesPerInstruction: 1.1, kernelEntry: 244, atomic: 8 },
   },
   'ampere-altra': {
     title: 'Ampere Altra: 80 cores with private L2 on a mesh',
@@ -98,7 +111,9 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     l1: 64 * KIB,
     l2: { bytes: MIB, cores: 1 },
     l3: { bytes: 32 * MIB, cores: 80 },
-    interconnect: { kind: 'mesh', width: 10 },
+    // [altra]
+    interconnect: { kind: 'mesh', width: 5, coresPerStop: 4 },
+    // [c2c]: 47 ns are 118 cycles; less 8, 4 and 8.6 hops of 3 these are 80. Hop, L3 and memory (100 ns) are estimates.
     latencies: {
       l2: 7,
       l3: 50,
@@ -110,7 +125,8 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       memory: 300,
       remoteMemory: 300,
     },
-    core: { cyclesPerInstruction: 0.5, kernelEntry: 213, atomic: 8 },
+    // [l4re]: 142 + 71. Four wide: an estimate.
+    core: { megahertz: 3000, cyclesPerInstruction: 0.5, kernelEntry: 213, atomic: 8 },
   },
   'intel-client': {
     title: 'Intel client: 8 cores around a ring, an L3 slice at each',
@@ -120,18 +136,21 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     l2: { bytes: 256 * KIB, cores: 1 },
     l3: { bytes: 16 * MIB, cores: 8 },
     interconnect: { kind: 'ring' },
+    // [c2c]: 21 ns are 99 cycles; less 18, 4 and 6.3 hops these are 64. [7cpu]: the L3's 42 less 4 and 4 hops of 2 on
+    // average; memory 42 + 51 ns at 4 GHz.
     latencies: {
       l2: 8,
       l3: 30,
       sharedL2: 0,
-      sharedL3: 55,
-      package: 55,
+      sharedL3: 64,
+      package: 64,
       machine: 0,
       hop: 2,
-      memory: 230,
-      remoteMemory: 230,
+      memory: 242,
+      remoteMemory: 242,
     },
-    core: { cyclesPerInstruction: 0.4, kernelEntry: 200, atomic: 18 },
+    // [sel4]. Four wide and more: an estimate. An exchange: Agner Fog's instruction tables, 18 to 20.
+    core: { megahertz: 4700, cyclesPerInstruction: 0.4, kernelEntry: 200, atomic: 18 },
   },
   'intel-server': {
     title: 'Intel server: 2 packages of 28 cores, each on a mesh',
@@ -141,18 +160,20 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     l2: { bytes: MIB, cores: 1 },
     l3: { bytes: 32 * MIB, cores: 28 },
     interconnect: { kind: 'mesh', width: 6 },
+    // [rome] for L2, and the L3's 46 less 4 and 7 hops; [mesh] a hop; [c2c]: 47 ns are 169 cycles, less 18, 4 and 10.4
+    // hops 124; 134 ns are 482, less 18, 4 and 20.3 hops 415. Memory, 80 and 137 ns, is an estimate.
     latencies: {
       l2: 10,
-      l3: 50,
+      l3: 26,
       sharedL2: 0,
-      sharedL3: 90,
-      package: 90,
-      machine: 290,
-      hop: 3,
-      memory: 220,
-      remoteMemory: 370,
+      sharedL3: 124,
+      package: 124,
+      machine: 415,
+      hop: 2.25,
+      memory: 288,
+      remoteMemory: 493,
     },
-    core: { cyclesPerInstruction: 0.4, kernelEntry: 200, atomic: 18 },
+    core: { megahertz: 3600, cyclesPerInstruction: 0.4, kernelEntry: 200, atomic: 18 },
   },
   'amd-epyc': {
     title: 'AMD EPYC: 2 packages of 64 cores in complexes of 8 that share an L3',
@@ -162,18 +183,20 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     l2: { bytes: 512 * KIB, cores: 1 },
     l3: { bytes: 32 * MIB, cores: 8 },
     interconnect: { kind: 'flat' },
+    // [rome] for L2, [milan] for L3; [c2c]: 83, 385 and 709 cycles, less 16 and 4. [rome] for memory, 122 ns, and as much
+    // more for another package's as for its cores' lines: 90 ns.
     latencies: {
       l2: 8,
       l3: 42,
       sharedL2: 0,
-      sharedL3: 75,
-      package: 300,
-      machine: 650,
+      sharedL3: 63,
+      package: 365,
+      machine: 689,
       hop: 0,
-      memory: 320,
-      remoteMemory: 600,
+      memory: 435,
+      remoteMemory: 760,
     },
-    core: { cyclesPerInstruction: 0.4, kernelEntry: 200, atomic: 16 },
+    core: { megahertz: 3600, cyclesPerInstruction: 0.4, kernelEntry: 200, atomic: 16 },
   },
   'mesh-1024': {
     title: 'synthetic: 1,024 cores with private L2 on a mesh of 32 by 32',
@@ -182,6 +205,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     l1: 32 * KIB,
     l2: { bytes: 256 * KIB, cores: 1 },
     interconnect: { kind: 'mesh', width: 32 },
+    // There is none: a core as the A72, what a line costs without its way as on Altra, and a hop as there.
     latencies: {
       l2: 10,
       l3: 0,
@@ -189,11 +213,11 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       sharedL3: 0,
       package: 80,
       machine: 0,
-      hop: 4,
+      hop: 3,
       memory: 300,
       remoteMemory: 300,
     },
-    core: { cyclesPerInstruction: 0.7, kernelEntry: 207, atomic: 8 },
+    core: { megahertz: 2000, cyclesPerInstruction: 0.7, kernelEntry: 207, atomic: 8 },
   },
 };
 
@@ -211,8 +235,9 @@ export function preset(name: string): MachineModel {
 }
 
 /** What is assumed of a machine of which only the topology is known: middling figures, by distance. */
-const ASSUMED: Pick<MachineModel, 'interconnect' | 'latencies' | 'core'> = {
+const ASSUMED: Pick<MachineModel, 'interconnect' | 'latencies' | 'core' | 'transactions'> = {
   interconnect: { kind: 'flat' },
+  transactions: TSX,
   latencies: {
     l2: 10,
     l3: 40,
@@ -224,49 +249,22 @@ const ASSUMED: Pick<MachineModel, 'interconnect' | 'latencies' | 'core'> = {
     memory: 250,
     remoteMemory: 400,
   },
-  core: { cyclesPerInstruction: 0.6, kernelEntry: 200, atomic: 12 },
+  core: { megahertz: 2500, cyclesPerInstruction: 0.6, kernelEntry: 200, atomic: 12 },
 };
 
 /**
- * A machine to simulate: a preset, or an hwloc XML file's topology with assumed costs.
- * @param latencies replace what the preset or the assumption says.
- * @throws TopologyError when there is neither preset nor file, or a latency is not as it must be.
+ * A machine to simulate: a preset, a machine file (.json), or an hwloc XML file's topology with assumed costs.
+ * @param latencies replace what the preset, the file or the assumption says.
+ * @throws TopologyError when there is neither preset nor file, or a figure is not as it must be.
  */
 export function simulatedModel(spec: string, latencies: Partial<Latencies> = {}): MachineModel {
-  const model: MachineModel = spec.endsWith('.xml')
-    ? { name: spec, topology: topologyFromFile(spec), ...ASSUMED, transactions: TSX }
-    : preset(spec);
+  const { interconnect, transactions } = ASSUMED;
+  const model = spec.endsWith('.json')
+    ? readMachineFile(spec, presetOrHwloc, { interconnect, transactions })
+    : presetOrHwloc(spec);
   return checkModel({ ...model, latencies: { ...model.latencies, ...latencies } });
 }
 
-function factsOf(source: string, shape: Shape): MachineFacts {
-  const { packages, coresPerPackage } = shape;
-  const count = packages * coresPerPackage;
-  const cpus = Array.from({ length: count }, (_, cpu): CpuFacts => ({
-    cpu,
-    package: Math.floor(cpu / coresPerPackage),
-    physical: cpu,
-  }));
-  const groups = (size: number): number[][] =>
-    Array.from({ length: count / size }, (_, group) =>
-      Array.from({ length: size }, (_, index) => group * size + index),
-    );
-  const caches = (level: number, sizeBytes: number, cores: number): MachineFacts['caches'] =>
-    groups(cores).map((cpus) => ({
-      level,
-      kind: level === 1 ? ('data' as const) : ('unified' as const),
-      sizeBytes,
-      lineBytes: 64,
-      cpus,
-    }));
-  return {
-    source,
-    cpus,
-    nodes: groups(coresPerPackage).map((cpus, id) => ({ id, cpus })),
-    caches: [
-      ...caches(1, shape.l1, 1),
-      ...caches(2, shape.l2.bytes, shape.l2.cores),
-      ...(shape.l3 ? caches(3, shape.l3.bytes, shape.l3.cores) : []),
-    ],
-  };
+function presetOrHwloc(spec: string): MachineModel {
+  return spec.endsWith('.xml') ? { name: spec, topology: topologyFromFile(spec), ...ASSUMED } : preset(spec);
 }

@@ -1,7 +1,60 @@
 /** Hardware transactions: what each has read and written, how to undo it, and which are in each other's way. */
+import { CoreSets } from './core-sets.js';
 import type { TransactionCosts } from './model.js';
 
 const WORDS_PER_LINE = 16;
+
+/** Up to so many lines are searched one by one: what a kernel entry uses, and in one or two lines of the host's. */
+const FEW = 24;
+
+/** Some lines, in the order in which they were added, and when each was first there. */
+class LineTimes {
+  size = 0;
+  #lines = new Int32Array(2 * FEW);
+  #times = new Float64Array(2 * FEW);
+  /** Where a line is in `#lines`, once there are many. */
+  readonly #index = new Map<number, number>();
+
+  line(index: number): number {
+    return this.#lines[index];
+  }
+
+  time(index: number): number {
+    return this.#times[index];
+  }
+
+  has(line: number): boolean {
+    if (this.size > FEW) return this.#index.has(line);
+    for (let index = this.size - 1; index >= 0; index--) if (this.#lines[index] === line) return true;
+    return false;
+  }
+
+  /** False if it was there before. */
+  add(line: number, time: number): boolean {
+    if (this.has(line)) return false;
+    if (this.size === this.#lines.length) this.#grow();
+    const index = this.size++;
+    this.#lines[index] = line;
+    this.#times[index] = time;
+    if (this.size === FEW + 1) for (let i = 0; i < FEW; i++) this.#index.set(this.#lines[i], i);
+    if (this.size > FEW) this.#index.set(line, index);
+    return true;
+  }
+
+  clear(): void {
+    if (this.size > FEW) this.#index.clear();
+    this.size = 0;
+  }
+
+  #grow(): void {
+    const lines = new Int32Array(2 * this.size);
+    const times = new Float64Array(2 * this.size);
+    lines.set(this.#lines);
+    times.set(this.#times);
+    this.#lines = lines;
+    this.#times = times;
+  }
+}
 
 export class Transaction {
   /** Until then another core's access can conflict with it; 0 once it is undone. */
@@ -9,9 +62,8 @@ export class Transaction {
   /** Aborts of the kernel entry that is being tried. */
   aborts = 0;
   overflowed = false;
-  /** When each line was first there to be read, and to be written. */
-  readonly reads = new Map<number, number>();
-  readonly writes = new Map<number, number>();
+  readonly reads = new LineTimes();
+  readonly writes = new LineTimes();
   #undo = new Int32Array(32 * WORDS_PER_LINE);
 
   constructor(private readonly limits: TransactionCosts) {}
@@ -24,74 +76,119 @@ export class Transaction {
 
   /** Notes an access; before the first write to a line, keeps what is in it. */
   note(line: number, write: boolean, now: number, memory: Int32Array): void {
-    const lines = write ? this.writes : this.reads;
-    if (lines.has(line)) return;
+    const { limits, reads, writes } = this;
+    if (!(write ? writes : reads).add(line, now)) return;
     if (write) {
-      const at = this.writes.size * WORDS_PER_LINE;
+      const at = (writes.size - 1) * WORDS_PER_LINE;
       if (at === this.#undo.length) {
         const longer = new Int32Array(2 * at);
         longer.set(this.#undo);
         this.#undo = longer;
       }
       const from = line * WORDS_PER_LINE;
-      this.#undo.set(memory.subarray(from, from + WORDS_PER_LINE), at);
+      for (let word = 0; word < WORDS_PER_LINE; word++) this.#undo[at + word] = memory[from + word];
     }
-    lines.set(line, now);
-    this.overflowed ||= this.writes.size > this.limits.writeLines || this.reads.size > this.limits.readLines;
+    this.overflowed ||= writes.size > limits.writeLines || reads.size > limits.readLines;
   }
 
   /** Memory is again as it was at `begin`. */
   rollBack(memory: Int32Array): void {
-    let at = 0;
-    for (const line of this.writes.keys()) {
-      memory.set(this.#undo.subarray(at, at + WORDS_PER_LINE), line * WORDS_PER_LINE);
-      at += WORDS_PER_LINE;
+    for (let index = 0; index < this.writes.size; index++) {
+      const at = index * WORDS_PER_LINE;
+      const to = this.writes.line(index) * WORDS_PER_LINE;
+      for (let word = 0; word < WORDS_PER_LINE; word++) memory[to + word] = this.#undo[at + word];
     }
     this.begin();
     this.end = 0;
   }
 }
 
+/** A transaction that has to be undone, and when that came to be. */
+export interface Conflict {
+  readonly core: number;
+  at: number;
+}
+
 /** The transactions of all cores, by the lines that they use. */
 export class Transactions {
   readonly of: readonly Transaction[];
-  /** Who last wrote a line, and all who have read it, in transactions that may have ended since. */
-  readonly #writer = new Map<number, number>();
-  readonly #readers = new Map<number, Set<number>>();
+  /** Who has written a line, and who has read it, in transactions some of which are over or undone. */
+  readonly #writers: CoreSets;
+  readonly #readers: CoreSets;
+  readonly #found: Conflict[] = [];
+  /** By core: which one in the order in which they ran the transaction is. */
+  readonly #serial: Float64Array;
+  #ran = 0;
 
-  constructor(cores: number, limits: TransactionCosts) {
+  /** `lines`: of memory. */
+  constructor(cores: number, lines: number, limits: TransactionCosts) {
     this.of = Array.from({ length: cores }, () => new Transaction(limits));
+    this.#serial = new Float64Array(cores);
+    this.#writers = new CoreSets(lines, cores);
+    this.#readers = new CoreSets(lines, cores);
   }
 
   /** From now on the core's transaction, which has run, can be in the way of others. */
   add(core: number): void {
     const { reads, writes } = this.of[core];
-    for (const line of writes.keys()) this.#writer.set(line, core);
-    for (const line of reads.keys()) {
-      const readers = this.#readers.get(line);
-      if (readers === undefined) this.#readers.set(line, new Set([core]));
-      else readers.add(core);
-    }
+    this.#serial[core] = this.#ran++;
+    for (let index = 0; index < writes.size; index++) this.#writers.add(writes.line(index), core);
+    for (let index = 0; index < reads.size; index++) this.#readers.add(reads.line(index), core);
+  }
+
+  /** The other cores whose transactions had not ended at a time, the last that ran first. */
+  inFlight(core: number, at: number): number[] {
+    const found: number[] = [];
+    for (let other = 0; other < this.of.length; other++)
+      if (other !== core && this.of[other].end > at) found.push(other);
+    return found.sort((a, b) => this.#serial[b] - this.#serial[a]);
   }
 
   /**
-   * The cores whose transactions `core`'s is in conflict with, and when: it came to a line before the other had ended,
-   * and one of the two writes it.
+   * The transactions that have to go for `core`'s, in the order in which they can be undone, the last that ran first:
+   * those that had not ended when it came to a line that one of the two writes, and those that have used since what these
+   * wrote.
    */
-  conflicts(core: number): Map<number, number> {
-    const found = new Map<number, number>();
+  conflicts(core: number): readonly Conflict[] {
     const { reads, writes } = this.of[core];
-    const check = (other: number | undefined, line: number, time: number, kind: 'reads' | 'writes'): void => {
-      if (other === undefined || other === core) return;
-      const transaction = this.of[other];
-      if (transaction.end <= time || !transaction[kind].has(line)) return;
-      found.set(other, Math.min(time, found.get(other) ?? Infinity));
-    };
-    for (const [line, time] of writes) {
-      check(this.#writer.get(line), line, time, 'writes');
-      for (const reader of this.#readers.get(line) ?? []) check(reader, line, time, 'reads');
+    const found = this.#found;
+    found.length = 0;
+    for (let index = 0; index < writes.size; index++)
+      this.#find(core, writes.line(index), true, writes.time(index), writes.time(index));
+    for (let index = 0; index < reads.size; index++)
+      this.#find(core, reads.line(index), false, reads.time(index), reads.time(index));
+    // Grows on the way.
+    for (const undone of found) {
+      const { end, writes } = this.of[undone.core];
+      for (let index = 0; index < writes.size; index++)
+        this.#find(core, writes.line(index), true, end, undone.at);
     }
-    for (const [line, time] of reads) check(this.#writer.get(line), line, time, 'writes');
-    return found;
+    return found.length < 2 ? found : found.sort((a, b) => this.#serial[b.core] - this.#serial[a.core]);
+  }
+
+  /** Finds who has written the line, or read it too, in a transaction that ended after `since`; not `core`. */
+  #find(core: number, line: number, readers: boolean, since: number, at: number): void {
+    const { of } = this;
+    const writers = this.#writers;
+    for (let other = writers.next(line, 0); other >= 0; other = writers.next(line, other + 1)) {
+      if (other === core) continue;
+      if (!of[other].writes.has(line)) writers.delete(line, other);
+      else if (of[other].end > since) this.#note(other, at);
+    }
+    if (!readers) return;
+    for (let other = this.#readers.next(line, 0); other >= 0; other = this.#readers.next(line, other + 1)) {
+      if (other === core) continue;
+      if (!of[other].reads.has(line)) this.#readers.delete(line, other);
+      else if (of[other].end > since) this.#note(other, at);
+    }
+  }
+
+  #note(core: number, at: number): void {
+    for (const conflict of this.#found) {
+      if (conflict.core !== core) continue;
+      conflict.at = Math.min(conflict.at, at);
+      return;
+    }
+    this.#found.push({ core, at });
   }
 }

@@ -24,7 +24,7 @@ export interface Topology {
    * is half a round trip. Symmetric, 0 on the diagonal, NaN (null in JSON) where it could not be measured.
    */
   readonly lineCost?: readonly (readonly number[])[];
-  readonly lineCostSource?: 'measured';
+  readonly lineCostSource?: 'measured' | 'model';
 }
 
 export interface Core {

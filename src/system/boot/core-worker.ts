@@ -2,26 +2,27 @@
 import { once } from 'node:events';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Register } from '../../../kernel/api/constants.js';
-import { Core, HEARTBEAT_LINE, Halted, ORDERS_LINE, Stop } from '../../core/core.js';
+import { Core, HEARTBEAT_LINE, Halted, ORDERS_LINE, Stop, plainAccess } from '../../core/core.js';
 import type { Bundle } from '../../core/engine/typescript/bundle.js';
 import { Console, writeAll } from '../../core/engine/typescript/console.js';
 import { typescriptEngine } from '../../core/engine/typescript/domain.js';
 import { ProgramError } from '../../core/engine/typescript/program-error.js';
 import { hardenRealm } from '../../core/engine/typescript/realm.js';
-import { serialOf, setSerial } from '../../core/call-lines.js';
 import { Invoker, readBootInfo } from '../../core/invocation.js';
 import { instantiateKernel } from '../../core/kernel.js';
+import { observers } from '../../core/observer.js';
 import { COUNTS } from '../../core/statistics.js';
 import type { EngineThread } from '../../core/thread.js';
 import { Liveness } from '../../coordination/liveness.js';
 import { MemoryRequests } from '../../coordination/memory-requests.js';
 import { MovingMemory } from '../../coordination/memory.js';
+import { mortal } from '../../coordination/mortal.js';
 import { Monitor } from '../../coordination/monitor.js';
 import { Proxy } from '../../coordination/proxy.js';
 import { SignalFlags } from '../../coordination/signals.js';
 import { pinThread } from '../../machine/host/affinity.js';
 import { coreInterrupts } from '../../machine/host/controller.js';
-import { faultyDoorbells } from '../../machine/host/faulty-doorbells.js';
+import { choicesOf, deadlyStep, faultyDoorbells } from '../../machine/host/injection.js';
 import { threadName } from '../../machine/host/thread-time.js';
 import { InterruptController, Outbox } from '../../machine/interrupts.js';
 import { buildCluster, type BuiltCluster } from '../initialiser/initialiser.js';
@@ -61,16 +62,44 @@ class RootTask implements EngineThread {
 }
 
 const programs = once(parentPort!, 'message') as Promise<[readonly Bundle[]]>;
-const pinned = pinThread(orders.cpu);
-const interrupts = new InterruptController(memory.buffer, 0, plan.cores);
-const device = coreInterrupts(memory, interrupts, id, cluster.cores, cluster.routes);
+const simulated =
+  orders.simulation === undefined
+    ? undefined
+    : new (await import('../simulate/simulation.js')).CoreSimulation(
+        id,
+        orders.simulation,
+        orders,
+        tell,
+        () => core.checkOrders(),
+      );
+const pinned = simulated !== undefined || pinThread(orders.cpu);
+const interrupts = simulated?.interrupts ?? new InterruptController(memory.buffer, 0, plan.cores);
+const time =
+  simulated === undefined ? () => Number(process.hrtime.bigint()) : () => simulated.clock.nanoseconds;
+const traced = orders.trace?.[id];
+const trace =
+  traced === undefined
+    ? undefined
+    : new (await import('../../core/trace/observe.js')).CoreTrace(traced, id, cluster.cores, time);
+const lines = coreInterrupts(memory, interrupts, id, cluster.cores, cluster.routes);
+const charged = simulated?.interrupts.deviceOf(lines, cluster.cores) ?? lines;
+const device = trace?.interrupts(charged) ?? charged;
 const { injection } = orders;
+const choices = injection === undefined ? undefined : choicesOf(injection.how, id, orders.incarnation);
 const machine =
   injection === undefined
     ? device
-    : faultyDoorbells(device, interrupts, id, injection.how, injection.counters);
-const unchecked = instantiateKernel(orders.kernel, memory, cluster.base, orders.clusterCore, machine);
-const kernel = orders.checkInvariants
+    : faultyDoorbells(device, interrupts, id, injection.how, choices!, injection.counters);
+const shipped = instantiateKernel(
+  orders.kernel,
+  memory,
+  cluster.base,
+  orders.clusterCore,
+  simulated === undefined ? machine : { ...machine, now: time },
+  simulated && { simulation: simulated.clock.machine.instrumentation },
+);
+const unchecked = simulated?.kernelOf(shipped) ?? shipped;
+const silent = orders.checkInvariants
   ? (await import('../../core/inspect/checked-kernel.js')).checkedKernel(
       unchecked,
       memory.buffer,
@@ -78,9 +107,11 @@ const kernel = orders.checkInvariants
       cluster.size,
     )
   : unchecked;
+const kernel = trace?.kernel(silent) ?? silent;
+const access = simulated?.access ?? plainAccess(memory.buffer);
 const first = orders.clusterCore === 0;
 const hasDoorbells = first && cluster.links.incoming.some(({ line }) => line !== undefined);
-const core = new Core(
+const core = new (simulated?.Core ?? Core)(
   id,
   kernel,
   memory.buffer,
@@ -91,6 +122,8 @@ const core = new Core(
   hasDoorbells,
   first,
   (reason: string) => tell({ kind: 'panic', reason }),
+  trace?.access(access, memory.buffer) ?? access,
+  observers([simulated?.observer, trace]),
 );
 const TypeScriptDomain = typescriptEngine(core, new Float64Array(orders.statistics), orders.states);
 interrupts.mask(id, 0, false);
@@ -110,7 +143,7 @@ function bootCluster(): { invoker: Invoker; built: BuiltCluster; tcb: number } {
   core.words[(info.initialTCB + Register.Program) / 4] = rootHandle(cluster);
   const invoker = new Invoker(kernel, memory.buffer, info.initialTCB);
   const built = buildCluster(plan, cluster, invoker, info, memory.buffer, orders.incarnation === 1);
-  if (orders.incarnation > 1) answerOldCalls();
+  if (orders.incarnation > 1) giveUpOldCalls();
   tables.tcbs.set(built.tcbs, 1);
   tables.tcbs.set(built.proxyTcbs, proxyHandle(cluster, 0));
   for (const [region, address] of built.regions) tables.regions[region] = address;
@@ -119,14 +152,14 @@ function bootCluster(): { invoker: Invoker; built: BuiltCluster; tcb: number } {
   return { invoker, built, tcb: info.initialTCB };
 }
 
-/** Calls of this cluster's earlier self are answered: their callers have been told that it failed. */
-function answerOldCalls(): void {
+/** Calls of this cluster's earlier self, of which it knows nothing. */
+function giveUpOldCalls(): void {
   const { proxies, children } = cluster.links;
   const calls = [
     ...proxies.filter((proxy) => !isForFaults(proxy)),
     ...children.map(({ control }) => control),
   ];
-  for (const { request, reply } of calls) setSerial(core.words, reply, serialOf(core.words, request));
+  for (const call of calls) core.calls.giveUp(call);
 }
 
 /** Makes the domains that run on this core. @throws ProgramError */
@@ -149,7 +182,7 @@ function makeDomains(bundles: readonly Bundle[]): void {
         writable,
       })),
       domain.index * COUNTS,
-      new Console(orders.console, orders.timestamps),
+      new Console(orders.console, orders.timestamps ? time : undefined),
     );
     engine.prepare();
     core.threads[handle] = engine;
@@ -166,7 +199,8 @@ function makeProxies(): void {
       (event) => event.kind === 'request' && event.proxy === index && event.line !== undefined,
     );
     const tcb = tables.tcbs[handle];
-    core.threads[handle] = new Proxy(handle, tcb, priority, core, { request, reply }, outbox, hasDoorbell);
+    const proxy = new Proxy(handle, tcb, priority, core, { request, reply }, outbox, hasDoorbell);
+    core.threads[handle] = trace?.thread(proxy) ?? proxy;
   });
 }
 
@@ -199,11 +233,20 @@ function rootTask({ invoker, built, tcb }: ReturnType<typeof bootCluster>): () =
   const monitor = new Monitor(core, tcb, built.monitor, flags, invoker, reportFault, () => liveness.tick());
   const capabilities = built.monitor.memory;
   if (plan.moving !== undefined && capabilities !== undefined) {
+    const deadly =
+      injection === undefined ? undefined : deadlyStep(injection.how, choices!, injection.counters);
     // After `liveness` has looked: what changes in between it will tell.
     const up = Array.from(states, (_, index) => Atomics.load(states, index) > 0);
     const moving = new MovingMemory(
       ...([orders.cluster, up, core, invoker, plan.moving, capabilities] as const),
       (peer, given) => requests.answered(peer, given),
+      deadly === undefined
+        ? undefined
+        : (actions) =>
+            mortal(actions, () => {
+              // Before the machine runs, nobody would bring the cluster up again.
+              if (Atomics.load(orders.go, 0) !== 0) deadly();
+            }),
     );
     const ids = plan.clusters.map((each) => each.id);
     const requests = new MemoryRequests(core, tcb, moving, orders.cluster, ids, (reply) =>
@@ -212,7 +255,7 @@ function rootTask({ invoker, built, tcb }: ReturnType<typeof bootCluster>): () =
     monitor.useMemory(moving, requests);
   }
   const root = new RootTask(tcb, monitor);
-  core.threads[root.handle] = root;
+  core.threads[root.handle] = trace?.thread(root) ?? root;
   return () => monitor.start();
 }
 
@@ -225,6 +268,10 @@ function awaitWord(word: Int32Array): void {
 
 async function main(): Promise<void> {
   hardenRealm();
+  if (simulated !== undefined) {
+    await programs;
+    simulated.awaitBoot();
+  }
   const booted = first ? bootCluster() : undefined;
   awaitWord(tables.built);
   const [bundles] = await programs;
@@ -232,7 +279,10 @@ async function main(): Promise<void> {
   makeProxies();
   const start = booted === undefined ? () => 0 : rootTask(booted);
   tell({ kind: 'ready', pinned, thread: threadName() });
+  simulated?.booted();
   awaitWord(orders.go);
+  simulated?.start();
+  trace?.start();
   core.loop(start());
 }
 
@@ -243,4 +293,5 @@ try {
   else if (!(error instanceof Halted) && !core.panicked(error)) throw error;
 }
 for (const thread of core.threads) if (thread instanceof TypeScriptDomain) thread.flush();
+simulated?.end();
 tell({ kind: 'stopped' });

@@ -1,8 +1,9 @@
 /** What the main thread and the cores' threads of one machine tell each other. */
 import type { ClusterStates } from '../../coordination/liveness.js';
 import type { Orders } from '../../core/core.js';
-import type { Injection } from '../../machine/host/faulty-doorbells.js';
+import type { Injection } from '../../machine/host/injection.js';
 import type { SystemPlan } from '../placement/plan.js';
+import type { SimulationOrders } from '../simulate/simulation.js';
 
 /** Memory that the cores of one cluster share, outside of the machine's physical memory: what its engines know. */
 export interface ClusterTables {
@@ -16,7 +17,7 @@ export interface ClusterTables {
   readonly regions: Uint32Array;
 }
 
-/** Doorbells that fail on purpose. */
+/** Failures on purpose. */
 export interface InjectionOrders {
   readonly how: Injection;
   /** Shared by the machine's cores, as `Injected` numbers them. */
@@ -48,6 +49,10 @@ export interface CoreOrders {
   readonly timestamps: boolean;
   /** Whether the kernel's memory is checked after each entry. */
   readonly checkInvariants: boolean;
+  /** By core of the machine, where what they do is recorded: memory of a `TraceRecorder`. */
+  readonly trace?: readonly (SharedArrayBuffer | undefined)[];
+  /** Where the machine is simulated. */
+  readonly simulation?: SimulationOrders;
 }
 
 /** Posted by a core's thread. */
@@ -71,4 +76,6 @@ export type CoreMessage =
       readonly missed: number;
     }
   | { readonly kind: 'heard'; readonly cluster: number }
+  /** On the simulated machine: the end of the run has come in virtual time. */
+  | { readonly kind: 'ended'; readonly how: 'idle' | 'time' }
   | { readonly kind: 'stopped' };

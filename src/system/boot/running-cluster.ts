@@ -1,14 +1,17 @@
 /** The threads of one cluster's cores: to start, to end, and to leave the cluster as if it had never run. */
 import { Worker } from 'node:worker_threads';
-import { ClusterOffset } from '../../../kernel/api/constants.js';
+import { ClusterOffset, RegisterState } from '../../../kernel/api/constants.js';
 import type { ClusterStates } from '../../coordination/liveness.js';
 import { farWords } from '../../coordination/signals.js';
 import { ORDERS_LINE, OrderWord, Stop, type Orders } from '../../core/core.js';
+import { unheard } from '../../core/doorbell-signals.js';
 import type { Bundle } from '../../core/engine/typescript/bundle.js';
 import { exitWithoutThreads } from '../../machine/host/exit.js';
-import { threadTime } from '../../machine/host/thread-time.js';
+import { type ThreadTime, threadTime } from '../../machine/host/thread-time.js';
 import type { InterruptController } from '../../machine/interrupts.js';
+import { isForFaults, proxyHandle } from '../placement/links.js';
 import type { ClusterPlan, SystemPlan } from '../placement/plan.js';
+import type { SimulationOrders } from '../simulate/simulation.js';
 import type { ClusterTables, CoreMessage, CoreOrders, InjectionOrders } from './order.js';
 
 /** A thread that is not gone by then is given up. */
@@ -40,6 +43,8 @@ export interface Machine {
   readonly timestamps: boolean;
   readonly checkInvariants: boolean;
   readonly injection?: InjectionOrders;
+  readonly trace?: readonly (SharedArrayBuffer | undefined)[];
+  readonly simulation?: SimulationOrders;
 }
 
 /** What a cluster tells. `Cluster` is its index in the plan. */
@@ -52,6 +57,8 @@ export interface ClusterEvents {
   /** Its monitor misses another cluster, or hears it again. */
   silent(cluster: number, incarnation: number, missed: number): void;
   heard(cluster: number): void;
+  /** On the simulated machine: the end has come in virtual time. */
+  ended(how: 'idle' | 'time'): void;
 }
 
 interface CoreThread {
@@ -124,6 +131,8 @@ export class RunningCluster {
       console: machine.console,
       timestamps: machine.timestamps,
       checkInvariants: machine.checkInvariants,
+      ...(machine.trace === undefined ? {} : { trace: machine.trace }),
+      ...(machine.simulation === undefined ? {} : { simulation: machine.simulation }),
     };
     const worker = new Worker(new URL('./core-worker.js', import.meta.url), {
       workerData,
@@ -172,6 +181,9 @@ export class RunningCluster {
         case 'heard':
           events.heard(message.cluster);
           break;
+        case 'ended':
+          events.ended(message.how);
+          break;
         case 'stopped':
           thread.done = true;
           resolveStopped();
@@ -192,8 +204,8 @@ export class RunningCluster {
     void this.threads.find(({ id }) => id === core)?.worker.terminate();
   }
 
-  /** Milliseconds that the thread of a core has had a CPU, where the operating system tells. */
-  cpuTime(core: number): number | undefined {
+  /** The times of a core's thread, where the operating system tells. */
+  threadTime(core: number): ThreadTime | undefined {
     const name = this.threads.find(({ id }) => id === core)?.name;
     return name === undefined ? undefined : threadTime(name);
   }
@@ -203,6 +215,34 @@ export class RunningCluster {
     const threads = this.threads.filter(({ dismissed }) => !dismissed);
     for (const { id } of threads) this.machine.interrupts.ring(id, ORDERS_LINE);
     await Promise.all(threads.map(({ stopped }) => stopped));
+  }
+
+  /**
+   * Whether its monitor does something at the next ticks, though nothing else is under way (coordination/recheck.ts): a
+   * proxy stands still and is to start afresh, or a signal's ring was lost.
+   */
+  get awaitsTick(): boolean {
+    const { plan, tables, machine } = this;
+    const { words } = machine.interrupts;
+    const bytes = new Uint8Array(machine.memory.buffer);
+    const is = (handle: number, state: RegisterState): boolean =>
+      bytes[tables.tcbs[handle] + RegisterState.Byte] === Number(state);
+    return (
+      plan.links.proxies.some(
+        (proxy, index) =>
+          !isForFaults(proxy) &&
+          is(proxyHandle(plan, index), RegisterState.Inactive) &&
+          (!plan.domains[proxy.to - 1].passive || is(proxy.to, RegisterState.Receiving)),
+      ) ||
+      plan.links.incoming.some(
+        (event) =>
+          event.kind === 'signal' &&
+          event.doorbell !== undefined &&
+          unheard(words, event.doorbell) >= 0 &&
+          Atomics.load(machine.states, event.from.cluster) > 0 &&
+          is(event.to, RegisterState.Receiving),
+      )
+    );
   }
 
   /** The cores that have not stopped, though their threads are there. */

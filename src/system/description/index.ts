@@ -10,6 +10,7 @@ import { type Element, MAX_LENGTH, parseXml } from './xml.js';
 export { hex } from './attributes.js';
 export { DescriptionError } from './diagnostic.js';
 export { withGrants } from './grant.js';
+export { policyOf } from './on-failure.js';
 export { checkPrograms, findProgram, type FoundProgram } from './program.js';
 export * from './types.js';
 export { Element } from './xml.js';

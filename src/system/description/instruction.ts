@@ -5,9 +5,11 @@
 import type { Context } from './context.js';
 import { parseGrant } from './grant.js';
 import { parseMemoryGrant } from './memory-grant.js';
+import { parseOnFailure } from './on-failure.js';
 import { parseRing } from './ring.js';
 import type {
   ChannelDescription,
+  FailurePolicy,
   Grant,
   MemoryGrant,
   ProtectionDomainDescription,
@@ -29,6 +31,7 @@ export interface Instructions {
   readonly grants: readonly Grant[];
   readonly memoryGrants: readonly MemoryGrant[];
   readonly rings: readonly RingDescription[];
+  readonly failurePolicies: readonly FailurePolicy[];
 }
 
 /** @param elements the instructions, in document order. @throws DescriptionError */
@@ -36,11 +39,13 @@ export function parseInstructions(context: InstructionContext, elements: readonl
   const grants: Grant[] = [];
   const memoryGrants: MemoryGrant[] = [];
   const rings: RingDescription[] = [];
+  const failurePolicies: FailurePolicy[] = [];
   const table: Readonly<Record<string, (element: Element) => void>> = {
     grant: (element) =>
       element.attributes.get('resource') === 'memory'
         ? memoryGrants.push(parseMemoryGrant(context, element, memoryGrants))
         : grants.push(parseGrant(context, element, grants)),
+    'on-failure': (element) => failurePolicies.push(parseOnFailure(context, element, failurePolicies)),
     ring: (element) => rings.push(parseRing(context, element, rings)),
   };
   for (const element of elements) {
@@ -50,5 +55,5 @@ export function parseInstructions(context: InstructionContext, elements: readonl
     }
     table[name](element);
   }
-  return { grants, memoryGrants, rings };
+  return { grants, memoryGrants, rings, failurePolicies };
 }

@@ -30,6 +30,19 @@ export interface SystemDescription {
   readonly domainSchedule?: DomainSchedule;
   readonly grants: readonly Grant[];
   readonly memoryGrants: readonly MemoryGrant[];
+  readonly failurePolicies: readonly FailurePolicy[];
+}
+
+/** What happens when a cluster fails: it is booted afresh, or is left down, or the whole system ends. The strictest last. */
+export const ON_FAILURE = ['restart', 'stop', 'halt'] as const;
+export type OnFailure = (typeof ON_FAILURE)[number];
+
+/** At most one for each domain, and one for all that have none (on-failure.ts). */
+export interface FailurePolicy {
+  readonly policy: OnFailure;
+  /** Index into `protectionDomains`. */
+  readonly pd?: number;
+  readonly at: Position;
 }
 
 /** A protection domain may read the machine's topology, at most one for each domain (grant.ts). */

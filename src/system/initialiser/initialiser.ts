@@ -43,6 +43,8 @@ export interface BuiltCluster {
 export interface Domain {
   readonly plan: DomainPlan;
   readonly tcb: number;
+  /** Physical address of the TCB. */
+  readonly address: number;
   readonly cnode: number;
   readonly endpoint: number;
   readonly notification: number;
@@ -79,6 +81,7 @@ export function buildCluster(
   const domains = plan.domains.map((domain, index): Domain => ({
     plan: domain,
     tcb: tcbs.slot + index,
+    address: tcbs.address + index * 2 ** SizeBits.TCB,
     cnode: cnodes.slot + index,
     endpoint: endpoints.slot + index,
     notification: notifications.slot + index,

@@ -10,7 +10,7 @@ import {
 import type { MemoryLink } from '../../coordination/memory.js';
 import type { MonitorCapabilities, MonitorEvent } from '../../coordination/monitor.js';
 import { PROXY_RADIX, ProxySlot } from '../../coordination/proxy.js';
-import type { RecheckCapabilities } from '../../coordination/recheck.js';
+import type { ProxyCapabilities, RecheckCapabilities } from '../../coordination/recheck.js';
 import type { RemoteChildCapabilities } from '../../coordination/remote-child.js';
 import { CNODE_RADIX, Slot } from '../../core/engine/typescript/slots.js';
 import type { CallPair } from '../../core/call-lines.js';
@@ -40,7 +40,10 @@ export interface BuiltLinks {
 
 interface Proxy {
   readonly tcb: number;
+  /** Physical address. */
+  readonly address: number;
   readonly cnode: number;
+  readonly context: number;
   readonly notification: number;
 }
 
@@ -150,7 +153,8 @@ class LinkBuilder {
       invoker.call(tcb, Invocation.TCBSetSchedParams, [priority, priority], params);
       const handle = proxyHandle(plan, index);
       invoker.call(tcb, Invocation.TCBWriteRegisters, [0, 2, ProgramCounter.Entry, handle]);
-      return { tcb, cnode, notification };
+      const address = tcbs.address + index * 2 ** SizeBits.TCB;
+      return { tcb, address, cnode, context, notification };
     });
     return { address: tcbs.address, proxies };
   }
@@ -164,6 +168,7 @@ class LinkBuilder {
     const events: MonitorEvent[] = [];
     const requests: RecheckCapabilities['requests'][number][] = [];
     const replies: RecheckCapabilities['replies'][number][] = [];
+    const doorbells: RecheckCapabilities['doorbells'][number][] = [];
     for (const event of plan.links.incoming) {
       const { line, flag } = event;
       if (event.kind === 'fault') {
@@ -198,17 +203,30 @@ class LinkBuilder {
                 ...{ slot: Slot.FirstIrq + event.toId },
               };
       const signal = objects.mint(notification, Rights.Write, badge);
-      if (event.kind === 'request') requests.push({ pair: plan.links.proxies[event.proxy], signal });
+      if (event.kind === 'request') requests.push(this.recheckOf(event.proxy, proxies[event.proxy], signal));
       else if (event.kind === 'reply') replies.push({ pair: this.callOf(event), signal });
       if (line === undefined) {
         events[flag!] = { kind: 'signal', signal };
         continue;
       }
+      if (event.kind === 'signal')
+        doorbells.push({ ...event.doorbell!, line, signal, from: event.from.core });
       const handler = objects.issue(Invocation.IRQIssueIRQHandler, InitialSlot.IRQControl, [line]);
       invoker.call(handler, Invocation.IRQSetIRQHandler, [], [signal]);
       invoker.mint(cnode, slot, radix, ROOT_CNODE, handler, 64, Rights.All, 0n);
     }
-    return { events, recheck: { requests, replies } };
+    return { events, recheck: { requests, replies, doorbells } };
+  }
+
+  /** What the monitor needs to look after a proxy for calls. */
+  private recheckOf(index: number, { tcb, address, context }: Proxy, signal: number): ProxyCapabilities {
+    const { to, bell, request, reply } = this.plan.links.proxies[index];
+    const server = this.domains[to - 1];
+    return {
+      ...{ pair: { request, reply }, signal, handle: proxyHandle(this.plan, index), tcb, context, address },
+      ...(server.plan.passive ? { passiveServer: server.address } : {}),
+      ...{ bell: this.doorbell(bell), flags: bell.flags },
+    };
   }
 
   private callOf(event: {

@@ -62,6 +62,7 @@ export function crossed(
 ): Pick<ClusterTable, 'signals' | 'calls' | 'parents'> {
   const crossings = crossingsOf(system, (handle) => ({
     cluster: ids.indexOf(clusterOf[handle]),
+    core: system.protectionDomains[handle].cpu,
     handle,
     priority: system.protectionDomains[handle].priority,
     passive: system.protectionDomains[handle].passive,

@@ -18,6 +18,7 @@ import {
   doorbellIndex,
 } from '../../machine/interrupts.js';
 import { CALL_BADGE, FAULT_BADGE } from '../../core/engine/typescript/slots.js';
+import { type DoorbellSignal, HEARD_WORDS } from '../../core/doorbell-signals.js';
 import type { ClusterPlan } from './plan.js';
 
 /** Lines of a cluster that others ring: the shared one and the doorbells. */
@@ -26,7 +27,13 @@ export const MOST_LINES = 1 + LAST_DOORBELL - FIRST_DOORBELL + 1;
 /** What an event is for. Domains by handle, proxies by index. */
 export type Purpose =
   /** A notification on a channel. */
-  | { readonly kind: 'signal'; readonly to: number; readonly toId: number }
+  | {
+      readonly kind: 'signal';
+      readonly to: number;
+      readonly toId: number;
+      /** The sender's core, and the index of its cluster. */
+      readonly from: { readonly core: number; readonly cluster: number };
+    }
   /** A call, for a proxy to make here. */
   | { readonly kind: 'request'; readonly proxy: number }
   /** The same of a fault. */
@@ -44,6 +51,8 @@ export type Purpose =
 export type IncomingEvent = Purpose & {
   readonly line?: number;
   readonly flag?: number;
+  /** Of a signal by a doorbell. */
+  readonly doorbell?: DoorbellSignal;
 };
 
 /** How an event is announced. */
@@ -129,6 +138,8 @@ export interface ClusterLinks {
 export interface Home {
   /** Index of its cluster. */
   readonly cluster: number;
+  /** Its number in the machine. */
+  readonly core: number;
   readonly handle: number;
   readonly priority: number;
   readonly passive: boolean;
@@ -202,9 +213,8 @@ class LinkPlanner {
       this.next += farWords(flagsOf(events));
       return at;
     });
-    this.next = Math.ceil(this.next / PAIR_WORDS) * PAIR_WORDS;
     const links = this.events.map((events, cluster) => ({
-      incoming: events.map(({ purpose, assigned }): IncomingEvent => ({ ...purpose, ...assigned })),
+      incoming: this.incoming(events, cluster),
       signals: [] as OutgoingSignal[],
       calls: [] as OutgoingCall[],
       proxies: [] as ProxyPlan[],
@@ -275,12 +285,35 @@ class LinkPlanner {
     return { links, next: this.next };
   }
 
+  private incoming(events: readonly Pending[], cluster: number): IncomingEvent[] {
+    // What is heard of signals is on lines of this cluster's own.
+    this.align();
+    const incoming = events.map(({ purpose, assigned = {} }): IncomingEvent => {
+      const { line } = assigned;
+      if (purpose.kind !== 'signal' || line === undefined) return { ...purpose, ...assigned };
+      const sent = doorbellIndex(this.cores, this.firstCores[cluster], line) + DOORBELL_DATA;
+      return { ...purpose, ...assigned, doorbell: { sent, heard: this.allocate(HEARD_WORDS) } };
+    });
+    this.align();
+    return incoming;
+  }
+
+  private align(): void {
+    this.next = Math.ceil(this.next / PAIR_WORDS) * PAIR_WORDS;
+  }
+
   /** Notes the events of a crossing, in the order in which `plan` takes them. */
   private expect(crossing: Crossing | MemoryCrossing): Pending[] {
     if (crossing.kind === 'signal') {
-      const { to, toId } = crossing;
+      const { from, to, toId } = crossing;
       // A passive domain must hear of nothing before the monitor has made it so (coordination/monitor.ts).
-      return [this.event(to.cluster, { kind: 'signal', to: to.handle, toId }, !to.passive)];
+      return [
+        this.event(
+          to.cluster,
+          { kind: 'signal', to: to.handle, toId, from: { core: from.core, cluster: from.cluster } },
+          !to.passive,
+        ),
+      ];
     }
     if (crossing.kind === 'memory')
       return [this.event(crossing.to, { kind: 'memory', peer: crossing.from }, false)];

@@ -169,6 +169,7 @@ export function planSystem(
   const channels = new Map(used.map((cluster) => [cluster, [] as LocalChannel[]]));
   const home = (index: number): Home => ({
     cluster: used.indexOf(homes[index]),
+    core: system.protectionDomains[index].cpu,
     handle: handles[index],
     priority: system.protectionDomains[index].priority,
     passive: system.protectionDomains[index].passive,
@@ -432,7 +433,9 @@ function planDomain(
         })),
       ),
       doorbells: links.incoming.flatMap((event) =>
-        event.kind === 'signal' && event.to === handle && event.line !== undefined ? [event.toId] : [],
+        event.kind === 'signal' && event.to === handle && event.doorbell !== undefined
+          ? [{ channel: event.toId, ...event.doorbell }]
+          : [],
       ),
       remoteCalls: calls.map(({ id, isControl, request, reply, bell, cluster }) => ({
         ...{ id, isControl, request, reply, cluster, flags: bell.flags },

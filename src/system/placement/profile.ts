@@ -1,9 +1,8 @@
 /** What a run measured of a system, for the planner: written by `atoll run --profile-out`, read by `--profile`. */
-import { accessSync, constants, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import type { SystemDescription } from '../description/index.js';
 import type { RunReport } from '../run.js';
-import { FileError, reasonOf } from './file-error.js';
+import { FileError, cannotWrite, reasonOf } from './file-error.js';
 
 const FORMAT = 'atoll profile';
 const VERSION = 1;
@@ -77,32 +76,13 @@ export function profileOf(system: string, report: RunReport): Profile {
   };
 }
 
-/**
- * Tells early whether a profile can be written: a run may be long.
- * @throws FileError
- */
-export function assertWritable(file: string): void {
-  try {
-    const there = statSync(file, { throwIfNoEntry: false });
-    if (there?.isDirectory() === true)
-      throw new FileError(`cannot write the profile '${file}': it is a folder`);
-    accessSync(there === undefined ? dirname(file) : file, constants.W_OK);
-  } catch (error) {
-    throw error instanceof FileError ? error : cannotWrite(file, error);
-  }
-}
-
 /** @throws FileError where the file cannot be written. */
 export function writeProfile(file: string, profile: Profile): void {
   try {
     writeFileSync(file, `${JSON.stringify(profile, null, 2)}\n`);
   } catch (error) {
-    throw cannotWrite(file, error);
+    throw cannotWrite('profile', file, error);
   }
-}
-
-function cannotWrite(file: string, error: unknown): FileError {
-  return new FileError(`cannot write the profile '${file}': ${reasonOf(error)}`);
 }
 
 /**

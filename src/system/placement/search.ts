@@ -5,6 +5,7 @@
  * enough branch and bound, which proves the optimum. Deterministic: chance comes from a generator with a fixed seed.
  */
 import louvainModule from 'graphology-communities-louvain';
+import { randomNumbers } from '../../machine/random.js';
 import { Assignment, BETTER } from './assignment.js';
 import { BranchAndBound } from './branch-and-bound.js';
 import { type Problem, costOf } from './problem.js';
@@ -33,7 +34,7 @@ export function search(
   written: Int32Array | undefined,
   prove = true,
 ): Found {
-  const random = generator(SEED);
+  const random = randomNumbers(SEED);
   let best = written && Int32Array.from(written);
   let bestCost = written === undefined ? Infinity : costOf(problem, written);
   const consider = (assignment: Assignment): void => {
@@ -109,15 +110,4 @@ function communityStart(graph: TrafficGraph, problem: Problem, random: () => num
 
 function argmin(values: Float64Array): number {
   return values.reduce((least, value, index) => (value < values[least] ? index : least), 0);
-}
-
-/** Mulberry32: numbers from 0 to below 1. */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

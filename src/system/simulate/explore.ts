@@ -3,7 +3,14 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { Latencies } from '../../machine/simulated/model.js';
 import { simulatedModel } from '../../machine/simulated/presets.js';
-import { DESIGNS, type Design, type FoundingOptions, type FoundingRow } from './founding.js';
+import {
+  DESIGNS,
+  type Design,
+  type Founding,
+  type FoundingOptions,
+  type FoundingRow,
+  type Speed,
+} from './founding.js';
 
 export interface ExploreOptions extends FoundingOptions {
   /** Presets or hwloc XML files. */
@@ -11,6 +18,13 @@ export interface ExploreOptions extends FoundingOptions {
   readonly latencies: Partial<Latencies>;
   /** Told after each machine and design that is done. */
   readonly progress?: (done: number, all: number) => void;
+}
+
+export interface Exploration {
+  /** Of all machines and designs, in their order. */
+  readonly rows: readonly FoundingRow[];
+  /** Kernel entries that were simulated in a second of a thread's time, by design; boots left out. */
+  readonly entriesASecond: Readonly<Record<Design, number>>;
 }
 
 /** One design on one machine. */
@@ -21,11 +35,8 @@ export interface Job {
   readonly options: FoundingOptions;
 }
 
-/**
- * The rows of all machines and designs, in their order.
- * @throws TopologyError when a machine is not as it must be; before anything is started.
- */
-export async function exploreFounding(options: ExploreOptions): Promise<FoundingRow[]> {
+/** @throws TopologyError when a machine is not as it must be; before anything is started. */
+export async function exploreFounding(options: ExploreOptions): Promise<Exploration> {
   const { machines, latencies, seed, work, calls, progress } = options;
   const sizes = new Map(
     machines.map((spec) => [spec, simulatedModel(spec, latencies).topology.cores.length]),
@@ -35,7 +46,7 @@ export async function exploreFounding(options: ExploreOptions): Promise<Founding
   );
   // The largest first, so that none is left over for one core at the end.
   const waiting = jobs.toSorted((a, b) => sizes.get(b.machine)! - sizes.get(a.machine)!);
-  const results = new Map<Job, FoundingRow[]>();
+  const results = new Map<Job, Founding>();
   const workers = Array.from({ length: Math.min(availableParallelism(), jobs.length) }, () => {
     return new Worker(new URL('./explore-worker.js', import.meta.url));
   });
@@ -47,8 +58,8 @@ export async function exploreFounding(options: ExploreOptions): Promise<Founding
         if (job === undefined) resolve();
         else worker.postMessage(job);
       };
-      worker.on('message', (rows: FoundingRow[]) => {
-        results.set(job!, rows);
+      worker.on('message', (answer: Founding) => {
+        results.set(job!, answer);
         progress?.(results.size, jobs.length);
         next();
       });
@@ -60,5 +71,16 @@ export async function exploreFounding(options: ExploreOptions): Promise<Founding
   } finally {
     await Promise.all(workers.map((worker) => worker.terminate()));
   }
-  return jobs.flatMap((job) => results.get(job)!);
+  const rate = (design: Design): number => {
+    const answers = jobs.filter((job) => job.design === design).map((job) => results.get(job)!);
+    const sum = (figure: keyof Speed): number => answers.reduce((a, { speed }) => a + speed[figure], 0);
+    return (1000 * sum('entries')) / sum('milliseconds');
+  };
+  return {
+    rows: jobs.flatMap((job) => results.get(job)!.rows),
+    entriesASecond: Object.fromEntries(DESIGNS.map((design) => [design, rate(design)])) as Record<
+      Design,
+      number
+    >,
+  };
 }

@@ -2,11 +2,20 @@
  * The founding message as an experiment: what a fastpath IPC costs by where its kernel's state was last used, and how
  * many calls independent pairs of client and server make, for each machine and each way to arrange kernels on it.
  */
+import { randomNumbers } from '../../machine/random.js';
 import { SimulatedMachine } from '../../machine/simulated/machine.js';
 import { distanceOf } from '../../machine/simulated/distance.js';
 import type { MachineModel } from '../../machine/simulated/model.js';
 import { clustersOf } from '../../machine/topology/index.js';
-import { bootPairs, call, partitionSize, replyRecv, writeMessage, type Pair } from './pairs.js';
+import {
+  bootPairs,
+  call,
+  messagesCounted,
+  partitionSize,
+  replyRecv,
+  writeMessage,
+  type Pair,
+} from './pairs.js';
 
 /** How kernels are arranged on a machine. */
 export const DESIGNS = ['single', 'single-elided', 'per-core', 'clustered'] as const;
@@ -46,7 +55,40 @@ export interface ConflictRow {
   readonly aborts_per_call: number;
 }
 
-export type FoundingRow = IpcRow | ThroughputRow | ConflictRow;
+/** An IPC by how far the core is that used the state last. */
+export interface DistanceRow {
+  readonly machine: string;
+  readonly design: Design;
+  readonly cores: number;
+  /** To bring a line from that core, on average. */
+  readonly line_cycles: number;
+  readonly ipc_cycles_at_distance: number;
+}
+
+/** Who waits for whom, where all cores have a pair each. */
+export interface WaitingRow {
+  readonly machine: string;
+  readonly design: Design;
+  readonly cores: number;
+  /** Neighbouring cores that are taken together. */
+  readonly cores_a_group: number;
+  /** By group that waits, then by group that has the lock: cycles for each call of the group that waits. */
+  readonly lock_waiting_cycles_per_call: readonly (readonly number[])[];
+}
+
+export type FoundingRow = IpcRow | ThroughputRow | ConflictRow | DistanceRow | WaitingRow;
+
+/** How fast pairs were simulated once their kernels had booted. */
+export interface Speed {
+  /** Kernel entries, those of aborted transactions included. */
+  entries: number;
+  milliseconds: number;
+}
+
+export interface Founding {
+  readonly rows: readonly FoundingRow[];
+  readonly speed: Speed;
+}
 
 export interface FoundingOptions {
   readonly seed: number;
@@ -57,14 +99,23 @@ export interface FoundingOptions {
 }
 
 const IPC_ROUNDS = 32;
+/** So many distances are tried, and so many groups of cores are told apart. */
+const MOST_DISTANCES = 8;
+const MOST_GROUPS = 16;
 const BASE = 1 << 20;
 
-/** All rows of one design on one machine. */
-export function founding(model: MachineModel, design: Design, options: FoundingOptions): FoundingRow[] {
+/** All rows of one design on one machine. `time`: in milliseconds. */
+export function founding(
+  model: MachineModel,
+  design: Design,
+  options: FoundingOptions,
+  time = (): number => performance.now(),
+): Founding {
   const machine = model.name;
   const cores = model.topology.cores.length;
   const rows: FoundingRow[] = [];
   const warm = ipc(model, design, 0, 0);
+  const speed: Speed = { entries: 0, milliseconds: 0 };
   for (const [state, other] of statesOf(model, design)) {
     const { cycles, lines } = state === 'warm' ? warm : ipc(model, design, 0, other);
     rows.push({
@@ -77,11 +128,33 @@ export function founding(model: MachineModel, design: Design, options: FoundingO
       slowdown: round(cycles / warm.cycles),
     });
   }
-  const counts = coreCounts(cores);
-  for (const { count, perKilocycle } of throughput(model, design, counts, options, 1))
+  if (design === 'single' || design === 'single-elided') {
+    for (const { core, lineCycles } of distancesOf(model)) {
+      const { cycles } = ipc(model, design, 0, core);
+      rows.push({
+        machine,
+        design,
+        cores,
+        line_cycles: round(lineCycles),
+        ipc_cycles_at_distance: round(cycles),
+      });
+    }
+  }
+  const timed = (packed: number): Throughput => {
+    const { machine, pairs } = boot(model, design, packed);
+    const start = time();
+    const result = throughput(machine, pairs, design, options);
+    speed.milliseconds += time() - start;
+    speed.entries += machine.entries + machine.aborts;
+    return result;
+  };
+  const separate = timed(1);
+  for (const { count, perKilocycle } of separate.points)
     rows.push({ machine, design, cores: count, calls_per_kilocycle: round(perKilocycle) });
+  if (design !== 'per-core') rows.push({ machine, design, cores, ...separate.waiting });
   if (design === 'single-elided') {
-    for (const { count, perKilocycle, aborts } of throughput(model, design, counts, options, PACKED))
+    const conflicting = timed(PACKED);
+    for (const { count, perKilocycle, aborts } of conflicting.points)
       rows.push({
         machine,
         design,
@@ -90,7 +163,7 @@ export function founding(model: MachineModel, design: Design, options: FoundingO
         aborts_per_call: round(aborts),
       });
   }
-  return rows;
+  return { rows, speed };
 }
 
 const PACKED = 4;
@@ -114,15 +187,35 @@ function statesOf(model: MachineModel, design: Design): [State, number][] {
   return states;
 }
 
-/** The core from which lines take longest to core 0, on average. */
-function mostDistant(model: MachineModel): number {
+/** What a line costs from each core to core 0, on average. */
+function lineCycles(model: MachineModel): number[] {
   const distance = distanceOf(model);
-  const cost = model.topology.cores.map(({ id, physical }) => {
+  const lines = 64;
+  return model.topology.cores.map(({ id, physical }) => {
     let sum = 0;
-    if (physical !== 0) for (let line = 0; line < 64; line++) sum += distance.transfer(0, id, line);
-    return sum;
+    if (physical !== 0) for (let line = 0; line < lines; line++) sum += distance.transfer(0, id, line);
+    return sum / lines;
   });
+}
+
+/** The core from which lines take longest to core 0. */
+function mostDistant(model: MachineModel): number {
+  const cost = lineCycles(model);
   return cost.indexOf(Math.max(...cost));
+}
+
+/** Cores at some distances from core 0, the nearest and the farthest among them; nearest first. */
+function distancesOf(model: MachineModel): { core: number; lineCycles: number }[] {
+  const firstAt = new Map<number, number>();
+  lineCycles(model).forEach((cycles, core) => {
+    if (cycles > 0 && !firstAt.has(cycles)) firstAt.set(cycles, core);
+  });
+  const all = [...firstAt].sort(([a], [b]) => a - b).map(([lineCycles, core]) => ({ core, lineCycles }));
+  const count = Math.min(all.length, MOST_DISTANCES);
+  return Array.from(
+    { length: count },
+    (_, at) => all[Math.round((at * (all.length - 1)) / (count - 1 || 1))],
+  );
 }
 
 /**
@@ -176,29 +269,50 @@ function imageOf(model: MachineModel, design: Design): 'unicore' | 'smp' {
 }
 
 interface Throughput {
-  readonly count: number;
-  readonly perKilocycle: number;
-  readonly aborts: number;
+  readonly points: readonly {
+    readonly count: number;
+    readonly perKilocycle: number;
+    readonly aborts: number;
+  }[];
+  /** At the last point. */
+  readonly waiting: Pick<WaitingRow, 'cores_a_group' | 'lock_waiting_cycles_per_call'>;
 }
 
-/** A pair on each of the first `count` cores, for each count. */
+/** A pair on each of the first 1, 2, 4 … cores, and on all. */
 function throughput(
-  model: MachineModel,
+  machine: SimulatedMachine,
+  pairs: readonly Pair[],
   design: Design,
-  counts: readonly number[],
   options: FoundingOptions,
-  packed: number,
-): Throughput[] {
-  const { machine, pairs } = boot(model, design, packed);
-  return counts.map((count) => {
+): Throughput {
+  let made: Uint32Array = new Uint32Array();
+  const points = coreCounts(pairs.length).map((count) => {
     const aborts = machine.aborts;
+    machine.lockWaitingFor.fill(0);
     const run = runPairs(machine, pairs.slice(0, count), design === 'single-elided', options);
-    return {
-      count,
-      perKilocycle: 1000 * run.callsPerCycle,
-      aborts: (machine.aborts - aborts) / run.calls,
-    };
+    made = run.made;
+    const calls = made.reduce((a, b) => a + b, 0);
+    return { count, perKilocycle: 1000 * run.callsPerCycle, aborts: (machine.aborts - aborts) / calls };
   });
+  return { points, waiting: waitingOf(machine, made) };
+}
+
+/** `made`: calls of each core. */
+function waitingOf(machine: SimulatedMachine, made: Uint32Array): Throughput['waiting'] {
+  const size = Math.ceil(made.length / MOST_GROUPS);
+  const groups = Math.ceil(made.length / size);
+  const cycles = Array.from({ length: groups }, () => new Array<number>(groups).fill(0));
+  const calls = new Array<number>(groups).fill(0);
+  made.forEach((count, core) => {
+    const group = Math.floor(core / size);
+    calls[group] += count;
+    for (let holder = 0; holder < made.length; holder++)
+      cycles[group][Math.floor(holder / size)] += machine.lockWaitingFor[core * made.length + holder];
+  });
+  return {
+    cores_a_group: size,
+    lock_waiting_cycles_per_call: cycles.map((row, group) => row.map((sum) => round(sum / calls[group]))),
+  };
 }
 
 /** One kernel for all cores, or one for each cluster, in partitions one after the other. */
@@ -247,10 +361,11 @@ function runPairs(
   pairs: readonly Pair[],
   elided: boolean,
   { seed, work, calls }: FoundingOptions,
-): { callsPerCycle: number; calls: number } {
-  const random = generator(seed);
+): { callsPerCycle: number; made: Uint32Array } {
+  const random = randomNumbers(seed);
   const steps = new Uint8Array(pairs.length);
   const made = new Uint32Array(pairs.length);
+  const written = pairs.map((pair) => messagesCounted(machine, pair));
   const began = new Float64Array(pairs.length);
   const ended = new Float64Array(pairs.length);
   const queue = new Agenda(pairs.length);
@@ -275,6 +390,7 @@ function runPairs(
         machine.compute(work / 2);
         writeMessage(machine, step === Step.Client ? pair.client : pair.server);
       });
+      written[core]++;
     } else {
       const entry = step === Step.Call ? () => call(pair) : () => replyRecv(pair);
       if (elided) done = machine.enterKernelElided(core, entry, again);
@@ -295,9 +411,11 @@ function runPairs(
     queue.add(core, machine.clocks[core]);
   }
   finishCalls(machine, pairs, steps);
+  for (const [core, pair] of pairs.entries())
+    if (messagesCounted(machine, pair) !== written[core]) throw new Error(`core ${core}: a call was lost`);
   let callsPerCycle = 0;
   for (let core = 0; core < pairs.length; core++) callsPerCycle += calls / (ended[core] - began[core]);
-  return { callsPerCycle, calls: made.reduce((a, b) => a + b, 0) };
+  return { callsPerCycle, made };
 }
 
 /** Brings all pairs to where clients are about to call, for the next run. */
@@ -365,17 +483,6 @@ class Agenda {
   #before(time: number, core: number, at: number): boolean {
     return time < this.#times[at] || (time === this.#times[at] && core < this.#heap[at]);
   }
-}
-
-/** Numbers from 0 to 1, the same for the same seed (Mulberry32). */
-function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 function round(value: number): number {

@@ -78,7 +78,8 @@ for (const image of IMAGES) {
       const shipped = workload(newMemory(), { image });
       const simulated = workload(memory, {
         image,
-        instantiate: (core, machine) => instantiateKernel(module, memory, BASE, core, machine, simulation),
+        instantiate: (core, machine) =>
+          instantiateKernel(module, memory, BASE, core, machine, { simulation }),
       });
       assert.ok(Buffer.from(shipped).equals(Buffer.from(simulated)));
       assert.ok(seen.reads > 500 && seen.writes > 300 && seen.ranges > 0, JSON.stringify(seen));

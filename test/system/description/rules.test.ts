@@ -712,7 +712,11 @@ const ringMap = '<map mr="r" vaddr="0x1000" setvar_vaddr="r"/>';
 const marked = '▶<?atoll ring region="r" producer="b"?>';
 
 const rings: Case[] = [
-  ["unknown instruction 'rang': there is grant, ring", '?atoll rang', `${a}▶<?atoll rang x="&lt;"?>`],
+  [
+    "unknown instruction 'rang': there is grant, on-failure, ring",
+    '?atoll rang',
+    `${a}▶<?atoll rang x="&lt;"?>`,
+  ],
   ["invalid attribute 'consumer'", '?atoll ring', `${a}▶<?atoll ring consumer="a"?>`],
   ["Missing required attribute 'region'", '?atoll ring', `${a}▶<?atoll ring producer='a' ?>`],
   ["invalid memory region name 'r'", '?atoll ring', `${a}▶<?atoll ring region="r" producer="a"?>`],
@@ -754,6 +758,29 @@ const rings: Case[] = [
   ],
 ];
 
+const policy = '<?atoll on-failure policy="stop"?>';
+
+const policies: Case[] = [
+  ["Missing required attribute 'policy'", '?atoll on-failure', `${a}▶<?atoll on-failure pd="a"?>`],
+  ["invalid attribute 'cluster'", '?atoll on-failure', `${a}▶<?atoll on-failure cluster="1"?>`],
+  [
+    "there is no policy 'shrug': there is restart, stop, halt",
+    '?atoll on-failure',
+    `${a}▶<?atoll on-failure policy="shrug"?>`,
+  ],
+  [
+    "invalid protection domain name 'b'",
+    '?atoll on-failure',
+    `${a}▶<?atoll on-failure policy="stop" pd="b"?>`,
+  ],
+  ['the system has a policy already', '?atoll on-failure', `${a}${policy}\n▶${policy}`],
+  [
+    "protection domain 'a' has a policy already",
+    '?atoll on-failure',
+    `${a}${policy}<?atoll on-failure policy="halt" pd="a"?>▶<?atoll on-failure policy="halt" pd="a"?>`,
+  ],
+];
+
 const elements: Case[] = [["invalid XML element 'domain'", 'domain', `${a}▶<domain/>`]];
 
 const table = {
@@ -771,6 +798,7 @@ const table = {
   'I/O address spaces': ioAddressSpaces,
   grants,
   rings,
+  policies,
 };
 
 for (const [name, cases] of Object.entries(table)) {

@@ -17,18 +17,14 @@ export function writeAll(fd: number, text: string): void {
   }
 }
 
-function timestamp(): string {
-  return `[${(Number(process.hrtime.bigint()) / 1e9).toFixed(9)}] `;
-}
-
 /** One domain's side of the console. */
 export class Console {
   private line = '';
 
-  /** With `timestamps` each line starts with the seconds since the computer's clock began, as `[12.345678901] `. */
+  /** With a clock, of nanoseconds, each line starts with its time in seconds, as `[12.345678901] `. */
   constructor(
     private readonly fd: number,
-    private readonly timestamps: boolean,
+    private readonly clock?: () => number,
   ) {}
 
   write(text: string): void {
@@ -36,7 +32,7 @@ export class Console {
     const end = this.line.lastIndexOf('\n') + 1;
     if (end > 0) {
       const lines = this.line.slice(0, end);
-      writeAll(this.fd, this.timestamps ? lines.replace(/^(?=.|\n)/gm, timestamp()) : lines);
+      writeAll(this.fd, this.clock === undefined ? lines : lines.replace(/^(?=.|\n)/gm, stamp(this.clock())));
       this.line = this.line.slice(end);
     } else if (this.line.length > LONGEST_LINE) {
       this.flush();
@@ -48,4 +44,8 @@ export class Console {
     if (this.line !== '') writeAll(this.fd, `${this.line}\n`);
     this.line = '';
   }
+}
+
+function stamp(nanoseconds: number): string {
+  return `[${(nanoseconds / 1e9).toFixed(9)}] `;
 }

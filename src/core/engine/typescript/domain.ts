@@ -11,21 +11,17 @@ import { OUTBOX_WORDS } from '../../../machine/interrupts.js';
 import type { ProtectionDomain, RegionArray, RegionArrayConstructor, Ring } from '../../../program.js';
 import type { Core } from '../../core.js';
 import { Halted, Stop } from '../../core.js';
+import { type DoorbellSignal, hear } from '../../doorbell-signals.js';
 import { Count } from '../../statistics.js';
 import { withHeadroom } from '../../headroom.js';
 import type { EngineThread } from '../../thread.js';
 import type { Bundle } from './bundle.js';
 import { checkProgram, describeThrown, evaluateProgram } from './compartment.js';
 import type { Console } from './console.js';
+import { exceptionOf } from './exception.js';
 import { originalPositions } from './positions.js';
 import { ProgramError } from './program-error.js';
-import {
-  ACKNOWLEDGE,
-  type Caller,
-  RemoteCall,
-  type RemoteCallConfiguration,
-  isPeerFailure,
-} from './remote-call.js';
+import { ACKNOWLEDGE, type Caller, RemoteCall, type RemoteCallConfiguration } from './remote-call.js';
 import { regionView } from './region.js';
 import { programRing, type RingSide } from './ring.js';
 import { CALL_BADGE, CHANNELS, FAULT_BADGE, Slot } from './slots.js';
@@ -47,7 +43,7 @@ export interface DomainConfiguration {
    */
   readonly flags: readonly { readonly channel: number; readonly word: number; readonly mask: number }[];
   /** Channels whose notifications come by a doorbell of their own, to be acknowledged. */
-  readonly doorbells: readonly number[];
+  readonly doorbells: readonly (DoorbellSignal & { readonly channel: number })[];
   /** Calls on channels, and of children's monitors, that go to other clusters. */
   readonly remoteCalls: readonly RemoteCallConfiguration[];
   readonly vars: readonly (readonly [string, bigint])[];
@@ -63,14 +59,6 @@ export interface MappedRegion {
   readonly ring: RingSide | undefined;
 }
 
-/** Why a domain faulted: the `number` of its user exception, whose `code` is 0. */
-export enum Exception {
-  /** A handler threw; what it threw has been written to the console. */
-  Thrown = 1,
-  /** The same, where it was that the cluster of a server has failed. */
-  PeerFailed = 2,
-}
-
 const MOST_REGISTERS = 64;
 const COUNT_BITS = 7;
 const COUNT_MASK = 127;
@@ -78,9 +66,6 @@ const COUNT_MASK = 127;
 const MOST_LABEL = 2 ** 46 - 1;
 /** Bits of the label in the low half of the tag. */
 const LOW_LABEL = 2 ** 20;
-
-/** A core looks at its doorbells each time that this many low bits of its count of kernel entries are 0. */
-const DOORBELL_POLLS = 7;
 
 /** Unwinds a handler whose domain was stopped or restarted. */
 class Cut extends Error {}
@@ -135,7 +120,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
   const enabled = interrupts.enabledIndex(core.id);
   const outbox = interrupts.outboxIndex(core.id);
 
-  const { hasDoorbells } = core;
+  const { hasDoorbells, doorbellPolls } = core;
   let polls = 0;
 
   /**
@@ -147,7 +132,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
   /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */
   function poll(next: number): number {
     // To look at each doorbell costs as much as a kernel entry, so a busy core does it now and then.
-    if (hasDoorbells && (++polls & DOORBELL_POLLS) === 0) return core.poll(next);
+    if (hasDoorbells && (++polls & doorbellPolls) === 0) return core.poll(next);
     return (lines[pending] & lines[enabled]) === 0 ? next : core.takeInterrupts(next);
   }
 
@@ -183,7 +168,12 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
     owedHigh = 0;
     readonly doorbellsLow: number;
     readonly doorbellsHigh: number;
-    /** By channel: what to put into the outbox before a notification, `OUTBOX_WORDS` each. */
+    /** By channel with such a doorbell. */
+    readonly incoming: readonly (DoorbellSignal | undefined)[];
+    /**
+     * By channel: what to put into the outbox before a notification, `OUTBOX_WORDS` each; or 0, where it has a doorbell
+     * of its own the word of that in which signals are counted, and their count.
+     */
     readonly outgoing: Int32Array;
 
     /** `tcb`: physical address of the domain's TCB, whose register file this engine is the processor of. */
@@ -204,15 +194,23 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       this.callable = tableOf(configuration.call);
       const calls = configuration.remoteCalls.map(
         (each) =>
-          [each.isControl, each.id, new RemoteCall(words, interrupts, core.id, states, each)] as const,
+          [
+            each.isControl,
+            each.id,
+            new RemoteCall(words, core.calls, interrupts, core.id, states, each),
+          ] as const,
       );
       this.remoteCalls = new Map(calls.flatMap(([isControl, id, call]) => (isControl ? [] : [[id, call]])));
       this.remoteChildren = new Map(
         calls.flatMap(([isControl, id, call]) => (isControl ? [[id, call]] : [])),
       );
-      this.doorbellsLow = bitsOf(configuration.doorbells);
-      this.doorbellsHigh = bitsOf(configuration.doorbells.map((channel) => channel - 32));
-      this.outgoing = outboxes(configuration.flags);
+      const doorbells = configuration.doorbells.map(({ channel }) => channel);
+      this.doorbellsLow = bitsOf(doorbells);
+      this.doorbellsHigh = bitsOf(doorbells.map((channel) => channel - 32));
+      this.incoming = Array.from({ length: CHANNELS }, (_, channel) =>
+        configuration.doorbells.find((doorbell) => doorbell.channel === channel),
+      );
+      this.outgoing = outboxes(configuration.flags, lines);
       this.pd = this.makeProtectionDomain();
     }
 
@@ -278,9 +276,10 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
         if (high >>> 30 === FAULT) {
           if (this.handleFault(words[registers] & 63)) return poll(replyRecv(INPUT, REPLY));
         } else {
-          this.owedLow |= words[registers] & this.doorbellsLow;
-          this.owedHigh |= high & this.doorbellsHigh;
-          this.handleNotification(words[registers], high);
+          const rungLow = words[registers] & this.doorbellsLow;
+          const rungHigh = high & this.doorbellsHigh;
+          if ((rungLow | rungHigh) === 0) this.handleNotification(words[registers], high);
+          else this.handleDoorbells(rungLow, rungHigh, words[registers], high);
         }
       } else if (this.failure !== undefined) {
         this.throwFailure();
@@ -323,7 +322,8 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
 
     instantiate(): Entries {
       const factory = evaluateProgram(this.bundle);
-      const entries = checkProgram(factory(this.pd));
+      const made = checkProgram(factory(this.pd));
+      const entries = core.observer?.entries(this.row, made) ?? made;
       if (entries.protected !== undefined) return entries;
       return {
         ...entries,
@@ -389,7 +389,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       const what = originalPositions(this.bundle, describeThrown(thrown));
       this.console.write(`${this.name} faulted: ${what}\n`);
       core.markStopped(this.handle, Stop.Fault);
-      return poll(fault(isPeerFailure(thrown) ? Exception.PeerFailed : Exception.Thrown, 0));
+      return poll(fault(exceptionOf(thrown), 0));
     }
 
     /** The event at hand is given up: unless it starts afresh, the domain next waits. Returns who is current. */
@@ -429,6 +429,9 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       if (words[this.registers + PC_WORD] === ENTRY) this.cutHandler();
     }
 
+    /** While the domain computes, others may have become current. */
+    readonly interrupted = (next: number): void => this.goOn(next);
+
     cutHandler(): never {
       this.unwinding = true;
       this.guard = 0;
@@ -442,6 +445,21 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
 
     beginRequest(): void {
       if (words[CURRENT] !== this.guard) this.refuseRequest();
+    }
+
+    /** Notifications `low` and `high`, of which some, `rungLow` and `rungHigh`, came by doorbells of their own. */
+    handleDoorbells(rungLow: number, rungHigh: number, low: number, high: number): void {
+      this.owedLow |= rungLow;
+      this.owedHigh |= rungHigh;
+      for (let bits = rungLow; bits !== 0; bits &= bits - 1) {
+        const bit = bits & -bits;
+        if (!hear(lines, this.incoming[31 - Math.clz32(bit)]!)) low &= ~bit;
+      }
+      for (let bits = rungHigh; bits !== 0; bits &= bits - 1) {
+        const bit = bits & -bits;
+        if (!hear(lines, this.incoming[63 - Math.clz32(bit)]!)) high &= ~bit;
+      }
+      this.handleNotification(low, high);
     }
 
     /** So that they ring again: the last of them with the wait that follows, where nothing else goes along with it. */
@@ -536,9 +554,9 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       const at = channel * OUTBOX_WORDS;
       const count = this.outgoing[at];
       if (count === 0) {
-        // Has the doorbell's line fetched while the kernel is entered: to ring takes less then.
+        // It also has the doorbell's line fetched while the kernel is entered: to ring takes less then.
         const word = this.outgoing[at + 1];
-        if (word !== 0) lines[word] = channel;
+        if (word !== 0) lines[word] = ++this.outgoing[at + 2];
         return;
       }
       lines[outbox] = count;
@@ -655,7 +673,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
               (region) => region.symbol === symbol && region.ring !== undefined,
             );
             if (mapped === undefined) throw new RangeError(`${name} has no ring '${String(symbol)}'`);
-            ring = programRing(name, memory, mapped.address, mapped.length, mapped.ring!);
+            ring = programRing(name, memory, mapped.address, mapped.length, mapped.ring!, core.access);
             rings.set(symbol, ring);
           }
           return ring;
@@ -725,10 +743,16 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
           core.markStopped(handle, Stop.None);
           this.invoke(Slot.FirstTCB + child, Invocation.TCBResume, 0);
         },
+        compute: (cycles) => {
+          this.beginRequest();
+          if (!Number.isFinite(cycles) || cycles < 0)
+            throw new RangeError(`${String(cycles)} is no number of cycles, from 0`);
+          core.compute?.(cycles, this.handle, this.interrupted);
+        },
         dbgPuts: (text) => this.console.write(String(text)),
         dbgPutc: (character) => this.console.write(String.fromCodePoint(character)),
       };
-      return harden(pd);
+      return harden(core.observer?.functions(this.row, pd) ?? pd);
     }
 
     setWord(index: number, value: number): void {
@@ -760,13 +784,14 @@ function labelOf(msginfo: unknown): number {
   return Math.floor(number / (COUNT_MASK + 1));
 }
 
-/** For each channel, what its notifications put into the outbox (machine/interrupts.ts). */
-function outboxes(flags: DomainConfiguration['flags']): Int32Array {
+/** For each channel, what its notifications put into the outbox (machine/interrupts.ts), of the controller's words. */
+function outboxes(flags: DomainConfiguration['flags'], lines: Int32Array): Int32Array {
   const table = new Int32Array(CHANNELS * OUTBOX_WORDS);
   for (const { channel, word, mask } of flags) {
     const at = channel * OUTBOX_WORDS;
     if (mask === 0) {
       table[at + 1] = word;
+      table[at + 2] = lines[word];
       continue;
     }
     const count = table[at]++;

@@ -31,6 +31,15 @@ function freezeWithoutMark<T extends object>(object: T): T {
 Object.freeze = (object: unknown) =>
   prototypes.has(object) ? freezeWithoutMark(object as object) : freeze(object);
 
+/**
+ * Makes frozen prototypes quick to look things up in. To redefine a property turns its object into a dictionary, and
+ * then what arrays inherit is looked up anew at each use: `typedArray.length` took 15 ns, `array.push` 30 ns. V8 lays a
+ * dictionary out anew when it becomes the prototype of another object.
+ */
+export function makePrototypesFast(): void {
+  for (const prototype of prototypes) Object.create(prototype as object);
+}
+
 /** Gives `Object.freeze` back, once `ses` has been loaded. */
 export function restoreFreeze(): void {
   Object.freeze = freeze;

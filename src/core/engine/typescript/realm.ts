@@ -9,7 +9,7 @@
  * memory. `byteOffset` stays: an address is no authority.
  */
 import { createRequire } from 'node:module';
-import { restoreFreeze } from './freeze.js';
+import { makePrototypesFast, restoreFreeze } from './freeze.js';
 
 // Loaded by `require`, `ses` is one file; imported it is a hundred modules, which would cost each core 80 ms at boot.
 createRequire(import.meta.url)('ses');
@@ -36,6 +36,7 @@ export function hardenRealm(): void {
     consoleTaming: 'unsafe',
     reporting: 'none',
   });
+  makePrototypesFast();
 }
 
 /**

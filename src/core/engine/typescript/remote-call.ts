@@ -7,11 +7,14 @@
  * waits until that one is answered. Serial numbers tell: they stand in the messages, and survive.
  *
  * Where the other cluster fails, the call throws: the reset controller has changed the cluster's state, and the caller's
- * monitor signals the notification. When that cluster is up again it has answered all calls to its earlier self.
+ * monitor signals the notification. When that cluster is up again it has given up all calls to its earlier self.
+ * Where a server is restarted in the middle of a call, its cluster's monitor answers that it was given up
+ * (coordination/recheck.ts), and the call throws as well.
  */
 import { Invocation, Register } from '../../../../kernel/api/constants.js';
 import { type Flag, type InterruptController, Outbox } from '../../../machine/interrupts.js';
-import { type CallPair, readMessage, serialOf, writeMessage } from '../../call-lines.js';
+import type { CallAccess, CallPair } from '../../call-lines.js';
+import { Exception, throwException } from './exception.js';
 import { Slot } from './slots.js';
 
 /** What a domain needs to know of a call to another cluster. Plain data. */
@@ -43,18 +46,8 @@ export interface Caller {
 const TAG_WORD = Register.MsgInfo / 4;
 export const ACKNOWLEDGE = Invocation.IRQAckIRQ << 12;
 
-/** Errors that say so: with the engine, as an error of a class of ours would lead programs to that class. */
-const failures = new WeakSet<Error>();
-
-/** Whether `thrown` is what a call throws whose server's cluster has failed. */
-export function isPeerFailure(thrown: unknown): boolean {
-  return thrown instanceof Error && failures.has(thrown);
-}
-
 function peerFailed(): never {
-  const error = new Error('the cluster of the server has failed');
-  failures.add(error);
-  throw error;
+  throwException(Exception.PeerFailed, 'the cluster of the server has failed');
 }
 
 export class RemoteCall {
@@ -65,6 +58,7 @@ export class RemoteCall {
 
   constructor(
     private readonly words: Uint32Array,
+    private readonly calls: CallAccess,
     interrupts: InterruptController,
     core: number,
     /** By cluster: n where its n-th incarnation is up, -n where it is down (coordination/liveness.ts). */
@@ -72,20 +66,20 @@ export class RemoteCall {
     private readonly configuration: RemoteCallConfiguration,
   ) {
     const { id, isControl, hasDoorbell, flags, request } = configuration;
-    this.serial = serialOf(words, request);
+    this.serial = calls.serialOf(request);
     this.ringSlot = (isControl ? Slot.FirstTCB : Slot.FirstEndpoint) + id;
     this.handlerSlot = hasDoorbell ? Slot.FirstReplyIrq + id : 0;
     this.outbox = new Outbox(interrupts, core, flags);
   }
 
-  /** Sends the message in the caller's registers, and returns when the answer is there. @throws Error where the cluster fails. */
+  /** Sends the message in the caller's registers, and returns when the answer is there. @throws Error where there will be none. */
   make(caller: Caller): void {
-    const { words, configuration, handlerSlot } = this;
+    const { words, calls, configuration, handlerSlot } = this;
     const { request, reply, cluster } = configuration;
     const { registers, buffer } = caller;
     const state = Atomics.load(this.states, cluster);
     if (state <= 0) peerFailed();
-    if (serialOf(words, reply) !== this.serial) {
+    if (calls.serialOf(reply) !== this.serial) {
       const low = words[registers + TAG_WORD];
       const high = words[registers + TAG_WORD + 1];
       // The caller may have been stopped before it rang.
@@ -95,12 +89,18 @@ export class RemoteCall {
       words[registers + TAG_WORD + 1] = high;
     }
     this.serial = (this.serial + 1) >>> 0;
-    writeMessage(words, request, registers, buffer, this.serial);
+    calls.writeMessage(request, registers, buffer, this.serial);
     this.ring(caller);
     // While the message is on its way: the answer to the call before may have left the line masked.
     if (handlerSlot !== 0) caller.acknowledge(handlerSlot);
     this.awaitAnswer(caller, state);
-    readMessage(words, reply, registers, buffer);
+    if (calls.isGivenUp(configuration)) this.givenUp(state);
+    calls.readMessage(reply, registers, buffer);
+  }
+
+  private givenUp(state: number): never {
+    if (Atomics.load(this.states, this.configuration.cluster) !== state) peerFailed();
+    throwException(Exception.GivenUp, 'the server has given up the call: it was restarted');
   }
 
   private ring(caller: Caller): void {
@@ -109,10 +109,10 @@ export class RemoteCall {
   }
 
   private awaitAnswer(caller: Caller, state: number): void {
-    const { words, configuration, handlerSlot } = this;
+    const { calls, configuration, handlerSlot } = this;
     for (;;) {
       caller.wait(Slot.Replies);
-      if (serialOf(words, configuration.reply) === this.serial) return;
+      if (calls.serialOf(configuration.reply) === this.serial) return;
       if (Atomics.load(this.states, configuration.cluster) !== state) peerFailed();
       // It was the answer to something else, such as a call that was given up.
       if (handlerSlot !== 0) caller.acknowledge(handlerSlot);

@@ -1,6 +1,7 @@
 /** Rings, as a program gets them: functions over its end of the ring, which is kept out of its reach. */
 import type { Ring } from '../../../program.js';
-import { RingConsumer, RingProducer, type Words } from '../../ring.js';
+import type { SharedAccess } from '../../core.js';
+import type { Words } from '../../ring.js';
 
 /** Which end of a ring a domain has. */
 export type RingSide = 'producer' | 'consumer';
@@ -21,10 +22,11 @@ export function programRing(
   address: number,
   length: number,
   side: RingSide,
+  access: SharedAccess,
 ): Ring {
   const words = new Int32Array(memory, address, length / 4);
   if (side === 'producer') {
-    const producer = new RingProducer(words, 0, words.length);
+    const producer = access.producer(words, 0, words.length);
     return harden({
       longest: producer.longest,
       send: (message: Words, count?: number, more?: boolean) => {
@@ -35,7 +37,7 @@ export function programRing(
       receive: wrongSide(name, 'producer: it sends'),
     });
   }
-  const consumer = new RingConsumer(words, 0, words.length);
+  const consumer = access.consumer(words, 0, words.length);
   const send = wrongSide(name, 'consumer: it receives');
   return harden({
     longest: consumer.longest,

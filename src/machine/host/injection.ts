@@ -1,16 +1,21 @@
 /**
- * A machine whose doorbells fail now and then, for trying what a system makes of it. What is memory arrives, be it a
- * message or the flags that go out with the interrupt: what is dropped is the interrupt itself, so nobody is woken, or
- * told to look, and no ring is counted. One that is doubled comes again at once.
+ * A machine that fails now and then, for trying what a system makes of it.
+ *
+ * Doorbells: what is memory arrives, be it a message or the flags that go out with the interrupt; what is dropped is the
+ * interrupt itself, so nobody is woken, or told to look, and no ring is counted. One that is doubled comes again at once.
+ * Threads: a core dies at a step that whoever asks for it names.
  */
 import { isDoorbell, type InterruptController } from '../interrupts.js';
+import { randomNumbers } from '../random.js';
 import type { CoreInterrupts } from './controller.js';
 
 /** How often. Same seed, same choices of each core. */
 export interface Injection {
-  /** Probabilities, from 0 to 1; together at most 1. */
+  /** Probabilities, from 0 to 1; of these two, together at most 1. */
   readonly drop: number;
   readonly double: number;
+  /** Of itself, from 0 to 1: that a monitor dies at a step of handing memory over (coordination/mortal.ts). */
+  readonly die: number;
   /** An unsigned 32-bit integer. */
   readonly seed: number;
 }
@@ -19,7 +24,8 @@ export interface Injection {
 export enum Injected {
   Dropped = 0,
   Doubled = 1,
-  Count = 2,
+  Died = 2,
+  Count = 3,
 }
 
 /** What a core has of the controller, with interrupts to other clusters that fail. `core`: its number in the machine. */
@@ -27,10 +33,10 @@ export function faultyDoorbells(
   device: CoreInterrupts,
   interrupts: InterruptController,
   core: number,
-  { drop, double, seed }: Injection,
+  { drop, double }: Injection,
+  random: () => number,
   counters: Int32Array,
 ): CoreInterrupts {
-  const random = randomNumbers(seed + core);
   return {
     ...device,
     sendSGI(target, irq) {
@@ -48,6 +54,20 @@ export function faultyDoorbells(
   };
 }
 
+/** A step at which the calling thread dies now and then, without a word. */
+export function deadlyStep({ die }: Injection, random: () => number, counters: Int32Array): () => void {
+  return () => {
+    if (random() >= die) return;
+    Atomics.add(counters, Injected.Died, 1);
+    process.exit();
+  };
+}
+
+/** The choices of a core in one of its lives, which are not those of the life before: else it might never live long. */
+export function choicesOf({ seed }: Injection, core: number, life: number): () => number {
+  return randomNumbers(seed + core + 65536 * (life - 1));
+}
+
 /** Raises what is in the core's outbox, as an interrupt on the shared line would have. */
 function raiseFlags(interrupts: InterruptController, core: number): void {
   const { words } = interrupts;
@@ -57,15 +77,4 @@ function raiseFlags(interrupts: InterruptController, core: number): void {
   for (let flag = 0; flag < flags; flag++) {
     Atomics.or(words, words[outbox + 1 + 2 * flag], words[outbox + 2 + 2 * flag]);
   }
-}
-
-/** From 0 to 1, evenly: the generator mulberry32. */
-export function randomNumbers(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -1,0 +1,307 @@
+/** The lock, the inter-processor interrupts, and how cores idle, park and wake, in all interleavings of a cluster's cores. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Invocation, InitialSlot, ObjectType, Register, Rights } from '../../kernel/api/constants.js';
+import { isIdle } from '../../src/core/core.js';
+import { ExploredCluster, isLock, lockNodeOf, type Call, type Scenario } from './explored-cluster.js';
+import { Violation, type Access, type Model, type Options, type Process } from './interleavings.js';
+
+const full = process.env['ATOLL_INTERLEAVINGS'] === 'full';
+/** What can happen under SC can under TSO. */
+const MODELS: readonly Model[] = full ? ['SC', 'TSO'] : ['TSO'];
+const EP = 5;
+const REPLY = 4;
+const N = 6;
+const PEER = 7;
+const HANDLER = 8;
+const NEVER = 9;
+/** Of a core's shared line, as src/machine/interrupts.ts has it. */
+const PARKED_WORD = 14;
+
+const wait: Call = ({ kernel }) => kernel.wait(N);
+const signal: Call = ({ kernel }) => kernel.signal(PEER);
+const lastWait: Call = ({ kernel }) => kernel.wait(NEVER);
+
+/** Each core enters the kernel so many times and does nothing there. */
+const entries = (cores: number, times: number): Scenario => ({
+  cores,
+  programs: (m) =>
+    Array.from({ length: cores }, (_, core) => ({
+      thread: m.thread({ core }).give(NEVER, m.create(ObjectType.Notification)),
+      script: [...Array<Call>(times).fill(({ kernel }) => kernel.nbWait(NEVER)), lastWait],
+    })),
+});
+
+/** A ring of cores: each waits for its predecessor's signal and sends one to its successor. */
+const turns = (cores: number, rounds: number): Scenario => ({
+  cores,
+  programs: (m) => {
+    const notifications = Array.from({ length: cores }, () => m.create(ObjectType.Notification));
+    return notifications.map((own, core) => ({
+      thread: m
+        .thread({ core })
+        .give(N, own, Rights.Read)
+        .give(PEER, notifications[(core + 1) % cores], Rights.Write, 1n)
+        .give(NEVER, m.create(ObjectType.Notification)),
+      script: [
+        ...Array<Call[]>(rounds)
+          .fill(core === 0 ? [signal, wait] : [wait, signal])
+          .flat(),
+        lastWait,
+      ],
+    }));
+  },
+});
+
+/** A client on the first core and one on the last call a server on core 1. */
+const calls = (cores: number, rounds: number): Scenario => ({
+  cores,
+  programs: (m) => {
+    const ep = m.create(ObjectType.Endpoint);
+    const never = m.create(ObjectType.Notification);
+    const call: Call = (program) => {
+      program.message(0, 1, ++program.count);
+      return program.kernel.call(EP);
+    };
+    const check: Call = (program) => {
+      assert.equal(program.register(Register.MR0), program.count + 1, 'the answer to its own call');
+      return program.handle;
+    };
+    const answer: Call = (program) => {
+      program.message(0, 1, program.register(Register.MR0) + 1);
+      return program.kernel.replyRecv(EP, REPLY);
+    };
+    const clients = Array.from({ length: cores }, (_, core) => core).filter((core) => core !== 1);
+    return [
+      ...clients.map((core) => ({
+        thread: m.thread({ core }).give(EP, ep).give(NEVER, never),
+        script: [...Array<Call[]>(rounds).fill([call, check]).flat(), lastWait],
+      })),
+      {
+        thread: m.thread({ core: 1 }).give(EP, ep).give(REPLY, m.create(ObjectType.Reply)),
+        script: [
+          ({ kernel }) => kernel.recv(EP, REPLY),
+          ...Array<Call>(rounds * clients.length).fill(answer),
+        ],
+      },
+    ];
+  },
+});
+
+/** A thread is suspended and resumed by the other core while it makes system calls: each is done once. */
+const suspensions: Scenario = {
+  cores: 2,
+  programs: (m) => {
+    const counted = m.create(ObjectType.Notification);
+    const never = m.create(ObjectType.Notification);
+    const target = m.thread({ core: 1 }).give(PEER, counted, Rights.Write, 1n).give(NEVER, never);
+    const order =
+      (label: number): Call =>
+      (program) =>
+        program.invoke(HANDLER, label);
+    const noMore: Call = (program) => {
+      assert.equal(program.register(Register.Badge), 0, 'the signal is sent once');
+      return program.kernel.wait(NEVER);
+    };
+    return [
+      {
+        thread: m.thread().give(HANDLER, target.cptr).give(N, counted, Rights.Read).give(NEVER, never),
+        script: [
+          wait,
+          order(Invocation.TCBSuspend),
+          order(Invocation.TCBResume),
+          ({ kernel }) => kernel.nbWait(N),
+          noMore,
+        ],
+      },
+      { thread: target, script: [signal, lastWait] },
+    ];
+  },
+};
+
+/**
+ * Another cluster rings a line of core 0, so often, and counts in memory that it has. On core 1 waits the line's
+ * handler; it acknowledges, then reads the count, until it has seen all.
+ */
+const rings = (line: number, times: number): Scenario => ({
+  cores: 2,
+  lines: [line],
+  programs: (m, { words }) => {
+    const notification = m.create(ObjectType.Notification);
+    const handler = m.slot();
+    m.invoke(InitialSlot.IRQControl, Invocation.IRQIssueIRQHandler, [line, handler, 64], [InitialSlot.CNode]);
+    m.invoke(handler, Invocation.IRQSetIRQHandler, [], [notification]);
+    const again: Call = (program) => {
+      if (Atomics.load(words, 0) < times) program.position -= 3;
+      return program.handle;
+    };
+    return [
+      {
+        thread: m
+          .thread({ core: 1 })
+          .give(N, notification, Rights.Read)
+          .give(HANDLER, handler)
+          .give(NEVER, m.create(ObjectType.Notification)),
+        script: [wait, (program) => program.invoke(HANDLER, Invocation.IRQAckIRQ), again, lastWait],
+      },
+    ];
+  },
+  others: (cluster) => {
+    const device = cluster.device(2);
+    const outside = { rung: 0 };
+    const ring = {
+      objects: [outside],
+      isDone: () => outside.rung === times,
+      step: () => {
+        if (outside.rung === times) cluster.explorer.end();
+        Atomics.add(cluster.words, 0, 1);
+        device.sendSGI(0, line);
+        outside.rung++;
+      },
+    };
+    return [ring];
+  },
+});
+
+/** Somebody asks, at any moment, whether the machine is idle for good; if it is, all is done. */
+const observed = (scenario: Scenario): Scenario => ({
+  ...scenario,
+  isObserved: true,
+  others: (cluster) => {
+    const observer = { asked: false };
+    const process: Process = {
+      objects: [observer],
+      isDone: () => observer.asked,
+      step: () => {
+        if (observer.asked) cluster.explorer.end();
+        if (isIdle(cluster.orders, cluster.interrupts)) assert(cluster.allDone(), 'it was idle for good');
+        observer.asked = true;
+      },
+    };
+    return [process];
+  },
+});
+
+type Bug = (cluster: ExploredCluster, access: Access) => ReturnType<NonNullable<Options['bug']>>;
+
+const explore = (scenario: Scenario, model: Model, bug?: Bug) => {
+  const cluster = new ExploredCluster(scenario);
+  return cluster.explore({ model, ...(bug && { bug: (access: Access) => bug(cluster, access) }) });
+};
+
+const QUICK: Readonly<Record<string, Scenario>> = {
+  'two cores enter the kernel, three times each': entries(2, 3),
+  'three cores enter the kernel': entries(3, 1),
+  'two cores signal and wait in turns': turns(2, 2),
+  'a call crosses, and so does its reply': calls(2, 2),
+  'a thread that the other core suspends and resumes makes each call once': suspensions,
+  'a doorbell that another cluster rings, acknowledged by the other core': rings(2, 1),
+  'nobody takes a machine for idle that is not': observed(turns(2, 1)),
+};
+
+const FULL: typeof QUICK = {
+  'three cores enter the kernel, twice each': entries(3, 2),
+  'three cores signal and wait in turns': turns(3, 1),
+  'two clients on two cores call a server on a third': calls(3, 1),
+  'a doorbell that rings twice': rings(2, 2),
+  'a line that shares its word with others': rings(20, 2),
+};
+
+describe('all interleavings of a cluster', () => {
+  for (const [what, scenario] of Object.entries(full ? { ...QUICK, ...FULL } : QUICK)) {
+    for (const model of MODELS) {
+      it(`${what} (${model})`, (t) => {
+        const { states, transitions, finals } = explore(scenario, model);
+        assert(states > 500 && finals > 0, `${states} states, of which ${finals} are final`);
+        t.diagnostic(`${states} states, ${transitions} transitions`);
+      });
+    }
+  }
+});
+
+describe('bugs that the interleavings show', () => {
+  const finds = (what: string, scenario: Scenario, expected: RegExp, bug?: Bug, models = MODELS) => {
+    for (const model of models) {
+      it(`${what} (${model})`, () => {
+        assert.throws(
+          () => explore(scenario, model, bug),
+          (error) => error instanceof Violation && expected.test(error.message),
+        );
+      });
+    }
+  };
+  const LOST = /nobody goes on, and .* not done all/;
+  const NO_MUTUAL_EXCLUSION = /without the lock/;
+  const RESCHEDULE = 1;
+  const WAKE = 1 << 30;
+  /** Whether this sets a bit of a core's pending word. */
+  const raises = (cluster: ExploredCluster, { kind, at, value, old }: Access, bit: number) =>
+    kind === 'change' &&
+    [0, 1].some((core) => at === cluster.pendingWord(core)) &&
+    (value & ~old & bit) !== 0;
+  const isParking = (cluster: ExploredCluster, { kind, at, process, value }: Access) =>
+    kind === 'atomic store' && at === cluster.parkedWord(process) && value === 1;
+
+  finds('an interrupt between processors is lost', turns(2, 1), LOST, (cluster, access) =>
+    raises(cluster, access, RESCHEDULE) ? 'dropped' : undefined,
+  );
+  finds('who parks is not woken', turns(2, 1), LOST, (_, { kind }) =>
+    kind === 'notify' ? 'dropped' : undefined,
+  );
+  finds(
+    'a doorbell does not change the word on which its core sleeps',
+    rings(2, 1),
+    LOST,
+    (cluster, access) => (raises(cluster, access, WAKE) ? 'dropped' : undefined),
+  );
+  finds('a core does not say that it parks', turns(2, 1), LOST, (cluster, access) =>
+    isParking(cluster, access) ? 'dropped' : undefined,
+  );
+  const parksPlainly: Bug = (cluster, access) => (isParking(cluster, access) ? 'plain' : undefined);
+  // Other lines change the word on which the core sleeps, and `Atomics.wait` looks at that.
+  finds('a core says so by a store that is buffered when a doorbell rings', rings(2, 1), LOST, parksPlainly, [
+    'TSO',
+  ]);
+  it('without store buffers that would do', () => {
+    assert(explore(rings(2, 1), 'SC', parksPlainly).finals > 0);
+  });
+  finds(
+    'a core parks without a last look',
+    {
+      ...turns(2, 1),
+      park: (interrupts, core) => {
+        const { words } = interrupts;
+        const pending = interrupts.pendingIndex(core);
+        Atomics.store(words, pending + PARKED_WORD, 1);
+        Atomics.wait(words, pending, Atomics.load(words, pending));
+        Atomics.store(words, pending + PARKED_WORD, 0);
+      },
+    },
+    LOST,
+  );
+  finds(
+    'a core that wakes does not say so',
+    observed(turns(2, 1)),
+    /it was idle for good/,
+    (cluster, access) =>
+      access.kind === 'atomic store' && access.at === cluster.awakeWord(access.process) && access.value === 1
+        ? 'dropped'
+        : undefined,
+  );
+  finds(
+    'who takes the lock does not mark its node',
+    entries(2, 2),
+    NO_MUTUAL_EXCLUSION,
+    (_, { kind, at, value }) =>
+      kind === 'atomic store' && isLock(at) && value === 1 ? 'dropped' : undefined,
+  );
+  finds('the lock is not handed over', entries(2, 1), /goes on for ever/, (_, { kind, at, value }) =>
+    kind === 'atomic store' && isLock(at) && value === 0 ? 'dropped' : undefined,
+  );
+  finds(
+    'who releases the lock keeps its node, on which the next still looks',
+    entries(2, 2),
+    /goes on for ever/,
+    (_, { kind, at, process }) => (kind === 'store' && at === lockNodeOf(process) ? 'dropped' : undefined),
+  );
+});
