@@ -65,6 +65,7 @@ function workloadOn(m: Machine): string[] {
       ntfn,
       server.cspace,
       client.cspace,
+      ...[server.schedContext, m.create(ObjectType.Reply)],
       // Until now someone waited beside the endpoint.
       frugal.cptr,
       frugal.cspace,
