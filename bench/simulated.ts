@@ -8,28 +8,25 @@ import { loadSystem } from '../src/system/description/index.js';
 import type { RunReport } from '../src/system/run.js';
 import { simulateSystem } from '../src/system/simulate/system.js';
 
-/** Cycles, means over a run. Null where the machine has no such pair of cores. */
-export interface SimulatedFigures {
-  readonly ppcall_same_core_cycles: number;
+/** In cycles, means over a run. */
+export type SimulatedFigure =
+  | 'ppcall_same_core_cycles'
   /** Two cores of one cluster. */
-  readonly ppcall_cross_core_rtt_cycles: number | null;
+  | 'ppcall_cross_core_rtt_cycles'
   /** Two clusters: the nearest core that is in another. */
-  readonly ppcall_cross_cluster_rtt_cycles: number | null;
-  readonly notify_cross_cluster_rtt_cycles: number | null;
+  | 'ppcall_cross_cluster_rtt_cycles'
+  | 'notify_cross_cluster_rtt_cycles'
   /** One line there and back between these two cores. */
-  readonly line_rtt_cycles: number | null;
-}
-
-export interface SimulatedReport extends SimulatedFigures {
-  readonly machine: string;
-  readonly cores: number;
-  readonly megahertz: number;
-}
+  | 'line_rtt_cycles';
 
 /** Of each run: some thousand calls, so that the first, which find nothing in a cache, do not matter. */
-const CYCLES = 4_000_000;
+const CYCLES = 1_500_000;
 
-export async function simulatedBenchmark(model: MachineModel): Promise<SimulatedReport> {
+/** The figures that are asked for; null where the machine has no such pair of cores. */
+export async function simulatedBenchmark(
+  model: MachineModel,
+  figures: readonly SimulatedFigure[],
+): Promise<Partial<Record<SimulatedFigure, number | null>>> {
   const { cores } = model.topology;
   const { megahertz } = model.core;
   const costs = withLineCosts(model).lineCost![0];
@@ -49,18 +46,18 @@ export async function simulatedBenchmark(model: MachineModel): Promise<Simulated
     const { cycles, domains } = await run(model, 'notify.system', second, `0;${second}`);
     return Math.round(cycles! / domains[0].notifications);
   };
-  return {
-    machine: model.name,
-    cores: cores.length,
-    megahertz,
-    ppcall_same_core_cycles: await call('ppcall.system', 0, '0'),
-    ppcall_cross_core_rtt_cycles:
-      neighbour === undefined ? null : await call('ppcall-cores.system', neighbour, `0,${neighbour}`),
-    ppcall_cross_cluster_rtt_cycles:
-      other === undefined ? null : await call('ppcall-cores.system', other, `0;${other}`),
-    notify_cross_cluster_rtt_cycles: other === undefined ? null : await trip(other),
-    line_rtt_cycles: other === undefined ? null : Math.round((2 * costs[other] * megahertz) / 1000),
+  const measure: Record<SimulatedFigure, () => Promise<number> | number | null> = {
+    ppcall_same_core_cycles: () => call('ppcall.system', 0, '0'),
+    ppcall_cross_core_rtt_cycles: () =>
+      neighbour === undefined ? null : call('ppcall-cores.system', neighbour, `0,${neighbour}`),
+    ppcall_cross_cluster_rtt_cycles: () =>
+      other === undefined ? null : call('ppcall-cores.system', other, `0;${other}`),
+    notify_cross_cluster_rtt_cycles: () => (other === undefined ? null : trip(other)),
+    line_rtt_cycles: () => (other === undefined ? null : Math.round((2 * costs[other] * megahertz) / 1000)),
   };
+  const measured: Partial<Record<SimulatedFigure, number | null>> = {};
+  for (const figure of figures) measured[figure] = await measure[figure]();
+  return measured;
 }
 
 /** A system of bench/ipc, whose second domain is moved to another core, if it is not on the first. */

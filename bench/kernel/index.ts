@@ -29,7 +29,12 @@ export interface KernelFigures {
 export interface KernelReport extends KernelFigures {
   readonly targets: Readonly<
     Record<
-      'call_fastpath_lines' | 'reply_recv_fastpath_lines' | 'unicore_bytes' | 'smp_bytes',
+      | 'call_fastpath_lines'
+      | 'reply_recv_fastpath_lines'
+      | 'smp_call_fastpath_lines'
+      | 'smp_reply_recv_fastpath_lines'
+      | 'unicore_bytes'
+      | 'smp_bytes',
       { readonly at_most: number; readonly met: boolean }
     >
   > & { readonly longest_entry_does_not_grow: { readonly met: boolean } };
@@ -66,6 +71,8 @@ export function kernelBenchmark(): KernelReport {
     targets: {
       call_fastpath_lines: atMost(figures.call_fastpath_lines, MOST_LINES),
       reply_recv_fastpath_lines: atMost(figures.reply_recv_fastpath_lines, MOST_LINES),
+      smp_call_fastpath_lines: atMost(figures.smp_call_fastpath_lines, MOST_LINES),
+      smp_reply_recv_fastpath_lines: atMost(figures.smp_reply_recv_fastpath_lines, MOST_LINES),
       unicore_bytes: atMost(figures.unicore_bytes, MOST_BYTES),
       smp_bytes: atMost(figures.smp_bytes, MOST_BYTES),
       longest_entry_does_not_grow: {

@@ -8,7 +8,6 @@ import { CapType, Slot, setCap, slotAt } from '../model/cap';
 import { SchedContext, TCB, ThreadState } from '../model/objects';
 import {
   IDLE_OFFSET,
-  LOCK_NODE_OFFSET,
   STATE_HEADER,
   STATE_PER_CORE,
   SMP,
@@ -25,7 +24,6 @@ import { useBuffer } from '../object/tcb';
 import { BootInfo, InitialSlot, Limit, Rights, SizeBits } from './constants';
 
 const PAGE: usize = 4096;
-const LOCK_LINE: usize = 64;
 /** Period and budget of the initial thread: nanoseconds. */
 const FULL_BUDGET: u64 = 10000000;
 
@@ -54,7 +52,6 @@ export function boot(size: usize, cores: u32, sharedBase: usize, sharedSize: usi
   cluster().cores = cores;
   cluster().end = end;
   for (let core: u32 = 0; core < cores; core++) bootCore(core);
-  if (SMP) initLock(start + LOCK_LINE * 2);
 
   const thread = changetype<TCB>(tcb);
   const context = changetype<SchedContext>(sc);
@@ -105,7 +102,7 @@ function bootCore(core: u32): void {
   idle.core = <u16>core;
   state.idle = idle;
   state.current = idle;
-  state.lockNode = changetype<usize>(state) + LOCK_NODE_OFFSET;
+  if (SMP) initLock(state);
 }
 
 function provide(cnode: usize, index: u32, type: CapType, object: usize, bits: u32, rights: u8, badge: u64): Slot {

@@ -27,7 +27,7 @@ const CORE_SIZE: usize = 4096;
 @unmanaged
 export class ClusterState {
   /** Tail of the big lock's queue (smp/lock.ts), alone in its line. */
-  lockTail: usize;
+  lockTail: u32;
   unused0: u32;
   unused1: u64;
   unused2: u64;
@@ -49,7 +49,10 @@ export class ReadyQueue {
   tail: TCB;
 }
 
-/** What one core's kernel instance works on. The first line is all that the fastpaths touch. */
+/**
+ * What one core's kernel instance works on. The first line is all that the fastpaths touch, the lock's word included: a
+ * core that waits for this one's turn to end takes the line, but it needs none of it longer than the turn.
+ */
 @unmanaged
 export class CoreState {
   current: TCB;
@@ -72,9 +75,9 @@ export class CoreState {
   ready3: u64;
   /** Not 0: time is being accounted (scheduler/budget.ts), so that every entry reads the clock and takes no fastpath. */
   timed: u32;
-  /** This core's node in the big lock's queue. */
-  lockNode: usize;
-  lockPredecessor: usize;
+  /** This core's word of the big lock (smp/lock.ts). */
+  lockWord: u32;
+  unused1: u32;
   idle: TCB;
 
   /** The threads that wait for their budgets, by when those are replenished. */
@@ -110,7 +113,6 @@ export const CHOOSE_NEW: usize = 1;
 const CORE_QUEUES: usize = 512;
 const CORE_IDLE: usize = CORE_QUEUES + (<usize>Limit.Priorities << 3);
 const CORE_SCRATCH: usize = CORE_IDLE + 1024;
-const CORE_LOCK_NODE: usize = 256;
 
 @inline
 export function cluster(): ClusterState {
@@ -168,4 +170,3 @@ export function scratch(index: u32): Slot {
 export const STATE_HEADER: usize = CORES;
 export const STATE_PER_CORE: usize = CORE_SIZE;
 export const IDLE_OFFSET: usize = CORE_IDLE;
-export const LOCK_NODE_OFFSET: usize = CORE_LOCK_NODE;

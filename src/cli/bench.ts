@@ -9,16 +9,17 @@ import {
   scalingBenchmark,
   type ScalingReport,
 } from '../../bench/scaling/index.js';
-import { simulatedBenchmark, type SimulatedFigures } from '../../bench/simulated.js';
+import { simulatedBenchmark, type SimulatedFigure } from '../../bench/simulated.js';
 import { simulatedModel } from '../machine/simulated/presets.js';
 import { table } from './table.js';
 
-/** `machine`: `host`, or one to simulate. @throws TopologyError */
 interface MachineOptions {
   readonly json: boolean;
+  /** `host`, or one to simulate. */
   readonly machine: string;
 }
 
+/** @throws TopologyError */
 export async function benchIpc({ json, machine }: MachineOptions): Promise<void> {
   if (machine !== 'host') return benchSimulated(machine, json, IPC_FIGURES);
   const report = await ipcBenchmark();
@@ -29,30 +30,31 @@ const IPC_FIGURES = {
   ppcall_same_core_cycles: 'protected call between two domains of one core',
   notify_cross_cluster_rtt_cycles: 'notification between two clusters',
   line_rtt_cycles: '  of which bare: one cache line between the two cores',
-} as const satisfies Partial<Record<keyof SimulatedFigures, string>>;
+} as const satisfies Partial<Record<SimulatedFigure, string>>;
 
 const COORDINATION_FIGURES = {
   line_rtt_cycles: 'one cache line there and back',
   notify_cross_cluster_rtt_cycles: 'notification between two clusters, there and back',
   ppcall_cross_cluster_rtt_cycles: 'protected call to another cluster',
   ppcall_cross_core_rtt_cycles: 'protected call to another core of one cluster',
-} as const satisfies Partial<Record<keyof SimulatedFigures, string>>;
+} as const satisfies Partial<Record<SimulatedFigure, string>>;
 
 async function benchSimulated(
   machine: string,
   json: boolean,
-  titles: Partial<Record<keyof SimulatedFigures, string>>,
+  titles: Partial<Record<SimulatedFigure, string>>,
 ): Promise<void> {
-  const report = await simulatedBenchmark(simulatedModel(machine));
-  const keys = Object.keys(titles) as (keyof SimulatedFigures)[];
-  const { cores, megahertz } = report;
+  const model = simulatedModel(machine);
+  const keys = Object.keys(titles) as SimulatedFigure[];
+  const figures = await simulatedBenchmark(model, keys);
+  const cores = model.topology.cores.length;
+  const { megahertz } = model.core;
   if (json) {
-    const figures = Object.fromEntries(keys.map((key) => [key, report[key]]));
     process.stdout.write(`${JSON.stringify({ machine, cores, megahertz, ...figures })}\n`);
     return;
   }
   const rows = keys.map((key) => {
-    const cycles = report[key];
+    const cycles = figures[key]!;
     if (cycles === null) return [titles[key]!, '–', ''];
     return [titles[key]!, number(cycles, 0), number((cycles * 1000) / megahertz)];
   });

@@ -5,6 +5,7 @@ import { assertWritable } from '../system/placement/file-error.js';
 import { exploreFounding, type Exploration } from '../system/simulate/explore.js';
 import type { FoundingRow, IpcRow, ThroughputRow } from '../system/simulate/founding.js';
 import { writeFoundingReport } from './founding-report.js';
+import { progressBar } from './progress-bar.js';
 import { table } from './table.js';
 
 export interface ExploreFoundingOptions {
@@ -23,16 +24,16 @@ export interface ExploreFoundingOptions {
 export async function exploreFoundingCommand(options: ExploreFoundingOptions): Promise<void> {
   const { machine = PRESETS, latency = {}, seed, work, calls, json = false, report } = options;
   if (report !== undefined) assertWritable('report', report);
-  const shown = process.stderr.isTTY;
+  const bar = progressBar();
   const { rows, entriesASecond } = await exploreFounding({
     machines: machine,
     latencies: latency,
     seed,
     work,
     calls,
-    ...(shown && { progress: (done: number, all: number) => process.stderr.write(`\r${bar(done, all)}`) }),
+    progress: bar.show,
   });
-  if (shown) process.stderr.write('\r\x1b[K');
+  bar.clear();
   if (report !== undefined) writeFoundingReport(report, rows, work);
   process.stderr.write(`${describeSpeed(entriesASecond)}\n`);
   process.stdout.write(json ? `${JSON.stringify(rows)}\n` : describe(rows, work));
@@ -44,12 +45,6 @@ function describeSpeed(entriesASecond: Exploration['entriesASecond']): string {
     ([design, rate]) => `${design} ${rate < Infinity ? Math.round(rate).toLocaleString('en-US') : '–'}`,
   );
   return `Kernel entries simulated a second, by each thread: ${rates.join(', ')}.`;
-}
-
-function bar(done: number, all: number): string {
-  const width = 30;
-  const full = Math.round((width * done) / all);
-  return `[${'#'.repeat(full)}${' '.repeat(width - full)}] ${done} of ${all}`;
 }
 
 function describe(rows: readonly FoundingRow[], work: number): string {

@@ -24,6 +24,7 @@ import { FileError, assertWritable } from '../system/placement/file-error.js';
 import { MOST_LINES } from '../system/placement/links.js';
 import { profileOf, writeProfile } from '../system/placement/profile.js';
 import { CoreError, RunError, runSystem } from '../system/run.js';
+import type { ExploreSystemOptions } from './explore-system.js';
 import type { ExploreFoundingOptions } from './explore.js';
 import type { PlanCommandOptions } from './plan.js';
 import { machineToRun } from './machine.js';
@@ -76,6 +77,13 @@ const benchMachine = (): Option =>
     '--machine <machine>',
     `host, a simulated machine (${PRESETS.join(', ')}), or a file that describes one`,
   ).default('host');
+const simulatedMachines = (): Option =>
+  new Option(
+    '--machine <machine>',
+    `a simulated machine (${PRESETS.join(', ')}), a machine file (.json) or an hwloc XML file; may be given again; all presets unless given`,
+  ).argParser((name: string, names: readonly string[] | undefined) => [...(names ?? []), name]);
+const latency = (): Option =>
+  new Option('--latency <name=cycles>', 'replaces a latency of the machines').argParser(parseLatency);
 const clusters = (): Option =>
   new Option('--clusters <how>', 'auto, one, per-core, or cores as in "0,1;2,3"').default('auto');
 const lines = (): Option =>
@@ -95,6 +103,8 @@ const program = new Command('atoll')
   .description('A clustered multikernel: runs Microkit system descriptions on the cores of this computer.')
   .version(version())
   .exitOverride()
+  // What stands behind a command is for that: `explore` and `explore founding` have options of the same names.
+  .enablePositionalOptions()
   .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'Error: ')) });
 
 program
@@ -241,20 +251,50 @@ bench
   .description('what the kernel touches and executes, which does not depend on the computer')
   .option('--json', 'one JSON object')
   .action(async ({ json = false }: { json?: boolean }) => (await import('./bench.js')).benchKernel({ json }));
-program
+const explore = program
   .command('explore')
-  .description('compare ways to arrange kernels on simulated machines')
-  .command('founding')
-  .description('what an IPC costs by distance, and how calls scale, for each machine and design')
+  .enablePositionalOptions()
+  .argument('<system>', 'a Microkit system description')
+  .description(
+    'find the best cut and placement of a system on simulated machines; or compare kernels by themselves',
+  )
+  .addOption(simulatedMachines())
+  .addOption(latency())
+  .addOption(
+    new Option('--designs <names>', 'what to compare: clustered, per-core, single, with commas between them')
+      .argParser(parseDesigns)
+      .default(['clustered', 'per-core', 'single'], 'all'),
+  )
   .addOption(
     new Option(
-      '--machine <machine>',
-      `a preset (${PRESETS.join(', ')}) a machine file (.json) or an hwloc XML file; may be given again; all presets unless given`,
-    ).argParser((name: string, names: readonly string[] | undefined) => [...(names ?? []), name]),
+      '--clusters <how>',
+      'a further cut: cores as in "0,1;2,3", or size:N for clusters of N cores; may be given again',
+    ).argParser((cut: string, cuts: readonly string[] | undefined) => [...(cuts ?? []), cut]),
   )
   .addOption(
-    new Option('--latency <name=cycles>', 'replaces a latency of the machines').argParser(parseLatency),
+    new Option('--place <how>', 'written, plan (where the planner puts domains), or both with a comma')
+      .argParser(parsePlaces)
+      .default(['written', 'plan'], 'both'),
   )
+  .addOption(profile())
+  .addOption(arch())
+  .addOption(searchPath())
+  .addOption(
+    new Option('--for <time>', 'virtual time after which a run ends, if it has not before')
+      .argParser(parseSeconds)
+      .default(0.01, '10ms'),
+  )
+  .option('--results <file>', 'what was run before is taken from this file, and what is run added to it')
+  .option('--json', 'one JSON object')
+  .option('--report <file>', 'write an HTML page with plots, which needs no network')
+  .action(async (file: string, options: ExploreSystemOptions) =>
+    (await import('./explore-system.js')).exploreSystemCommand(file, options),
+  );
+explore
+  .command('founding')
+  .description('what an IPC costs by distance, and how calls scale, for each machine and design')
+  .addOption(simulatedMachines())
+  .addOption(latency())
   .addOption(
     new Option('--work <cycles>', 'what client and server compute for each call')
       .argParser(parseNatural)
@@ -342,6 +382,22 @@ function parseLatency(text: string, others: Partial<Latencies> = {}): Partial<La
     throw new InvalidArgumentError(`one of ${LATENCIES.join(', ')}, as in ${LATENCIES[0]}=12`);
   if (!/^\d+(?:\.\d+)?$/.test(value)) throw new InvalidArgumentError('a number of cycles, from 0');
   return { ...others, [name]: Number(value) };
+}
+
+function parseDesigns(text: string): string[] {
+  const designs = text.split(',');
+  if (designs.some((design) => !['clustered', 'per-core', 'single'].includes(design)))
+    throw new InvalidArgumentError(
+      'clustered, per-core and single, with commas between them (single-elided is in atoll explore founding alone)',
+    );
+  return designs;
+}
+
+function parsePlaces(text: string): string[] {
+  const places = text.split(',');
+  if (places.some((place) => place !== 'written' && place !== 'plan'))
+    throw new InvalidArgumentError('written, plan, or both with a comma between them');
+  return places;
 }
 
 function parseCount(text: string): number {

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
-import { FileError, reasonOf } from '../system/placement/file-error.js';
+import { cannotWrite } from '../system/placement/file-error.js';
 
 /** Lines over x; drawn where the page has an element of this id. */
 export interface Chart {
@@ -61,7 +61,7 @@ ${sections.map(describe).join('\n')}
   try {
     writeFileSync(file, html);
   } catch (error) {
-    throw new FileError(`cannot write the report '${file}': ${reasonOf(error)}`);
+    throw cannotWrite('report', file, error);
   }
 }
 

@@ -10,8 +10,9 @@
  */
 import { Invocation, ProgramCounter, Register } from '../../kernel/api/constants.js';
 import type { CallPair } from '../core/call-lines.js';
-import { type Core, Stop } from '../core/core.js';
-import type { Invoker } from '../core/invocation.js';
+import { CHILD_ORDERS } from '../core/child-orders.js';
+import type { Core } from '../core/core.js';
+import { ACKNOWLEDGE, type Invoker } from '../core/invocation.js';
 import { Recheck, type RecheckCapabilities } from './recheck.js';
 import { RemoteChild, type RemoteChildCapabilities } from './remote-child.js';
 import type { MemoryRequests } from './memory-requests.js';
@@ -49,8 +50,6 @@ export interface MonitorCapabilities {
   /** By flag. */
   readonly events: readonly MonitorEvent[];
   readonly children: readonly RemoteChildCapabilities[];
-  /** For each caller and cluster that it calls: a capability to the notification at which the caller waits for answers. */
-  readonly callers: readonly { readonly cluster: number; readonly signal: number }[];
   readonly recheck: RecheckCapabilities;
   /** If memory can move between clusters. */
   readonly memory?: MemoryCapabilities;
@@ -71,7 +70,6 @@ const MEMORY = Number(MEMORY_BADGE >> 32n);
 
 const BADGE_WORD = Register.Badge / 4;
 const TAG_WORD = Register.MsgInfo / 4;
-const ACKNOWLEDGE = Invocation.IRQAckIRQ << 12;
 
 /**
  * Doorbells on the shared line that a monitor answers between two ticks; the next it answers at the tick. A signal takes
@@ -180,8 +178,8 @@ export class Monitor {
       // It has lost what it was told.
       for (const child of this.children) if (child.parentCluster === cluster) child.resendFault();
     } else {
-      for (const caller of this.capabilities.callers)
-        if (caller.cluster === cluster) this.core.kernel.signal(caller.signal);
+      for (const reply of this.capabilities.recheck.replies)
+        if (reply.cluster === cluster) this.core.kernel.signal(reply.signal);
     }
     this.memory?.moving.peerChanged(cluster, up);
   }
@@ -260,19 +258,10 @@ export class Monitor {
   /** Does with a child what its parent, on another cluster, wants done. */
   private control(child: RemoteChild): void {
     const operation = child.takeOrder();
-    switch (operation) {
-      case Invocation.TCBWriteRegisters:
-        this.core.markStopped(child.handle, Stop.None);
-        this.invoker.call(child.tcb, operation, [1, 1, ProgramCounter.Entry]);
-        break;
-      case Invocation.TCBSuspend:
-        this.core.markStopped(child.handle, Stop.Order);
-        this.invoker.call(child.tcb, operation, []);
-        break;
-      case Invocation.TCBResume:
-        this.core.markStopped(child.handle, Stop.None);
-        this.invoker.call(child.tcb, operation, []);
-        break;
+    const order = CHILD_ORDERS.get(operation);
+    if (order !== undefined) {
+      this.core.markStopped(child.handle, order.leaves);
+      this.invoker.call(child.tcb, operation, order.words);
     }
     child.orderDone();
   }

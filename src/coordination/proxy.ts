@@ -10,7 +10,7 @@ import { ProgramCounter, Register } from '../../kernel/api/constants.js';
 import type { CallPair } from '../core/call-lines.js';
 import type { Core } from '../core/core.js';
 import type { EngineThread } from '../core/thread.js';
-import { ACKNOWLEDGE } from '../core/engine/typescript/remote-call.js';
+import { ACKNOWLEDGE } from '../core/invocation.js';
 import type { Outbox } from '../machine/interrupts.js';
 
 /** Slots of a proxy's CNode. */

@@ -37,7 +37,12 @@ export interface ProxyCapabilities {
 /** `signal`: a badged capability to the notification behind the event. */
 export interface RecheckCapabilities {
   readonly requests: readonly ProxyCapabilities[];
-  readonly replies: readonly { readonly pair: CallPair; readonly signal: number }[];
+  /** `cluster`: the index of the one that is called. */
+  readonly replies: readonly {
+    readonly pair: CallPair;
+    readonly signal: number;
+    readonly cluster: number;
+  }[];
   /** The signals with doorbells of their own. */
   readonly doorbells: readonly CheckedDoorbell[];
 }

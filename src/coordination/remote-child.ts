@@ -2,7 +2,7 @@
  * A domain whose parent is on another cluster, as the monitor of its own cluster sees it: its faults go to the parent as
  * calls do (proxy.ts), and what the parent wants done with it comes as a call of the monitor.
  */
-import { Register } from '../../kernel/api/constants.js';
+import { type Invocation, Register } from '../../kernel/api/constants.js';
 import type { CallPair } from '../core/call-lines.js';
 import { type Core, Stop } from '../core/core.js';
 import { type Flag, Outbox } from '../machine/interrupts.js';
@@ -100,7 +100,7 @@ export class RemoteChild {
   }
 
   /** What the parent wants done: an `Invocation` of a TCB. */
-  takeOrder(): number {
+  takeOrder(): Invocation {
     const { words, calls } = this.core;
     const { request } = this.capabilities.control;
     this.orderSerial = calls.serialOf(request);

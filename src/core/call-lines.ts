@@ -36,9 +36,10 @@ const LENGTH_MASK = 127;
 /** A bit of the tag that counts extra capabilities, of which a message between clusters has none. */
 const GIVEN_UP = 1 << 7;
 const FAST = Limit.FastMessageRegisters;
-/** Where the line's further registers begin, and where theirs begin in an IPC buffer. */
+/** Where the line's further registers begin, where theirs begin in an IPC buffer, and their words. */
 const FURTHER_WORD = MR_WORD + 2 * FAST;
 const BUFFER_FURTHER = 2 + 2 * FAST;
+const FURTHER_WORDS = 2 * (LINE_REGISTERS - FAST);
 
 /** How a core's user level reads and writes these lines. `words`: physical memory. */
 export class CallAccess {
@@ -66,40 +67,42 @@ export class CallAccess {
   /** Writes the message of the thread whose register file and IPC buffer begin at these words, and its serial number. */
   writeMessage({ line, more }: CallLines, registers: number, buffer: number, serial: number): void {
     const { words } = this;
-    const length = words[registers + TAG_WORD] & LENGTH_MASK;
-    const end = MR_WORD + 2 * Math.min(length, FAST);
-    for (let word = TAG_WORD; word < end; word++) words[line + word] = words[registers + word];
-    if (length > FAST) {
-      const from = buffer + BUFFER_FURTHER;
-      const rest = 2 * (length - FAST);
-      const here = Math.min(rest, 2 * (LINE_REGISTERS - FAST));
-      for (let word = 0; word < here; word++) words[line + FURTHER_WORD + word] = words[from + word];
-      for (let word = here; word < rest; word++) words[more + word - here] = words[from + word];
-    }
+    const further = buffer + BUFFER_FURTHER;
+    copyMessage(words, line, line + FURTHER_WORD, more, registers, further, further + FURTHER_WORDS);
     Atomics.store(words, line + SERIAL_WORD, serial);
   }
 
   /** Reads a message whose serial number has been seen into a thread's register file and IPC buffer. */
   readMessage({ line, more }: CallLines, registers: number, buffer: number): void {
-    const { words } = this;
-    const length = words[line + TAG_WORD] & LENGTH_MASK;
-    const end = MR_WORD + 2 * Math.min(length, FAST);
-    for (let word = TAG_WORD; word < end; word++) words[registers + word] = words[line + word];
-    if (length <= FAST) return;
-    const to = buffer + BUFFER_FURTHER;
-    const rest = 2 * (length - FAST);
-    const here = Math.min(rest, 2 * (LINE_REGISTERS - FAST));
-    for (let word = 0; word < here; word++) words[to + word] = words[line + FURTHER_WORD + word];
-    for (let word = here; word < rest; word++) words[to + word] = words[more + word - here];
+    const further = buffer + BUFFER_FURTHER;
+    copyMessage(this.words, registers, further, further + FURTHER_WORDS, line, line + FURTHER_WORD, more);
   }
 
-  /** Message registers of the message whose tag stands where a line's does. */
-  protected lengthAt(index: number): number {
-    return this.words[index + TAG_WORD] & LENGTH_MASK;
+  /** How many words of a message have no room in the line. Its tag is in a line or register file that begins at `tagged`. */
+  protected wordsBeyond(tagged: number): number {
+    return 2 * Math.max(0, (this.words[tagged + TAG_WORD] & LENGTH_MASK) - LINE_REGISTERS);
   }
+}
 
-  /** Words of a message of so many registers for which the line has no room. */
-  protected wordsBeyond(length: number): number {
-    return 2 * Math.max(0, length - LINE_REGISTERS);
-  }
+/**
+ * Copies a message from where its tag and first registers stand as in a register file, those that a line has room for
+ * besides in `fromFurther`, and all others in `fromMore`.
+ */
+function copyMessage(
+  words: Uint32Array,
+  to: number,
+  toFurther: number,
+  toMore: number,
+  from: number,
+  fromFurther: number,
+  fromMore: number,
+): void {
+  const length = words[from + TAG_WORD] & LENGTH_MASK;
+  const end = MR_WORD + 2 * Math.min(length, FAST);
+  for (let word = TAG_WORD; word < end; word++) words[to + word] = words[from + word];
+  if (length <= FAST) return;
+  const rest = 2 * (length - FAST);
+  const further = Math.min(rest, FURTHER_WORDS);
+  for (let word = 0; word < further; word++) words[toFurther + word] = words[fromFurther + word];
+  for (let word = 0; word < rest - further; word++) words[toMore + word] = words[fromMore + word];
 }

@@ -12,6 +12,9 @@ import {
 } from '../../kernel/api/constants.js';
 import type { Kernel } from './kernel.js';
 
+/** The tag of the message that acknowledges an interrupt. */
+export const ACKNOWLEDGE = Invocation.IRQAckIRQ << 12;
+
 /** The kernel refused an invocation. */
 export class InvocationError extends Error {
   constructor(

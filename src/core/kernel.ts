@@ -44,10 +44,32 @@ export interface Kernel {
   currentTCB(): number;
 }
 
+/** What programs enter the kernel for. */
+export const SYSTEM_CALLS = [
+  'call',
+  'replyRecv',
+  'send',
+  'nbSend',
+  'recv',
+  'nbSendRecv',
+  'nbRecv',
+  'wait',
+  'nbWait',
+  'signal',
+  'yieldCore',
+  'fault',
+] as const satisfies readonly (keyof Kernel)[];
+/** What the machine enters it for. The other functions of {@link Kernel} are no entries of a real kernel. */
+export const INTERRUPTS = ['interrupt', 'timer'] as const satisfies readonly (keyof Kernel)[];
+
 /** Compiles an image; the module can be posted to other threads. `simulated`: its form for the simulated machine. */
 export function compileKernel(image: KernelImage, simulated = false): WebAssembly.Module {
+  return new WebAssembly.Module(kernelBytes(image, simulated));
+}
+
+export function kernelBytes(image: KernelImage, simulated: boolean): Buffer {
   const file = `../../kernel/${image}${simulated ? '.simulated' : ''}.wasm`;
-  return new WebAssembly.Module(readFileSync(new URL(file, import.meta.url)));
+  return readFileSync(new URL(file, import.meta.url));
 }
 
 /**

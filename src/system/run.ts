@@ -211,7 +211,7 @@ async function bundle(files: readonly string[]): Promise<Bundle[]> {
 }
 
 /** The distinct program files, and for each domain the index of its own. */
-function findPrograms(
+export function findPrograms(
   system: SystemDescription,
   searchPath: readonly string[],
 ): { files: string[]; indices: number[] } {

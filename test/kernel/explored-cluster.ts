@@ -31,15 +31,15 @@ const CORES = BASE + 8192;
 const CORE_SIZE = 4096;
 const LOCK_TAIL = BASE;
 const CURRENT = 0;
-const LOCK_NODE = 52;
-const LOCK_PREDECESSOR = 56;
+const LOCK_WORD = 52;
+/** The bit of a core's lock word while it has the lock or waits for it. */
+export const TAKEN = 1;
 /** The word of a core's block by which it pauses between two looks, as kernel/device/interrupt-controller.ts has it. */
 const PAUSE_WORD = 6;
 const PARKED = 14 * 4;
 
 const LABEL_SHIFT = 12;
 
-export const lockNodeOf = (core: number): number => CORES + core * CORE_SIZE + LOCK_NODE;
 /** Whether a word is the kernel's: the only ones there that are accessed atomically are the lock's. */
 export const isLock = (at: number): boolean => at >= BASE && at !== LOCK_TAIL;
 
@@ -315,7 +315,7 @@ export class ExploredCluster {
     const queue = this.queue();
     if (queue[0] === process) return;
     const own = at - CORES - process * CORE_SIZE;
-    if (own === LOCK_NODE || own === LOCK_PREDECESSOR || (own === CURRENT && !isStore)) return;
+    if (own === LOCK_WORD || (own === CURRENT && !isStore)) return;
     throw new Error(`core ${process} ${isStore ? 'writes to' : 'reads'} ${at.toString(16)} without the lock`);
   }
 
@@ -323,7 +323,7 @@ export class ExploredCluster {
     if (at < BASE) return;
     const queue = this.queue();
     if (at === LOCK_TAIL && kind === 'change') this.setQueue([...queue, process]);
-    else if (kind === 'atomic store' && value === 0) {
+    else if (kind === 'atomic store' && (value & TAKEN) === 0) {
       if (queue[0] !== process) throw new Error(`core ${process} releases a lock that it does not have`);
       this.setQueue(queue.slice(1));
     }

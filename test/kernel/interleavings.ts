@@ -272,10 +272,11 @@ export class Interleavings {
     const from: number[] = [];
     const to: number[] = [];
     const finals: number[] = [];
-    const trace: string[] = [];
-    const labels: string[] = [];
+    /** Transitions, as numbers: millions are kept. */
+    const trace: number[] = [];
+    const labels: number[] = [];
     const violation = (what: string, cause?: unknown): Violation =>
-      new Violation(`${what}\n${trace.slice(-LONGEST_TRACE).join('\n')}`, { cause });
+      new Violation(`${what}\n${trace.slice(-LONGEST_TRACE).map(labelText).join('\n')}`, { cause });
     // Each process to its first access.
     const attempt = (transition: () => void): void => {
       try {
@@ -307,9 +308,10 @@ export class Interleavings {
           if (flushes ? position.buffer.length === 0 : !this.isEnabled(position)) continue;
           moved = true;
           const mark = this.undo.length;
-          trace.push(
-            `${process} ${flushes ? 'flush' : position.next} ${(flushes ? position.buffer[0].at : position.nextAt).toString(16)}`,
-          );
+          const [kind, at] = flushes
+            ? ['flush' as const, position.buffer[0].at]
+            : [position.next, position.nextAt];
+          trace.push((at + 1) * 64 + process * 16 + KINDS.indexOf(kind));
           attempt(() => (flushes ? this.flush(process) : this.advance(process)));
           visit(node);
           trace.pop();
@@ -647,6 +649,24 @@ export class Interleavings {
       wait: (words: Words, index: number, value: number) => this.wait(at(words, index), value),
     };
   }
+}
+
+const KINDS: readonly (AccessKind | 'wake-up' | 'flush')[] = [
+  ...([
+    'load',
+    'store',
+    'atomic load',
+    'atomic store',
+    'change',
+    'notify',
+    'wait',
+    'wake-up',
+    'flush',
+  ] as const),
+];
+
+function labelText(label: number): string {
+  return `process ${(label >> 4) & 3}: ${KINDS[label & 15]} ${(Math.floor(label / 64) - 1).toString(16)}`;
 }
 
 function looksAgain({ next, nextAt, lookedAt }: Position): boolean {

@@ -138,10 +138,10 @@ describe('two cores, one image', () => {
   it('a core that waits for the lock of a cluster that is being reset stops', () => {
     const { m } = world();
     m.setU32(m.base + ClusterOffset.Halted, 1);
-    m.kernels[1].timer();
-    // The last in the lock's queue keeps it for ever.
-    const last = m.u32(m.base);
-    m.setU32(last, 1);
+    m.kernels[0].timer();
+    // Core 0's turn, the last of the lock's queue, never ends.
+    const turn = m.u32(m.base);
+    m.setU32(turn & ~3, turn);
     assert.throws(() => m.kernels[1].timer(), WebAssembly.RuntimeError);
   });
 

@@ -371,27 +371,34 @@ describe('calls of a cluster that fails', { ...twoCores, concurrency: 2 }, () =>
 
 for (const [how, more] of Object.entries(lines)) {
   it(`a cluster that is rung without end does its own work, ${how}`, twoCores, async () => {
+    const map = '<map mr="words" vaddr="0x2000000" perms="rw" setvar_vaddr="words"/>';
     const ran = await run({
       args: ['--clusters', 'per-core', '--for', '60s', ...more],
       description:
-        domain('flood', 'priority="10" cpu="1"') +
+        '<memory_region name="words" size="0x1000"/>' +
+        domain('flood', 'priority="10" cpu="1"', map) +
         domain('victim', 'priority="1"') +
         domain('worker', 'priority="50"') +
-        domain('stop', 'priority="60" cpu="1"') +
+        domain('stop', 'priority="60" cpu="1"', map) +
         channel('flood 0', 'victim 0') +
         channel('worker 1', 'worker_2 1') +
         domain('worker_2', 'priority="50"') +
         channel('worker 2', 'stop 2'),
       programs: {
         // Its notifications are where its core takes interrupts: so the end of the work ends the flood.
-        flood: `return { init() { for (;;) pd.notify(0); } };`,
+        flood: `const words = pd.region('words', Int32Array);
+          return { init() { while (Atomics.load(words, 0) === 0) pd.notify(0); } };`,
         victim: `return { init() {}, notified() {} };`,
         worker: `let left = 20000; return { init() { pd.notify(1); }, notified() { if (--left > 0) pd.notify(1); else pd.notify(2); } };`,
         worker_2: `return { init() {}, notified() { pd.notify(1); } };`,
-        stop: `return { init() {}, notified() { pd.dbgPuts('the work is done\\n'); throw new Error('end'); } };`,
+        stop: `return { init() {}, notified() {
+          Atomics.store(pd.region('words', Int32Array), 0, 1);
+          pd.dbgPuts('the work is done\\n');
+        } };`,
       },
     });
     assert.ok(ran.said.includes('the work is done'));
+    assert.equal(ran.report.ended, 'idle');
     assert.equal(ran.domain('worker').entries.notified, 20000);
   });
 }

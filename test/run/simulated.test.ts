@@ -1,5 +1,6 @@
 /** Whole systems on simulated machines: the same programs, in virtual time. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { machineFile } from '../machine/fixtures.js';
@@ -133,17 +134,17 @@ describe('a system on a simulated machine', () => {
   });
 
   it('has timers in virtual time, and stops when it is over', async () => {
-    const { report, domain: of } = await run({
+    const ran = await run({
       description: domain('clock', '', '<irq irq="16" id="0"/>'),
       programs: {
         clock: `return { init() {}, notified() { pd.irqAck(0); } };`,
       },
       args: ['--machine', 'cortex-a72', '--for', '35ms'],
     });
-    assert.equal(report.ended, 'time');
-    assert.equal(report.seconds, 0.035);
-    assert.equal(report.cycles, 35 * 1_500_000);
-    assert.equal(of('clock').entries.notified, 3);
+    assert.equal(ran.report.ended, 'time');
+    assert.equal(ran.report.seconds, 0.035);
+    assert.equal(ran.report.cycles, 35 * 1_500_000);
+    assert.equal(ran.domain('clock').entries.notified, 3);
   });
 
   it('charges what rings move', async () => {
@@ -206,12 +207,7 @@ describe('a system on a simulated machine', () => {
   });
 
   it('supervises children of other clusters, and checks invariants', async () => {
-    const {
-      report,
-      said,
-      domain: of,
-      code,
-    } = await run({
+    const ran = await run({
       description:
         '<memory_region name="starts" size="0x1000"/>' +
         domain(
@@ -232,9 +228,9 @@ describe('a system on a simulated machine', () => {
       },
       args: ['--machine', 'cortex-a53', '--clusters', 'per-core', '--check-invariants'],
     });
-    assert.equal(code, 0, said.join('\n'));
-    assert.equal(of('child').restarts, 2);
-    assert.equal(report.ended, 'idle');
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.equal(ran.domain('child').restarts, 2);
+    assert.equal(ran.report.ended, 'idle');
   });
 
   it('is what an hwloc file describes', async () => {
@@ -254,6 +250,9 @@ describe('a system on a simulated machine', () => {
         assert.deepEqual([code, stdout], [2, '']);
       };
       await refused(/there is no preset 'cortex-a99'; there are cortex-a72/, '--machine', 'cortex-a99');
+      const still = join(folder, 'still.json');
+      writeFileSync(still, '{"base":"cortex-a53","core":{"megahertz":0}}');
+      await refused(/core.megahertz is 0; give a number above that/, '--machine', still);
       await refused(/--on-failure is for this computer/, '--machine', 'cortex-a53', '--on-failure', 'stop');
       await refused(/--inject is for this computer/, '--machine', 'cortex-a53', '--inject', 'drop=0.1');
     }));

@@ -33,12 +33,9 @@ export class CoreTrace implements Observer {
   }
 
   kernel(kernel: Kernel): Kernel {
-    const entries = Object.entries(kernel) as [string, Entry][];
-    const traced = entries.map(([name, entry]): [string, Entry] => {
-      const index = ENTRIES.findIndex((each) => each === name);
-      return [name, index < 0 ? entry : this.#entry(entry, index)];
-    });
-    return Object.fromEntries(traced) as unknown as Kernel;
+    const result: Record<string, Entry> = { ...(kernel as unknown as Record<string, Entry>) };
+    ENTRIES.forEach((name, index) => (result[name] = this.#entry(result[name], index)));
+    return result as unknown as Kernel;
   }
 
   #entry(entry: Entry, index: number): Entry {

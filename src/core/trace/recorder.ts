@@ -2,6 +2,7 @@
  * What one core did and when, in memory that outlives its thread. The room is bounded: once it is used up, nothing more
  * is recorded but the ends of what has begun, and what is left out is counted.
  */
+import { INTERRUPTS, SYSTEM_CALLS } from '../kernel.js';
 
 /** What a record says; then its two numbers. */
 export enum Recorded {
@@ -24,22 +25,7 @@ export enum Recorded {
 }
 
 /** Kernel entries that are recorded. */
-export const ENTRIES = [
-  'call',
-  'replyRecv',
-  'send',
-  'nbSend',
-  'recv',
-  'nbSendRecv',
-  'nbRecv',
-  'wait',
-  'nbWait',
-  'signal',
-  'yieldCore',
-  'fault',
-  'interrupt',
-  'timer',
-] as const;
+export const ENTRIES = [...SYSTEM_CALLS, ...INTERRUPTS] as const;
 
 export const HANDLERS = ['init', 'notified', 'protected', 'fault'] as const;
 
@@ -48,8 +34,6 @@ const RECORD = 4;
 const USED = 0;
 const DROPPED = 1;
 const HEADER = 2;
-/** Ends that may come when there is no room for anything else. */
-const DEEPEST = 4096;
 
 export interface TraceRecord {
   readonly kind: Recorded;
@@ -91,8 +75,13 @@ export class TraceRecorder {
   /** Something begins, whose end is to come. */
   begin(kind: Recorded, a: number, b: number): void {
     if (!this.#started) return;
-    if (this.#omitted > 0 || !this.note(kind, a, b)) this.#omitted++;
-    else this.#depth++;
+    if (this.#omitted === 0 && this.note(kind, a, b)) {
+      this.#depth++;
+      return;
+    }
+    // What has no room itself has been counted; what is in it is not tried.
+    if (this.#omitted > 0) this.#numbers[DROPPED]++;
+    this.#omitted++;
   }
 
   end(): void {
@@ -104,10 +93,10 @@ export class TraceRecorder {
     }
   }
 
-  /** False where there is no room. */
+  /** False where there is no room, for the ends of what has begun besides. */
   note(kind: Recorded, a: number, b: number): boolean {
     if (!this.#started) return true;
-    if (this.#numbers[USED] + RECORD * Math.min(this.#depth + 1, DEEPEST) > this.#most) {
+    if (this.#numbers[USED] + RECORD * (this.#depth + 1) > this.#most) {
       this.#numbers[DROPPED]++;
       return false;
     }
@@ -118,7 +107,6 @@ export class TraceRecorder {
   #write(kind: Recorded, a: number, b: number): void {
     const numbers = this.#numbers;
     const at = numbers[USED];
-    if (at > this.#most) return;
     numbers[at] = kind;
     numbers[at + 1] = this.now();
     numbers[at + 2] = a;

@@ -8,8 +8,12 @@ type SetAffinity = (pid: number, bytes: number, mask: BigUint64Array) => number;
 
 interface Native {
   readonly setAffinity: SetAffinity;
+  readonly getAffinity: SetAffinity;
   readonly errorName: () => string;
 }
+
+/** For which a mask has room: as many as the C library's own. */
+const MOST_CPUS = 1024;
 
 let native: Native | undefined;
 
@@ -22,6 +26,9 @@ function load(): Native {
     setAffinity: koffi
       .load(null)
       .func('int sched_setaffinity(int pid, size_t bytes, const void *mask)') as SetAffinity,
+    getAffinity: koffi
+      .load(null)
+      .func('int sched_getaffinity(int pid, size_t bytes, void *mask)') as SetAffinity,
     errorName: () => errors.get(koffi.errno()) ?? `error ${koffi.errno()}`,
   };
 }
@@ -29,9 +36,10 @@ function load(): Native {
 /**
  * Pins the calling thread, main or worker, to one CPU. Threads that it starts later inherit the pin.
  * @param cpu the operating system's number, not a core id.
+ * @param before gets the CPUs to which it was pinned, where it is given.
  * @returns true, or why not, for people.
  */
-export function pinThread(cpu: number): true | string {
+export function pinThread(cpu: number, before?: BigUint64Array): true | string {
   if (!Number.isSafeInteger(cpu) || cpu < 0) return `${cpu} is no CPU number`;
   if (process.platform !== 'linux') return `threads cannot be pinned on ${process.platform}`;
   try {
@@ -39,6 +47,8 @@ export function pinThread(cpu: number): true | string {
   } catch (error) {
     return `koffi cannot be loaded: ${(error as Error).message}`;
   }
+  if (before !== undefined && native.getAffinity(0, before.byteLength, before) < 0)
+    return `sched_getaffinity: ${native.errorName()}`;
   // The mask is an array of C's unsigned long: whole words keep it right whatever their byte order.
   const mask = new BigUint64Array(Math.floor(cpu / 64) + 1);
   mask[mask.length - 1] = 1n << BigInt(cpu % 64);
@@ -47,4 +57,19 @@ export function pinThread(cpu: number): true | string {
   return name === 'EINVAL'
     ? `CPU ${cpu} is not there, or not allowed to this process`
     : `sched_setaffinity: ${name}`;
+}
+
+/**
+ * Has the threads that `start` starts inherit a pin, and the calling thread keep its own. So those threads need no foreign
+ * functions, of which each thread that loads them leaves some 30 KiB behind when it ends.
+ * @returns what `start` does, and whether they are pinned: true, or why not, for people.
+ */
+export function startPinned<T>(cpu: number, start: () => T): [T, true | string] {
+  const own = new BigUint64Array(MOST_CPUS / 64);
+  const pinned = pinThread(cpu, own);
+  try {
+    return [start(), pinned];
+  } finally {
+    if (pinned === true) native!.setAffinity(0, own.byteLength, own);
+  }
 }

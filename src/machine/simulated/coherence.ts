@@ -169,10 +169,12 @@ export class Coherence {
   }
 
   #fromNearest(agent: number, line: number): number {
+    const words = this.#sharerWords;
     const least = this.#distance.least(agent, line);
     let cost = Infinity;
-    for (let word = 0; word < this.#sharerWords && cost > least; word++) {
-      let bits = this.#sharers[line * this.#sharerWords + word];
+    // Cores of near numbers first: one of them is mostly as near as can be.
+    for (let word = agent >>> 5, left = words; left > 0 && cost > least; left--, word = (word + 1) % words) {
+      let bits = this.#sharers[line * words + word];
       for (; bits !== 0 && cost > least; bits &= bits - 1) {
         const sharer = word * 32 + 31 - Math.clz32(bits & -bits);
         cost = Math.min(cost, this.#distance.transfer(agent, sharer, line));

@@ -42,8 +42,8 @@ export class SimulatedMachine {
   readonly #coherence: Coherence;
   /** By line: when the last store to a lock's word in it was done: nobody sees it earlier. */
   readonly #stored: Float64Array;
+  #transactionsMade: Transactions | undefined;
   readonly #storedBy: Int32Array;
-  readonly #transactions: Transactions;
   /** When the lock that transactions elide is free again, and who had it. */
   #lockFree = 0;
   #lockHolder = 0;
@@ -78,7 +78,6 @@ export class SimulatedMachine {
     this.#storedBy = arrays.int32(bytes >>> LINE_BITS);
     this.words = new Int32Array(this.memory.buffer);
     this.#coherence = new Coherence(model, bytes, nodeOf, arrays);
-    this.#transactions = new Transactions(cores, bytes / LINE_BYTES, model.transactions);
     this.instrumentation = this.#instrumentation();
   }
 
@@ -90,6 +89,16 @@ export class SimulatedMachine {
   /** Those of one core. */
   linesMovedTo(core: number): number {
     return this.#coherence.movedTo[this.model.topology.cores[core].physical];
+  }
+
+  /** Made when the first is begun: it is large, and few machines have any. */
+  get #transactions(): Transactions {
+    const { model, memory, clocks } = this;
+    return (this.#transactionsMade ??= new Transactions(
+      clocks.length,
+      memory.buffer.byteLength / LINE_BYTES,
+      model.transactions,
+    ));
   }
 
   get entries(): number {

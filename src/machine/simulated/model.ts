@@ -91,6 +91,8 @@ export function checkModel(model: MachineModel): MachineModel {
       throw new TopologyError(`machine '${name}': ${group}.${figure} ${what}; give a number from 0`);
     }
   }
+  if (model.core.megahertz === 0)
+    throw new TopologyError(`machine '${name}': core.megahertz is 0; give a number above that`);
   if (interconnect.kind === 'mesh') {
     const { width, coresPerStop = 1 } = interconnect;
     if (![width, coresPerStop].every((count) => Number.isSafeInteger(count) && count > 0))

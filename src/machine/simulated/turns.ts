@@ -40,6 +40,7 @@ export class Turns {
   readonly #states: Int32Array;
   /** By core: 1 when it is its turn. */
   readonly #turn: Int32Array;
+  /** How often somebody went on, and whose turn it is. */
   readonly #passed: Int32Array;
   /** Until then nobody else's turn comes. */
   #limit = 0;
@@ -58,7 +59,7 @@ export class Turns {
     this.#next = arrays.float64(clocks.length + timers.length);
     this.#states = arrays.int32(clocks.length);
     this.#turn = arrays.int32(clocks.length);
-    this.#passed = arrays.int32(1);
+    this.#passed = arrays.int32(2);
   }
 
   /** Before the first turn, by whoever sets the machine up. */
@@ -71,8 +72,14 @@ export class Turns {
     return Atomics.load(this.#passed, 0);
   }
 
+  /** The core whose turn it is. */
+  get current(): number {
+    return Atomics.load(this.#passed, 1);
+  }
+
   /** It is this core's turn. */
   give(core: number): void {
+    Atomics.store(this.#passed, 1, core);
     Atomics.store(this.#turn, core, 1);
     Atomics.notify(this.#turn, core);
   }

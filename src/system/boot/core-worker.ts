@@ -20,7 +20,6 @@ import { mortal } from '../../coordination/mortal.js';
 import { Monitor } from '../../coordination/monitor.js';
 import { Proxy } from '../../coordination/proxy.js';
 import { SignalFlags } from '../../coordination/signals.js';
-import { pinThread } from '../../machine/host/affinity.js';
 import { coreInterrupts } from '../../machine/host/controller.js';
 import { choicesOf, deadlyStep, faultyDoorbells } from '../../machine/host/injection.js';
 import { threadName } from '../../machine/host/thread-time.js';
@@ -72,7 +71,6 @@ const simulated =
         tell,
         () => core.checkOrders(),
       );
-const pinned = simulated !== undefined || pinThread(orders.cpu);
 const interrupts = simulated?.interrupts ?? new InterruptController(memory.buffer, 0, plan.cores);
 const time =
   simulated === undefined ? () => Number(process.hrtime.bigint()) : () => simulated.clock.nanoseconds;
@@ -191,13 +189,10 @@ function makeDomains(bundles: readonly Bundle[]): void {
 
 /** Makes the proxies whose servers run on this core. */
 function makeProxies(): void {
-  cluster.links.proxies.forEach(({ to, priority, bell, request, reply }, index) => {
+  cluster.links.proxies.forEach(({ to, priority, bell, request, reply, hasDoorbell }, index) => {
     if (cluster.domains[to - 1].clusterCore !== orders.clusterCore) return;
     const handle = proxyHandle(cluster, index);
     const outbox = new Outbox(interrupts, id, bell.flags);
-    const hasDoorbell = cluster.links.incoming.some(
-      (event) => event.kind === 'request' && event.proxy === index && event.line !== undefined,
-    );
     const tcb = tables.tcbs[handle];
     const proxy = new Proxy(handle, tcb, priority, core, { request, reply }, outbox, hasDoorbell);
     core.threads[handle] = trace?.thread(proxy) ?? proxy;
@@ -278,7 +273,7 @@ async function main(): Promise<void> {
   makeDomains(bundles);
   makeProxies();
   const start = booted === undefined ? () => 0 : rootTask(booted);
-  tell({ kind: 'ready', pinned, thread: threadName() });
+  tell({ kind: 'ready', thread: threadName() });
   simulated?.booted();
   awaitWord(orders.go);
   simulated?.start();

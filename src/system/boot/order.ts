@@ -30,8 +30,6 @@ export interface CoreOrders {
   /** Index of the cluster in the plan, and of the core in the cluster. */
   readonly cluster: number;
   readonly clusterCore: number;
-  /** The operating system's number of the CPU to run on. */
-  readonly cpu: number;
   readonly memory: WebAssembly.Memory;
   readonly kernel: WebAssembly.Module;
   readonly orders: Orders;
@@ -57,11 +55,8 @@ export interface CoreOrders {
 
 /** Posted by a core's thread. */
 export type CoreMessage =
-  /**
-   * The domains are ready to start. `pinned`: true, or why the thread could not be pinned.
-   * `thread`: its name to `threadTime`.
-   */
-  | { readonly kind: 'ready'; readonly pinned: true | string; readonly thread: string | undefined }
+  /** The domains are ready to start. `thread`: its name to `threadTime`. */
+  | { readonly kind: 'ready'; readonly thread: string | undefined }
   /** A program has no usable entry points. */
   | { readonly kind: 'program-error'; readonly message: string }
   /** A fault reached the monitor. */

@@ -6,6 +6,7 @@ import { farWords } from '../../coordination/signals.js';
 import { ORDERS_LINE, OrderWord, Stop, type Orders } from '../../core/core.js';
 import { unheard } from '../../core/doorbell-signals.js';
 import type { Bundle } from '../../core/engine/typescript/bundle.js';
+import { startPinned } from '../../machine/host/affinity.js';
 import { exitWithoutThreads } from '../../machine/host/exit.js';
 import { type ThreadTime, threadTime } from '../../machine/host/thread-time.js';
 import type { InterruptController } from '../../machine/interrupts.js';
@@ -118,7 +119,6 @@ export class RunningCluster {
       plan: machine.plan,
       cluster: index,
       clusterCore,
-      cpu: machine.cpus[id],
       memory: machine.memory,
       kernel: machine.kernels[index],
       orders: machine.orders,
@@ -134,10 +134,16 @@ export class RunningCluster {
       ...(machine.trace === undefined ? {} : { trace: machine.trace }),
       ...(machine.simulation === undefined ? {} : { simulation: machine.simulation }),
     };
-    const worker = new Worker(new URL('./core-worker.js', import.meta.url), {
-      workerData,
-      resourceLimits: { maxOldGenerationSizeMb: HEAP_MEGABYTES },
-    });
+    const startWorker = (): Worker =>
+      new Worker(new URL('./core-worker.js', import.meta.url), {
+        workerData,
+        resourceLimits: { maxOldGenerationSizeMb: HEAP_MEGABYTES },
+      });
+    const [worker, pinned] =
+      machine.simulation === undefined
+        ? startPinned(machine.cpus[id], startWorker)
+        : ([startWorker(), true] as const);
+    if (pinned !== true) events.notPinned(pinned);
     let resolveReady: () => void;
     let rejectReady: (error: Error) => void;
     let resolveStopped: () => void;
@@ -162,7 +168,6 @@ export class RunningCluster {
       if (thread.dismissed) return;
       switch (message.kind) {
         case 'ready':
-          if (message.pinned !== true) events.notPinned(message.pinned);
           thread.name = message.thread;
           resolveReady();
           break;

@@ -185,7 +185,6 @@ export function buildCluster(
       ...(watches ? { heartbeatHandler: handle(HEARTBEAT_LINE, HEARTBEAT_BADGE) } : {}),
       events: linked.events,
       children: linked.children,
-      callers: linked.callers,
       recheck: linked.recheck,
       ...(system.moving === undefined
         ? {}

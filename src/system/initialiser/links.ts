@@ -8,14 +8,13 @@ import {
   SizeBits,
 } from '../../../kernel/api/constants.js';
 import type { MemoryLink } from '../../coordination/memory.js';
-import type { MonitorCapabilities, MonitorEvent } from '../../coordination/monitor.js';
+import type { MonitorEvent } from '../../coordination/monitor.js';
 import { PROXY_RADIX, ProxySlot } from '../../coordination/proxy.js';
 import type { ProxyCapabilities, RecheckCapabilities } from '../../coordination/recheck.js';
 import type { RemoteChildCapabilities } from '../../coordination/remote-child.js';
 import { CNODE_RADIX, Slot } from '../../core/engine/typescript/slots.js';
-import type { CallPair } from '../../core/call-lines.js';
 import type { Invoker } from '../../core/invocation.js';
-import { type Bell, isForFaults, proxyHandle } from '../placement/links.js';
+import { type Bell, type IncomingEvent, isForFaults, proxyHandle } from '../placement/links.js';
 import type { ClusterPlan } from '../placement/plan.js';
 import type { Domain } from './initialiser.js';
 import { type ObjectAllocator, ROOT_CNODE } from './objects.js';
@@ -32,7 +31,6 @@ export interface BuiltLinks {
   /** By flag. */
   readonly events: readonly MonitorEvent[];
   readonly children: readonly RemoteChildCapabilities[];
-  readonly callers: MonitorCapabilities['callers'];
   readonly recheck: RecheckCapabilities;
   /** By peer: how its monitor is told of messages about memory. */
   readonly memory: readonly MemoryLink[];
@@ -87,16 +85,12 @@ class LinkBuilder {
       ...{ faultFlags: faultBell.flags, faultBell: this.doorbell(faultBell) },
       ...{ controlFlags: controlBell.flags, controlBell: this.doorbell(controlBell) },
     }));
-    const callers = links.calls.map(({ from, cluster }) => ({
-      cluster,
-      signal: this.objects.mint(this.answers.get(from)!, Rights.Write, 1n),
-    }));
     const { events, recheck } = this.connect(proxies, children);
     return {
       proxyTcbs: address,
       // Those for faults run when there is one.
       proxies: proxies.filter((_, index) => !isForFaults(links.proxies[index])).map(({ tcb }) => tcb),
-      ...{ events, children, callers, recheck },
+      ...{ events, children, recheck },
       memory: links.memory.map(({ peer, bell }) => ({
         peer,
         bell: this.doorbell(bell),
@@ -164,7 +158,7 @@ class LinkBuilder {
     proxies: readonly Proxy[],
     children: readonly RemoteChildCapabilities[],
   ): { events: MonitorEvent[]; recheck: RecheckCapabilities } {
-    const { domains, invoker, objects, plan } = this;
+    const { invoker, objects, plan } = this;
     const events: MonitorEvent[] = [];
     const requests: RecheckCapabilities['requests'][number][] = [];
     const replies: RecheckCapabilities['replies'][number][] = [];
@@ -190,21 +184,14 @@ class LinkBuilder {
         events[flag!] = { kind: event.kind, child };
         continue;
       }
-      const { notification, badge, cnode, radix, slot } =
-        event.kind === 'request'
-          ? { ...proxies[event.proxy], badge: 1n, radix: PROXY_RADIX, slot: ProxySlot.Doorbell as number }
-          : event.kind === 'reply'
-            ? {
-                ...{ notification: this.answers.get(event.to)!, badge: 1n, radix: CNODE_RADIX },
-                ...{ cnode: domains[event.to - 1].cnode, slot: Slot.FirstReplyIrq + event.call },
-              }
-            : {
-                ...{ ...domains[event.to - 1], badge: 1n << BigInt(event.toId), radix: CNODE_RADIX },
-                ...{ slot: Slot.FirstIrq + event.toId },
-              };
+      const { notification, badge, cnode, radix, slot } = this.receiverOf(event, proxies);
       const signal = objects.mint(notification, Rights.Write, badge);
-      if (event.kind === 'request') requests.push(this.recheckOf(event.proxy, proxies[event.proxy], signal));
-      else if (event.kind === 'reply') replies.push({ pair: this.callOf(event), signal });
+      if (event.kind === 'request') {
+        requests.push(this.recheckOf(event.proxy, proxies[event.proxy], signal));
+      } else if (event.kind === 'reply') {
+        const { request, reply, cluster } = plan.links.calls[event.call];
+        replies.push({ pair: { request, reply }, signal, cluster });
+      }
       if (line === undefined) {
         events[flag!] = { kind: 'signal', signal };
         continue;
@@ -218,6 +205,26 @@ class LinkBuilder {
     return { events, recheck: { requests, replies, doorbells } };
   }
 
+  /** Whom an event notifies, with which badge, and where the handler of its doorbell goes, if it has one. */
+  private receiverOf(
+    event: IncomingEvent & { kind: 'signal' | 'request' | 'reply' },
+    proxies: readonly Proxy[],
+  ) {
+    if (event.kind === 'request') {
+      const { notification, cnode } = proxies[event.proxy];
+      return { notification, badge: 1n, cnode, radix: PROXY_RADIX, slot: ProxySlot.Doorbell as number };
+    }
+    if (event.kind === 'reply') {
+      const { from, id } = this.plan.links.calls[event.call];
+      const { cnode } = this.domains[from - 1];
+      const notification = this.answers.get(from)!;
+      return { notification, badge: 1n, cnode, radix: CNODE_RADIX, slot: Slot.FirstReplyIrq + id };
+    }
+    const { notification, cnode } = this.domains[event.to - 1];
+    const badge = 1n << BigInt(event.toId);
+    return { notification, badge, cnode, radix: CNODE_RADIX, slot: Slot.FirstIrq + event.toId };
+  }
+
   /** What the monitor needs to look after a proxy for calls. */
   private recheckOf(index: number, { tcb, address, context }: Proxy, signal: number): ProxyCapabilities {
     const { to, bell, request, reply } = this.plan.links.proxies[index];
@@ -227,15 +234,5 @@ class LinkBuilder {
       ...(server.plan.passive ? { passiveServer: server.address } : {}),
       ...{ bell: this.doorbell(bell), flags: bell.flags },
     };
-  }
-
-  private callOf(event: {
-    readonly to: number;
-    readonly call: number;
-    readonly isControl: boolean;
-  }): CallPair {
-    return this.plan.links.calls.find(
-      ({ from, id, isControl }) => from === event.to && id === event.call && isControl === event.isControl,
-    )!;
   }
 }

@@ -1,7 +1,6 @@
 /** The table that goes with the descriptions of an export: what is between the clusters. */
-import { DOORBELL_LINE } from '../../coordination/signals.js';
 import type { SystemDescription } from '../description/index.js';
-import { type IncomingEvent, planLinks } from './links.js';
+import { planLinks, type Ring } from './links.js';
 import { crossingsOf } from './plan.js';
 
 /** What is between the clusters. Addresses and sizes are hexadecimal text: they may have more than 53 bits. */
@@ -41,13 +40,6 @@ interface End {
   readonly setvar?: string;
 }
 
-/** The interrupt by which an event is announced: a line of its own, or a flag behind the line that others share too. */
-interface Ring {
-  readonly core: number;
-  readonly line: number;
-  readonly flag?: number;
-}
-
 /**
  * What is between clusters, with the interrupt lines that `atoll run` would use too (links.ts). `ids`: the clusters', to
  * which `firstCores` belong; `lines`: of a cluster, that others may ring; `cores`: of the machine.
@@ -67,16 +59,7 @@ export function crossed(
     priority: system.protectionDomains[handle].priority,
     passive: system.protectionDomains[handle].passive,
   }));
-  const { links } = planLinks(crossings, firstCores, lines, cores);
-  const events = links.map(({ incoming }) => new Map(incoming.map((event) => [keyOf(event), event])));
-  const ring = (cluster: number, key: string): Ring => {
-    const { line, flag } = events[cluster].get(key)!;
-    return {
-      core: firstCores[cluster],
-      line: line ?? DOORBELL_LINE,
-      ...(flag === undefined ? {} : { flag }),
-    };
-  };
+  const { rings } = planLinks(crossings, firstCores, lines, cores);
   const setvars = system.protectionDomains.map(
     ({ setvars }) =>
       new Map(
@@ -102,11 +85,9 @@ export function crossed(
   const signals: ClusterTable['signals'][number][] = [];
   const calls: ClusterTable['calls'][number][] = [];
   const parents: ClusterTable['parents'][number][] = [];
-  const proxies = ids.map(() => 0);
-  for (const crossing of crossings) {
+  crossings.forEach((crossing, index) => {
     if (crossing.kind === 'child') {
       const { parent, child, childId } = crossing;
-      proxies[parent.cluster]++;
       const { at } = system.protectionDomains[child.handle];
       const setvar = setvars[parent.handle].get(`${at.line}:${at.column}`);
       const { name } = system.protectionDomains[parent.handle];
@@ -119,37 +100,15 @@ export function crossed(
         },
         child: { cluster: clusterOf[child.handle], domain: system.protectionDomains[child.handle].name },
       });
-      continue;
+      return;
     }
     const { from, fromId, to, toId } = crossing;
     const ends = { from: end(from.handle, fromId), to: end(to.handle, toId) };
-    if (crossing.kind === 'signal') {
-      signals.push({ ...ends, bell: ring(to.cluster, `signal ${to.handle} ${toId}`) });
-    } else {
-      calls.push({
-        ...ends,
-        request: ring(to.cluster, `request ${proxies[to.cluster]++}`),
-        reply: ring(from.cluster, `reply ${from.handle} ${fromId}`),
-      });
-    }
-  }
+    const [first, second] = rings[index];
+    if (crossing.kind === 'signal') signals.push({ ...ends, bell: first });
+    else calls.push({ ...ends, request: first, reply: second });
+  });
   return { signals, calls, parents };
-}
-
-function keyOf(event: IncomingEvent): string {
-  switch (event.kind) {
-    case 'signal':
-      return `signal ${event.to} ${event.toId}`;
-    case 'reply':
-      return `reply ${event.to} ${event.call}`;
-    case 'request':
-    case 'fault':
-      return `request ${event.proxy}`;
-    case 'memory':
-      return `memory ${event.peer}`;
-    default:
-      return `${event.kind} ${event.child}`;
-  }
 }
 
 /** The same for people, in Markdown. */

@@ -24,7 +24,7 @@ import type { ClusterPlan } from './plan.js';
 /** Lines of a cluster that others ring: the shared one and the doorbells. */
 export const MOST_LINES = 1 + LAST_DOORBELL - FIRST_DOORBELL + 1;
 
-/** What an event is for. Domains by handle, proxies by index. */
+/** What an event is for. Domains by handle, proxies and calls by index. */
 export type Purpose =
   /** A notification on a channel. */
   | {
@@ -38,8 +38,8 @@ export type Purpose =
   | { readonly kind: 'request'; readonly proxy: number }
   /** The same of a fault. */
   | { readonly kind: 'fault'; readonly proxy: number }
-  /** The answer to what a domain has called: a server on that channel, or the monitor of that child. */
-  | { readonly kind: 'reply'; readonly to: number; readonly call: number; readonly isControl: boolean }
+  /** The answer to a call, of those of the cluster. */
+  | { readonly kind: 'reply'; readonly call: number }
   /** The answer of the parent, on another cluster, of a domain that has faulted. */
   | { readonly kind: 'fault-reply'; readonly child: number }
   /** What the parent, on another cluster, wants done with a domain. */
@@ -79,6 +79,8 @@ export interface OutgoingCall extends CallPair {
   readonly id: number;
   readonly isControl: boolean;
   readonly bell: Bell;
+  /** Whether its answers have a doorbell of their own. */
+  readonly hasDoorbell: boolean;
   /** Index of the cluster that is called. */
   readonly cluster: number;
 }
@@ -91,6 +93,8 @@ export interface ProxyPlan extends CallPair {
   readonly priority: number;
   /** Announces the reply. */
   readonly bell: Bell;
+  /** Whether its requests have a doorbell of their own. */
+  readonly hasDoorbell: boolean;
 }
 
 /** Whether a proxy tells a parent of its child's faults. */
@@ -174,18 +178,32 @@ interface Pending {
   assigned?: { line?: number; flag?: number };
 }
 
+export interface Planned {
+  /** By cluster. */
+  readonly links: readonly ClusterLinks[];
+  /** By crossing: a signal's, a call's request and its reply, a child's fault, fault's reply, control and its reply. */
+  readonly rings: readonly (readonly Ring[])[];
+  /** Index of the first word of physical memory behind the interrupt controller and all that the links need. */
+  readonly next: number;
+}
+
+/** The interrupt by which an event is announced: a line of its own, or a flag behind the line that others share too. */
+export interface Ring {
+  readonly core: number;
+  readonly line: number;
+  readonly flag?: number;
+}
+
 /**
  * Plans all that crosses between clusters. `firstCores`: of each cluster. `lines`: how many interrupt lines of a
  * cluster others may ring, from 1. `cores`: of the machine.
- * @returns the links by cluster, and the index of the first word of physical memory behind the interrupt controller and
- * all that they need.
  */
 export function planLinks(
   crossings: readonly (Crossing | MemoryCrossing)[],
   firstCores: readonly number[],
   lines: number,
   cores: number,
-): { readonly links: readonly ClusterLinks[]; readonly next: number } {
+): Planned {
   const planner = new LinkPlanner(firstCores, lines, cores);
   return planner.plan(crossings);
 }
@@ -193,6 +211,7 @@ export function planLinks(
 class LinkPlanner {
   private readonly events: Pending[][];
   private readonly proxies: number[];
+  private readonly calls: number[];
   private next: number;
 
   constructor(
@@ -203,9 +222,10 @@ class LinkPlanner {
     this.next = (cores * CONTROLLER_BYTES) / 4;
     this.events = firstCores.map(() => []);
     this.proxies = firstCores.map(() => 0);
+    this.calls = firstCores.map(() => 0);
   }
 
-  plan(crossings: readonly (Crossing | MemoryCrossing)[]): { links: ClusterLinks[]; next: number } {
+  plan(crossings: readonly (Crossing | MemoryCrossing)[]): Planned {
     const expected = crossings.map((crossing) => this.expect(crossing));
     this.assign();
     const farFlags = this.events.map((events) => {
@@ -241,6 +261,7 @@ class LinkPlanner {
         links[from.cluster].calls.push({
           ...calls,
           ...{ from: from.handle, id: fromId, isControl: false, bell: bell(first), cluster: to.cluster },
+          hasDoorbell: hasDoorbell(second),
         });
         // One above the client: two clients of one priority, each waiting for the other's cluster, do not keep each
         // other's proxies from running. The server is above the client, so its priority is this one at least.
@@ -251,6 +272,7 @@ class LinkPlanner {
             badge: CALL_BADGE | BigInt(toId),
             priority: from.priority + 1,
             bell: bell(second),
+            hasDoorbell: hasDoorbell(first),
           },
         });
       } else {
@@ -264,11 +286,13 @@ class LinkPlanner {
             badge: FAULT_BADGE | BigInt(childId),
             priority: parent.priority,
             bell: bell(second),
+            hasDoorbell: hasDoorbell(first),
           },
         });
         links[parent.cluster].calls.push({
           ...control,
           ...{ from: parent.handle, id: childId, isControl: true, bell: bell(third), cluster: child.cluster },
+          hasDoorbell: hasDoorbell(fourth),
         });
         links[child.cluster].children.push({
           ...{
@@ -282,7 +306,14 @@ class LinkPlanner {
         });
       }
     });
-    return { links, next: this.next };
+    const rings = expected.map((events) =>
+      events.map(({ cluster, assigned }) => ({
+        core: this.firstCores[cluster],
+        line: DOORBELL_LINE,
+        ...assigned,
+      })),
+    );
+    return { links, rings, next: this.next };
   }
 
   private incoming(events: readonly Pending[], cluster: number): IncomingEvent[] {
@@ -318,18 +349,18 @@ class LinkPlanner {
     if (crossing.kind === 'memory')
       return [this.event(crossing.to, { kind: 'memory', peer: crossing.from }, false)];
     if (crossing.kind === 'call') {
-      const { from, fromId, to } = crossing;
+      const { from, to } = crossing;
       return [
         this.event(to.cluster, { kind: 'request', proxy: this.proxies[to.cluster]++ }, true),
-        this.event(from.cluster, { kind: 'reply', to: from.handle, call: fromId, isControl: false }, true),
+        this.event(from.cluster, { kind: 'reply', call: this.calls[from.cluster]++ }, true),
       ];
     }
-    const { parent, child, childId } = crossing;
+    const { parent, child } = crossing;
     return [
       this.event(parent.cluster, { kind: 'fault', proxy: this.proxies[parent.cluster]++ }, false),
       this.event(child.cluster, { kind: 'fault-reply', child: child.handle }, false),
       this.event(child.cluster, { kind: 'control', child: child.handle }, false),
-      this.event(parent.cluster, { kind: 'reply', to: parent.handle, call: childId, isControl: true }, false),
+      this.event(parent.cluster, { kind: 'reply', call: this.calls[parent.cluster]++ }, false),
     ];
   }
 
@@ -375,6 +406,10 @@ class LinkPlanner {
     this.next += words;
     return at;
   }
+}
+
+function hasDoorbell({ assigned }: Pending): boolean {
+  return assigned?.line !== undefined;
 }
 
 function flagsOf(events: readonly Pending[]): number {

@@ -437,14 +437,8 @@ function planDomain(
           ? [{ channel: event.toId, ...event.doorbell }]
           : [],
       ),
-      remoteCalls: calls.map(({ id, isControl, request, reply, bell, cluster }) => ({
-        ...{ id, isControl, request, reply, cluster, flags: bell.flags },
-        hasDoorbell:
-          !isControl &&
-          links.incoming.some(
-            (event) =>
-              event.kind === 'reply' && event.to === handle && event.call === id && event.line !== undefined,
-          ),
+      remoteCalls: calls.map(({ id, isControl, request, reply, bell, cluster, hasDoorbell }) => ({
+        ...{ id, isControl, request, reply, cluster, flags: bell.flags, hasDoorbell },
       })),
       vars: pd.setvars.flatMap(({ symbol, value }) =>
         value === undefined ? [] : [[symbol, value] as const],

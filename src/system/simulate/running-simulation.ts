@@ -75,7 +75,7 @@ export class RunningSimulation extends RunningMachine {
           since = now;
         } else if (now - since > STUCK_MILLISECONDS) {
           this.supervisor.crash ??= new CoreError(
-            `a program made no request for ${STUCK_MILLISECONDS / 1000} s, so that virtual time stands still`,
+            `a program on core ${turns.current} made no request for ${STUCK_MILLISECONDS / 1000} s, so that virtual time stands still`,
           );
         }
         if (this.supervisor.crash === undefined) return;

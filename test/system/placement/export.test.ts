@@ -115,6 +115,15 @@ describe('an export', () => {
     );
   });
 
+  it('tells the answers of a server from those about a child whose identifier is that of the channel', () => {
+    const { table } = exported(
+      domain('client', 'priority="1" cpu="0"', domain('child', 'priority="1" id="1" cpu="1"')) +
+        domain('server', 'priority="2" cpu="1"') +
+        channel('client 1 pp="true" notify="false"', 'server 1 notify="false"'),
+    );
+    assert.deepEqual(table.calls[0].reply, { core: 0, line: 2 });
+  });
+
   it('puts a child at the top where its parent is elsewhere, and leaves it where the parent is here', () => {
     const child = (name: string, id: number, cpu: number, content = ''): string =>
       domain(name, `priority="1" id="${id}" setvar_id="${name}" cpu="${cpu}"`, content);

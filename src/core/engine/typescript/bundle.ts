@@ -22,6 +22,9 @@ export interface Bundle {
   readonly map: string;
 }
 
+/** Calls of {@link bundlePrograms} that are not done. */
+let building = 0;
+
 /**
  * Bundles each distinct file of `files` once, with one run of esbuild for all.
  * @returns the bundles by file, as `files` spelt it.
@@ -30,6 +33,7 @@ export interface Bundle {
 export async function bundlePrograms(files: Iterable<string>): Promise<Map<string, Bundle>> {
   const programs = [...new Set(files)];
   if (programs.length === 0) return new Map();
+  building++;
   try {
     const { outputFiles } = await build({
       entryPoints: programs.map((_, index) => ({ in: `program:${index}`, out: `${index}` })),
@@ -70,7 +74,8 @@ export async function bundlePrograms(files: Iterable<string>): Promise<Map<strin
     if (!isBuildFailure(error)) throw error;
     throw new ProgramError(error.errors.slice(0, 10).map(explain).join('\n'));
   } finally {
-    await stop();
+    // It would stop under others that build at the same time.
+    if (--building === 0) await stop();
   }
 }
 

@@ -11,6 +11,8 @@ import { OUTBOX_WORDS } from '../../../machine/interrupts.js';
 import type { ProtectionDomain, RegionArray, RegionArrayConstructor, Ring } from '../../../program.js';
 import type { Core } from '../../core.js';
 import { Halted, Stop } from '../../core.js';
+import { CHILD_ORDERS } from '../../child-orders.js';
+import { ACKNOWLEDGE } from '../../invocation.js';
 import { type DoorbellSignal, hear } from '../../doorbell-signals.js';
 import { Count } from '../../statistics.js';
 import { withHeadroom } from '../../headroom.js';
@@ -21,7 +23,7 @@ import type { Console } from './console.js';
 import { exceptionOf } from './exception.js';
 import { originalPositions } from './positions.js';
 import { ProgramError } from './program-error.js';
-import { ACKNOWLEDGE, type Caller, RemoteCall, type RemoteCallConfiguration } from './remote-call.js';
+import { type Caller, RemoteCall, type RemoteCallConfiguration } from './remote-call.js';
 import { regionView } from './region.js';
 import { programRing, type RingSide } from './ring.js';
 import { CALL_BADGE, CHANNELS, FAULT_BADGE, Slot } from './slots.js';
@@ -646,12 +648,21 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       const notifiable = tableOf(configuration.notify);
       const irqs = tableOf(configuration.irqs);
       const children = new Map(configuration.children.map(({ id, handle }) => [id, handle]));
-      const childOf = (child: number): number => children.get(child) ?? refuse('child', child);
       const refuse = (what: string, id: unknown): never => this.refuse(what, id);
       const defer = (slot: number): void => {
         this.beginRequest();
         if (this.deferred !== 0) throw new RangeError('one deferred action at most may be outstanding');
         this.deferred = slot;
+      };
+      const order = (child: number, operation: Invocation): void => {
+        this.beginRequest();
+        const remote = this.remoteChildren.get(child);
+        if (remote !== undefined) return this.control(remote, operation);
+        const handle = children.get(child) ?? refuse('child', child);
+        const { words: args, leaves } = CHILD_ORDERS.get(operation)!;
+        args.forEach((word, index) => this.setWord(index, word));
+        core.markStopped(handle, leaves);
+        this.invoke(Slot.FirstTCB + child, operation, args.length);
       };
       const vars = Object.create(null) as Record<string, bigint>;
       for (const [symbol, value] of configuration.vars) vars[symbol] = value;
@@ -716,33 +727,9 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
         },
         mrGetNumber: (index) => this.mrGetNumber(index),
         mrSetNumber: (index, value) => this.mrSetNumber(index, value),
-        pdRestart: (child) => {
-          this.beginRequest();
-          const remote = this.remoteChildren.get(child);
-          if (remote !== undefined) return this.control(remote, Invocation.TCBWriteRegisters);
-          const handle = childOf(child);
-          this.setWord(0, 1);
-          this.setWord(1, 1);
-          this.setWord(2, ENTRY);
-          core.markStopped(handle, Stop.None);
-          this.invoke(Slot.FirstTCB + child, Invocation.TCBWriteRegisters, 3);
-        },
-        pdStop: (child) => {
-          this.beginRequest();
-          const remote = this.remoteChildren.get(child);
-          if (remote !== undefined) return this.control(remote, Invocation.TCBSuspend);
-          const handle = childOf(child);
-          core.markStopped(handle, Stop.Order);
-          this.invoke(Slot.FirstTCB + child, Invocation.TCBSuspend, 0);
-        },
-        pdResume: (child) => {
-          this.beginRequest();
-          const remote = this.remoteChildren.get(child);
-          if (remote !== undefined) return this.control(remote, Invocation.TCBResume);
-          const handle = childOf(child);
-          core.markStopped(handle, Stop.None);
-          this.invoke(Slot.FirstTCB + child, Invocation.TCBResume, 0);
-        },
+        pdRestart: (child) => order(child, Invocation.TCBWriteRegisters),
+        pdStop: (child) => order(child, Invocation.TCBSuspend),
+        pdResume: (child) => order(child, Invocation.TCBResume),
         compute: (cycles) => {
           this.beginRequest();
           if (!Number.isFinite(cycles) || cycles < 0)

@@ -11,7 +11,7 @@
  * Where a server is restarted in the middle of a call, its cluster's monitor answers that it was given up
  * (coordination/recheck.ts), and the call throws as well.
  */
-import { Invocation, Register } from '../../../../kernel/api/constants.js';
+import { Register } from '../../../../kernel/api/constants.js';
 import { type Flag, type InterruptController, Outbox } from '../../../machine/interrupts.js';
 import type { CallAccess, CallPair } from '../../call-lines.js';
 import { Exception, throwException } from './exception.js';
@@ -44,7 +44,6 @@ export interface Caller {
 }
 
 const TAG_WORD = Register.MsgInfo / 4;
-export const ACKNOWLEDGE = Invocation.IRQAckIRQ << 12;
 
 function peerFailed(): never {
   throwException(Exception.PeerFailed, 'the cluster of the server has failed');
