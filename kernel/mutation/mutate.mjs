@@ -25,6 +25,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { compile } from '../compile.mjs';
+import { expose } from '../expose.mjs';
 import { mutantsOf, shuffled, sources } from './mutants.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -60,7 +61,11 @@ const SLOW = [
   'fastpath.test.js',
   'random.test.js',
   'image.test.js',
+  'isolation.test.js',
+  'interleavings.test.js',
 ];
+/** Tests of several cores, which have nothing to do with `unicore`. */
+const SEVERAL_CORES = ['smp.test.js', 'interleavings.test.js'];
 
 const sourceOf = (image) =>
   join(root, image === CONTROLLER ? `${DEVICE}${CONTROLLER}.ts` : 'kernel/index.ts');
@@ -75,7 +80,7 @@ function testsOf(place, image, slow) {
     )
     .filter(({ name }) => name.endsWith('.test.js'))
     .filter(({ name }) => (image === CONTROLLER) === name.startsWith(CONTROLLER))
-    .filter(({ name }) => image !== 'unicore' || !name.startsWith('smp'))
+    .filter(({ name }) => image !== 'unicore' || !SEVERAL_CORES.includes(name))
     .filter(({ name }) => slow || !SLOW.includes(name))
     .toSorted((a, b) => SLOW.indexOf(a.name) - SLOW.indexOf(b.name))
     .map(({ path }) => path);
@@ -102,19 +107,24 @@ async function caughtBy(place, image, slow = true) {
   return signal === 'SIGKILL' ? 'the time limit' : said.split('\n').at(-1) || 'a crash';
 }
 
+function install(place, image, bytes) {
+  writeFileSync(join(place, `kernel/${image}.wasm`), bytes);
+  if (image !== 'unicore') writeFileSync(join(place, `exposed/${image}.wasm`), expose(bytes));
+}
+
 /** What becomes of a mutant: `by` says which test caught it. */
 async function outcomeOf(mutant, place) {
   if (explained.has(mutant.key)) return { outcome: 'survived' };
-  const changed = new Map([[join(root, mutant.file), mutant.source]]);
+  const changed = new Map(kernel).set(join(root, mutant.file), mutant.source);
   let differs = false;
   for (const image of imagesOf(mutant)) {
     const { image: mutated, wrong } = await compiled(image, { optimisation: QUICK, changed });
     if (wrong !== undefined) return { outcome: 'does not compile' };
     if (originals.get(image).equals(mutated)) continue;
-    writeFileSync(join(place, `kernel/${image}.wasm`), mutated);
+    install(place, image, mutated);
     const by = await caughtBy(place, image, !differs);
     differs = true;
-    writeFileSync(join(place, `kernel/${image}.wasm`), originals.get(image));
+    install(place, image, originals.get(image));
     if (by !== undefined) return { outcome: 'caught', by: `${image}: ${by}` };
   }
   if (!differs) return { outcome: 'same image' };
@@ -129,9 +139,9 @@ async function outcomeOf(mutant, place) {
 async function job(number) {
   const place = join(folder, `${number}`);
   rmSync(place, { recursive: true, force: true });
-  for (const path of ['kernel', 'src', 'test', 'spec', 'bench'])
+  for (const path of ['kernel', 'exposed', 'src', 'test', 'spec', 'bench'])
     cpSync(join(build, path), join(place, path), { recursive: true });
-  for (const [image, bytes] of originals) writeFileSync(join(place, `kernel/${image}.wasm`), bytes);
+  for (const [image, bytes] of originals) install(place, image, bytes);
   if (number === 0) await mustPass(place);
   for (let mutant = next(); mutant !== undefined; mutant = next()) {
     const { key, file, line } = mutant;
@@ -166,10 +176,11 @@ function next() {
   return mutant;
 }
 
+const files = sources(root);
+/** The sources as they are now: they may be worked on while mutants are tried. */
+const kernel = new Map(files.map((file) => [join(root, file), readFileSync(join(root, file), 'utf8')]));
 const mutants = shuffled(
-  sources(root)
-    .filter((file) => file.includes(options.only))
-    .flatMap((file) => mutantsOf(root, file)),
+  files.filter((file) => file.includes(options.only)).flatMap((file) => mutantsOf(root, file)),
   options.seed,
 );
 const explained = new Map(
@@ -188,7 +199,7 @@ if (existsSync(outcomesFile)) {
 
 const originals = new Map();
 for (const image of [...KERNEL, CONTROLLER]) {
-  const { image: bytes } = await compiled(image, { optimisation: QUICK });
+  const { image: bytes } = await compiled(image, { optimisation: QUICK, changed: kernel });
   originals.set(image, Buffer.from(bytes));
 }
 await Promise.all(Array.from({ length: Number(options.jobs) }, (_, number) => job(number)));

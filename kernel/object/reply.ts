@@ -61,7 +61,6 @@ export function replyRemove(reply: Reply, caller: TCB): void {
 /** As `replyRemove` when it is the caller that goes away: the context stays where it has been lent. */
 export function replyRemoveCaller(caller: TCB): void {
   const reply = caller.reply;
-  if (isNull(reply)) return;
   if (!isNull(reply.sc)) {
     reply.sc.reply = none<Reply>();
     reply.sc = none<SchedContext>();

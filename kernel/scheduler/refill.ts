@@ -26,7 +26,6 @@ export function refillHead(sc: SchedContext): Refill {
 /** The context's whole budget, to be used from `now` on. Budget and period are set. */
 export function refillNew(sc: SchedContext, max: u32, now: u64): void {
   sc.refillMax = max;
-  sc.refillHead = 0;
   sc.refillCount = 1;
   const head = refillHead(sc);
   head.time = now;

@@ -309,6 +309,22 @@ for (const image of IMAGES) {
       m.delete(ntfn);
     });
 
+    it('whatever enters the kernel, it sees whose budget is back', () => {
+      const entries = [
+        (m: Machine, tcb: number) => m.kernels[0].hold(tcb, 1),
+        (m: Machine) => m.kernels[0].setFloor(0),
+        (m: Machine) => m.kernels[0].timer(),
+        (m: Machine) => m.kernels[0].interrupt(62),
+      ];
+      for (const entry of entries) {
+        const { m, limited, other } = world();
+        const bystander = m.thread({ priority: 1 });
+        assert.equal(handle(m, limited, 20), other);
+        m.time += 1000;
+        assert.equal(m.threadOf(entry(m, bystander.tcb)), limited);
+      }
+    });
+
     it('refuses what seL4 refuses, in its order', () => {
       const m = new Machine({ image });
       const sc = m.create(ObjectType.SchedContext, 7);

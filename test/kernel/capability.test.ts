@@ -30,6 +30,11 @@ for (const image of IMAGES) {
       refuses(() => copy(m, empty, ep, 0), SeL4Error.RangeError, [1, 64]);
       refuses(() => copy(m, empty, ep, 65), SeL4Error.RangeError, [1, 64]);
       refuses(() => copy(m, 1, ep, 63), SeL4Error.FailedLookup, [0, LookupFailure.DepthMismatch, 63, 64]);
+      refuses(
+        () => m.invoke(ROOT, Invocation.CNodeCopy, [empty, 64, ep, 0, Rights.All], [ep]),
+        SeL4Error.FailedLookup,
+        [1, LookupFailure.InvalidRoot],
+      );
       const far = 1n << 40n;
       refuses(() => m.invoke(ROOT, Invocation.CNodeDelete, [far, 64]), SeL4Error.FailedLookup, [
         0,

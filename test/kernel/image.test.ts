@@ -59,14 +59,16 @@ function workloadOn(m: Machine): string[] {
     frugal.recv(EP, REPLY);
     m.wake();
     for (const slot of [
-      frugal.cptr,
-      frugal.cspace,
       server.cptr,
       client.cptr,
       ep,
       ntfn,
       server.cspace,
       client.cspace,
+      ...[server.schedContext, m.create(ObjectType.Reply)],
+      // Until now someone waited beside the endpoint.
+      frugal.cptr,
+      frugal.cspace,
     ]) {
       m.revoke(slot);
       m.delete(slot);

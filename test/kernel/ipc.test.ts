@@ -6,6 +6,7 @@ import {
   Invocation,
   LookupFailure,
   ObjectType,
+  Register,
   Rights,
   SeL4Error,
 } from '../../kernel/api/constants.js';
@@ -377,6 +378,17 @@ for (const image of IMAGES) {
       client.clearRedo();
       client.recv(30, 31);
       assert.deepEqual(server.message.words, [0n, 30n, 1n, BigInt(LookupFailure.MissingCapability), 0n]);
+    });
+
+    it('a fault says where the program stood', () => {
+      const { m, server, client } = faultWorld();
+      for (const fault of [() => client.fault(7, 8), () => client.call(200)]) {
+        m.setU32(client.tcb + Register.PC, 1);
+        m.setU64(server.tcb + Register.MR0, 99n);
+        assert.equal(fault(), server);
+        assert.equal(server.message.words[0], 1n);
+        assert.equal(server.replyRecv(EP, REPLY), client);
+      }
     });
 
     it('without a handler the thread stops', () => {

@@ -1,7 +1,7 @@
 /** Threads, priorities and scheduling contexts (manual chapter 6). */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { InitialSlot, Invocation, ObjectType, SeL4Error } from '../../kernel/api/constants.js';
+import { InitialSlot, Invocation, ObjectType, Register, SeL4Error } from '../../kernel/api/constants.js';
 import { IMAGES, Machine, refuses, type Thread } from './machine.js';
 
 const N = 6;
@@ -261,6 +261,24 @@ for (const image of IMAGES) {
       for (const thread of equals) m.invoke(thread.cptr, Invocation.TCBSuspend);
       assert.equal(m.current(), lower[0], 'but before its equals');
       assert.equal(lower[0].wait(N), lower[1]);
+    });
+
+    it('who yielded is answered even if the context to which it yielded is deleted', () => {
+      const m = new Machine({ image });
+      const SC = 8;
+      const [a, b] = [1, 2].map(() => m.thread({ priority: 20, mcp: 20 }));
+      m.sleep();
+      const yielder = m.current()!;
+      const other = yielder === a ? b : a;
+      yielder.give(SC, other.schedContext);
+      // What it received before.
+      m.setU64(yielder.tcb + Register.Badge, 9n);
+      assert.equal(yielder.call(SC, [7, 7], Invocation.SchedContextYieldTo), other);
+      m.invoke(yielder.cspace, Invocation.CNodeDelete, [SC, 6]);
+      m.delete(other.schedContext);
+      assert.equal(m.current(), yielder);
+      assert.deepEqual([yielder.message.label, yielder.message.words], [SeL4Error.NoError, [0n]]);
+      assert.equal(yielder.badge, 0n);
     });
 
     it('yields to nobody above its maximum controlled priority, nor to itself', () => {
