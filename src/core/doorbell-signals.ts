@@ -22,15 +22,14 @@ export interface DoorbellSignal {
 export const HEARD_WORDS = 3;
 /** ... by how much the count is ahead of the rings where none is on its way, ... */
 const EVEN = 1;
-/** ... and whether a ring was on its way: an `OnItsWay`. */
+/** ... and whether a ring was on its way: `NONE`, `SOME`, or `PERHAPS`. */
 const ON_ITS_WAY = 2;
 
-enum OnItsWay {
-  None = 0,
-  Some = 1,
-  /** There may be, of before this cluster was up: one that comes is new, and one that does not is not missed. */
-  Perhaps = 2,
-}
+// Constants, since members of an enumeration are looked up at each use.
+const NONE = 0;
+const SOME = 1;
+/** There may be, of before this cluster was up: one that comes is new, and one that does not is not missed. */
+const PERHAPS = 2;
 
 function ringsOf(words: Int32Array, { sent }: DoorbellSignal): number {
   return Atomics.load(words, sent - DOORBELL_DATA);
@@ -42,27 +41,31 @@ export function hearNothing(words: Int32Array, signal: DoorbellSignal): void {
   const rings = ringsOf(words, signal);
   words[heard] = Atomics.load(words, sent);
   words[heard + EVEN] = words[heard] - rings;
-  words[heard + ON_ITS_WAY] = OnItsWay.Perhaps;
+  words[heard + ON_ITS_WAY] = PERHAPS;
 }
 
-/** To be called by who was notified, before anything else: whether there is something new. */
+/**
+ * To be called by who was notified, before anything else: whether there is something new. The rings are read first, so
+ * that no ring is counted whose signal is not: each signal was stored before its ring, and the atomic load sees to it
+ * that it is read after. (A second one would cost 10 ns: V8 calls a function for it.)
+ */
 export function hear(words: Int32Array, signal: DoorbellSignal): boolean {
   const { sent, heard } = signal;
   const rings = ringsOf(words, signal);
-  const count = Atomics.load(words, sent);
-  const isNew = count !== words[heard] || words[heard + ON_ITS_WAY] !== Number(OnItsWay.None);
+  const count = words[sent];
+  const isNew = count !== words[heard] || words[heard + ON_ITS_WAY] !== NONE;
   const ahead = (count - rings - words[heard + EVEN]) | 0;
   // Rings have come twice.
   if (ahead < 0) words[heard + EVEN] = count - rings;
   words[heard] = count;
-  words[heard + ON_ITS_WAY] = ahead > 0 ? OnItsWay.Some : OnItsWay.None;
+  words[heard + ON_ITS_WAY] = ahead > 0 ? SOME : NONE;
   return isNew;
 }
 
 /** The signals of which not all that came were heard with their rings: their count; -1 where all were. */
 export function unheard(words: Int32Array, { sent, heard }: DoorbellSignal): number {
   const count = Atomics.load(words, sent);
-  const all = count === words[heard] && words[heard + ON_ITS_WAY] !== Number(OnItsWay.Some);
+  const all = count === words[heard] && words[heard + ON_ITS_WAY] !== SOME;
   return all ? -1 : count >>> 0;
 }
 

@@ -109,13 +109,13 @@ describe('the topology region', { concurrency: 2 }, () => {
     assert.deepEqual(ran.said, ['65,84,79,76 0']);
   });
 
-  it('has no line costs where the machine is described by a file', async () => {
+  it('has the line costs of the model where the machine is simulated', async () => {
     const ran = await runFile('examples/topology/topology.system', {
       args: ['--machine', 'test/machine/fixtures/arm-shared-l2.xml', '--clusters', 'per-core'],
     });
     assert.match(ran.said[0], /^1 packages, 1 nodes, \d+ caches, 4 cores, 4 clusters$/);
     assert.match(ran.said[1], /^cluster 0: cores 0, unicore kernel at 0x\w+, \d+ KiB$/);
     assert.equal(ran.said[2], 'cluster 1: cores 1, no kernel');
-    assert.equal(ran.said[5], 'I am on core 0; how far other clusters are was not measured');
+    assert.equal(ran.said[5], 'I am on core 0; the nearest other cluster is 1, 14 ns there and back');
   });
 });
