@@ -112,17 +112,48 @@ export enum Stop {
   Order = 2,
 }
 
+/** What a core is made of. */
+export interface CoreParts {
+  /** The core's number in the machine. */
+  readonly id: number;
+  readonly kernel: Kernel;
+  readonly memory: SharedArrayBuffer;
+  readonly interrupts: InterruptController;
+  /** What the core itself does with that controller. */
+  readonly device: CoreDevice;
+  readonly orders: Orders;
+  /** By handle of the cluster's domains, shared by its cores: why it does not go on, a `Stop`. */
+  readonly stopped: Int32Array;
+  /** Whether it takes interrupts by doorbells. */
+  readonly hasDoorbells: boolean;
+  /** Whether the cluster's interrupts come to this core. */
+  readonly first: boolean;
+  /** Told at once when the kernel panics. */
+  readonly reportPanic: (reason: string) => void;
+  readonly access: SharedAccess;
+  readonly observer?: Observer | undefined;
+}
+
 export class Core {
+  readonly id: number;
+  readonly kernel: Kernel;
+  readonly memory: SharedArrayBuffer;
+  readonly interrupts: InterruptController;
+  readonly hasDoorbells: boolean;
+  readonly access: SharedAccess;
+  readonly calls: CallAccess;
+  readonly observer: Observer | undefined;
   /** Threads by handle. Handle 0 is the idle thread. */
   readonly threads: (EngineThread | undefined)[] = [];
-  private readonly stopped: Int32Array;
-  readonly kernel: Kernel;
   /** Physical memory, as 32-bit words and as bytes. */
   readonly words: Uint32Array;
   readonly bytes: Uint8Array;
+  private readonly device: CoreDevice;
+  private readonly first: boolean;
+  private readonly reportPanic: (reason: string) => void;
+  private readonly stopped: Int32Array;
   private readonly orders: Int32Array;
   protected readonly idleTimes: Float64Array;
-  readonly calls: CallAccess;
   private readonly awake: Int32Array;
   private readonly ticksTaken: Int32Array;
   private floor = 0;
@@ -139,35 +170,26 @@ export class Core {
   /** Set when the core has been told to stop: whatever still runs on it is unwound. */
   halted = false;
 
-  constructor(
-    /** The core's number in the machine. */
-    readonly id: number,
-    kernel: Kernel,
-    readonly memory: SharedArrayBuffer,
-    readonly interrupts: InterruptController,
-    /** What the core itself does with that controller. */
-    private readonly device: CoreDevice,
-    orders: Orders,
-    /** By handle of the cluster's domains, shared by its cores: why it does not go on, a `Stop`. */
-    stopped: Int32Array,
-    /** Whether it takes interrupts by doorbells. */
-    readonly hasDoorbells: boolean,
-    /** Whether the cluster's interrupts come to this core. */
-    private readonly first: boolean,
-    /** Told at once when the kernel panics. */
-    private readonly reportPanic: (reason: string) => void,
-    readonly access: SharedAccess,
-    readonly observer?: Observer,
-  ) {
-    this.calls = access.calls;
-    this.kernel = kernel;
+  constructor(parts: CoreParts) {
+    const { id, memory, orders } = parts;
+    this.id = id;
+    this.kernel = parts.kernel;
+    this.memory = memory;
+    this.interrupts = parts.interrupts;
+    this.hasDoorbells = parts.hasDoorbells;
+    this.access = parts.access;
+    this.calls = parts.access.calls;
+    this.observer = parts.observer;
     this.words = new Uint32Array(memory);
     this.bytes = new Uint8Array(memory);
+    this.device = parts.device;
+    this.first = parts.first;
+    this.reportPanic = parts.reportPanic;
+    this.stopped = parts.stopped;
     this.orders = orders.words;
     this.idleTimes = orders.idleTimes.subarray(id * IDLE_TIME_STRIDE, (id + 1) * IDLE_TIME_STRIDE);
     this.awake = orders.awake;
     this.ticksTaken = orders.ticksTaken;
-    this.stopped = stopped;
   }
 
   /** Notes why a domain of the cluster does not go on, or that it does. */

@@ -205,14 +205,14 @@ export class ExploredCluster {
       const machineOfCore = { ...device, now: () => 1000 };
       const kernel = this.asCalls(instantiateKernel(kernelModule, memory, BASE, id, machineOfCore, access));
       const once = { spin: () => device.spin(1), take: () => device.take() };
-      const core = new Core(
-        ...([id, kernel, memory.buffer, this.interrupts, this.asCalls(once)] as const),
-        ...([this.orders, new Int32Array(16), false, id === 0] as const),
-        (reason) => {
+      const core = new Core({
+        ...{ id, kernel, memory: memory.buffer, interrupts: this.interrupts, device: this.asCalls(once) },
+        ...{ orders: this.orders, stopped: new Int32Array(16), hasDoorbells: false, first: id === 0 },
+        reportPanic: (reason) => {
           throw new Error(reason);
         },
-        plainAccess(memory.buffer),
-      );
+        access: plainAccess(memory.buffer),
+      });
       const words = explorer.view(core.words);
       Object.assign(core, { words, threads });
       const mine = scripts

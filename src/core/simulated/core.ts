@@ -1,5 +1,5 @@
 /** A core of the simulated machine: it waits in virtual time, and is interrupted at once. */
-import { Core } from '../core.js';
+import { Core, type CoreParts } from '../core.js';
 import type { CoreClock } from './clock.js';
 
 export class SimulatedCore extends Core {
@@ -7,9 +7,9 @@ export class SimulatedCore extends Core {
 
   constructor(
     private readonly clock: CoreClock,
-    ...rest: ConstructorParameters<typeof Core>
+    parts: CoreParts,
   ) {
-    super(...rest);
+    super(parts);
   }
 
   override idle(): number {

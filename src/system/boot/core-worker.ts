@@ -2,7 +2,15 @@
 import { once } from 'node:events';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Register } from '../../../kernel/api/constants.js';
-import { Core, HEARTBEAT_LINE, Halted, ORDERS_LINE, Stop, plainAccess } from '../../core/core.js';
+import {
+  Core,
+  type CoreParts,
+  HEARTBEAT_LINE,
+  Halted,
+  ORDERS_LINE,
+  Stop,
+  plainAccess,
+} from '../../core/core.js';
 import type { Bundle } from '../../core/engine/typescript/bundle.js';
 import { Console, writeAll } from '../../core/engine/typescript/console.js';
 import { typescriptEngine } from '../../core/engine/typescript/domain.js';
@@ -109,20 +117,14 @@ const kernel = trace?.kernel(silent) ?? silent;
 const access = simulated?.access ?? plainAccess(memory.buffer);
 const first = orders.clusterCore === 0;
 const hasDoorbells = first && cluster.links.incoming.some(({ line }) => line !== undefined);
-const core = new (simulated?.Core ?? Core)(
-  id,
-  kernel,
-  memory.buffer,
-  interrupts,
-  machine,
-  orders.orders,
-  tables.stopped,
-  hasDoorbells,
-  first,
-  (reason: string) => tell({ kind: 'panic', reason }),
-  trace?.access(access, memory.buffer) ?? access,
-  observers([simulated?.observer, trace]),
-);
+const parts: CoreParts = {
+  ...{ id, kernel, memory: memory.buffer, interrupts, device: machine, orders: orders.orders },
+  ...{ stopped: tables.stopped, hasDoorbells, first },
+  reportPanic: (reason) => tell({ kind: 'panic', reason }),
+  access: trace?.access(access, memory.buffer) ?? access,
+  observer: observers([simulated?.observer, trace]),
+};
+const core = simulated?.coreOf(parts) ?? new Core(parts);
 const TypeScriptDomain = typescriptEngine(core, new Float64Array(orders.statistics), orders.states);
 interrupts.mask(id, 0, false);
 interrupts.mask(id, ORDERS_LINE, false);

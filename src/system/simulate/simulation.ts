@@ -1,5 +1,5 @@
 /** A whole system on the simulated machine: what its main thread and the threads of its cores share. */
-import { type Core, OrderWord, type SharedAccess } from '../../core/core.js';
+import { type Core, type CoreParts, OrderWord, type SharedAccess } from '../../core/core.js';
 import type { Kernel } from '../../core/kernel.js';
 import type { Observer } from '../../core/observer.js';
 import { chargedAccess } from '../../core/simulated/access.js';
@@ -60,8 +60,6 @@ export class CoreSimulation {
   readonly interrupts: SimulatedInterrupts;
   readonly access: SharedAccess;
   readonly observer: Observer;
-  /** The class of the core, less its clock. */
-  readonly Core: new (...rest: ConstructorParameters<typeof Core>) => Core;
   readonly #simulation: Simulation;
 
   /** `checkOrders`: of the core. */
@@ -91,11 +89,10 @@ export class CoreSimulation {
     this.interrupts = new SimulatedInterrupts(clock, memory.buffer, 0, plan.cores);
     this.access = chargedAccess(memory.buffer, clock);
     this.observer = callTimes(new Float64Array(statistics), clock);
-    this.Core = class extends SimulatedCore {
-      constructor(...rest: ConstructorParameters<typeof Core>) {
-        super(clock, ...rest);
-      }
-    };
+  }
+
+  coreOf(parts: CoreParts): Core {
+    return new SimulatedCore(this.clock, parts);
   }
 
   kernelOf(kernel: Kernel): Kernel {
