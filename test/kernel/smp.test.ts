@@ -72,6 +72,14 @@ describe('two cores, one image', () => {
     assert.equal(far.wait(N), undefined, 'and now it is');
   });
 
+  it('but not when its registers were written meanwhile', () => {
+    const { m, far } = world();
+    m.invoke(far.cptr, Invocation.TCBWriteRegisters, [0, 0]);
+    assert.equal(m.ipis.pop(), 1);
+    assert.equal(m.kernels[1].wait(N), 0, 'its call is not done');
+    assert.equal(far.redo, false);
+  });
+
   it('so does one whose scheduling context was taken', () => {
     const { m, far, takeIPI } = world();
     m.invoke(far.schedContext, Invocation.SchedContextUnbind);
