@@ -10,10 +10,25 @@ import {
   Rights,
   SeL4Error,
 } from '../../kernel/api/constants.js';
+import type { KernelImage } from '../../src/core/kernel.js';
 import { CSPACE_BITS, IMAGES, Machine, guardFor, type Thread } from './machine.js';
 
 const EP = 5;
 const REPLY = 4;
+
+/** A server that waits, a client, and the server has no IPC buffer. */
+function serverWithoutBuffer(image: KernelImage): { server: Thread; client: Thread } {
+  const m = new Machine({ image });
+  const ep = m.create(ObjectType.Endpoint);
+  const server = m
+    .thread({ priority: 200, buffer: false })
+    .give(EP, ep)
+    .give(REPLY, m.create(ObjectType.Reply));
+  const client = m.thread().give(EP, ep);
+  m.sleep();
+  server.recv(EP, REPLY);
+  return { server, client };
+}
 
 interface World {
   readonly m: Machine;
@@ -80,15 +95,7 @@ for (const image of IMAGES) {
     });
 
     it('a message of more words than the receiver has registers arrives cut', () => {
-      const m = new Machine({ image });
-      const ep = m.create(ObjectType.Endpoint);
-      const server = m
-        .thread({ priority: 200, buffer: false })
-        .give(EP, ep)
-        .give(REPLY, m.create(ObjectType.Reply));
-      const client = m.thread().give(EP, ep);
-      m.sleep();
-      server.recv(EP, REPLY);
+      const { server, client } = serverWithoutBuffer(image);
       client.call(EP, [1, 2, 3, 4, 5, 6]);
       assert.deepEqual(server.message.words, [1n, 2n, 3n, 4n]);
     });
@@ -299,15 +306,7 @@ for (const image of IMAGES) {
     });
 
     it('a thread that holds no buffer neither sends nor receives capabilities', () => {
-      const m = new Machine({ image });
-      const ep = m.create(ObjectType.Endpoint);
-      const server = m
-        .thread({ priority: 200, buffer: false })
-        .give(EP, ep)
-        .give(REPLY, m.create(ObjectType.Reply));
-      const client = m.thread().give(EP, ep);
-      m.sleep();
-      server.recv(EP, REPLY);
+      const { server, client } = serverWithoutBuffer(image);
       client.call(EP, [1], 4, [EP, EP]);
       assert.deepEqual(server.message, { badge: 0n, label: 4, words: [1n], extraCaps: 0, unwrapped: 0 });
     });
