@@ -1,12 +1,10 @@
 /** What calls and signals cost on a simulated machine: the programs of `atoll bench` in virtual time. */
-import { dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { withLineCosts } from '../src/machine/simulated/line-costs.js';
 import type { MachineModel } from '../src/machine/simulated/model.js';
 import { clustersOf } from '../src/machine/topology/index.js';
-import { loadSystem } from '../src/system/description/index.js';
 import type { RunReport } from '../src/system/run.js';
 import { simulateSystem } from '../src/system/simulate/system.js';
+import { benchSystem } from './ipc/bench-system.js';
 
 /** In cycles, means over a run. */
 export type SimulatedFigure =
@@ -62,9 +60,7 @@ export async function simulatedBenchmark(
 
 /** A system of bench/ipc, whose second domain is moved to another core, if it is not on the first. */
 async function run(model: MachineModel, name: string, second: number, clusters: string): Promise<RunReport> {
-  const file = fileURLToPath(new URL(`../../bench/ipc/${name}`, import.meta.url));
-  const searchPath = [dirname(file)];
-  const system = loadSystem(file, { arch: 'aarch64', searchPath });
+  const { system, searchPath } = benchSystem(name);
   const protectionDomains = system.protectionDomains.map((pd) => ({ ...pd, cpu: pd.cpu === 0 ? 0 : second }));
   const seconds = CYCLES / (model.core.megahertz * 1e6);
   return simulateSystem({ ...system, protectionDomains }, model, { clusters, searchPath, seconds });

@@ -1,12 +1,11 @@
 /** What an operation costs in an ordinary system, as the system's own console shows it. */
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import type { Topology } from '../../src/machine/topology/index.js';
-import { loadSystem } from '../../src/system/description/index.js';
 import { runSystem } from '../../src/system/run.js';
 import { median } from '../median.js';
+import { benchSystem } from './bench-system.js';
 
 const POLL_MILLISECONDS = 20;
 
@@ -16,9 +15,7 @@ const POLL_MILLISECONDS = 20;
  * @returns the median time of an operation, in nanoseconds.
  */
 export async function systemRounds(name: string, topology: Topology, clusters = 'per-core'): Promise<number> {
-  const file = fileURLToPath(new URL(`../../../bench/ipc/${name}`, import.meta.url));
-  const searchPath = [dirname(file)];
-  const system = loadSystem(file, { arch: 'aarch64', searchPath });
+  const { system, searchPath } = benchSystem(name);
   const folder = mkdtempSync(join(tmpdir(), 'atoll-bench-'));
   const output = join(folder, 'console');
   const console = openSync(output, 'w');
