@@ -14,7 +14,7 @@ export function capFault(thread: TCB, cptr: u64, inReceive: bool): void {
   const core = here();
   thread.faultAddress = cptr;
   thread.faultInReceive = inReceive ? 1 : 0;
-  thread.lookupFailure = core.lookupFailure;
+  thread.lookupFailure = <u8>core.lookupFailure;
   thread.lookupWord0 = core.lookupWord0;
   thread.lookupWord1 = core.lookupWord1;
   thread.lookupWord2 = core.lookupWord2;

@@ -74,6 +74,10 @@ export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
     }),
     biased(90, { call: between(0, 9), target: between(16, 23), other: between(24, 27) }),
   ),
+  domains: fc.oneof(
+    biased(100, { call: fc.constant(12), target: fc.constant(9), time: fc.nat(60) }),
+    biased(90, { call: between(0, 11), target: between(16, 23), other: between(24, 27), time: fc.nat(60) }),
+  ),
   faults: fc.oneof(
     biased(100, { call: fc.constant(11), label: between(6, 11) }),
     biased(100, { call: between(3, 6), target: between(20, 21), other: between(24, 27) }),
@@ -99,6 +103,7 @@ const LABELS: Partial<Record<CapType, readonly Invocation[]>> = {
   [CapType.SchedControl]: [Invocation.SchedControlConfigureFlags],
   [CapType.IRQControl]: [23, 24],
   [CapType.IRQHandler]: [25, 26, 27],
+  [CapType.Domain]: [34, 34, 34, 35, 36],
 };
 
 export interface Message {
@@ -175,6 +180,16 @@ export function messageTo(type: CapType, step: Step, buffer: number): Message {
       break;
     case Invocation.SchedControlConfigureFlags:
       shaped = [1 + a, b < 16 ? 1 + a : 1 + a + b, c % 4, d, d & 1];
+      break;
+    case Invocation.DomainSetSet:
+      shaped = [a % 4];
+      extra = [4 + (b % 5)];
+      break;
+    case Invocation.DomainScheduleConfigure:
+      shaped = [a % 5, b % 3, c < 10 ? 0 : 1000 * c];
+      break;
+    case Invocation.DomainScheduleSetStart:
+      shaped = [a % 6];
       break;
     case Invocation.IRQIssueIRQHandler:
       shaped = [a % 5, b, RADIX];
