@@ -33,6 +33,7 @@ export interface DomainConfiguration {
   readonly handle: number;
   readonly name: string;
   readonly priority: number;
+  readonly schedulingDomain: number;
   readonly passive: boolean;
   /** Channels on which it may notify, call, and acknowledge interrupts, and the identifiers of its children. */
   readonly notify: readonly number[];
@@ -123,6 +124,8 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
   const outbox = interrupts.outboxIndex(core.id);
 
   const { hasDoorbells, doorbellPolls } = core;
+  /** Others than the most urgent of one domain may become current while a handler waits. */
+  const severalDomains = core.schedulingDomains > 1;
   let polls = 0;
 
   /**
@@ -141,6 +144,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
   return class TypeScriptDomain implements EngineThread, Caller {
     readonly handle: number;
     readonly priority: number;
+    readonly schedulingDomain: number;
     onStack = false;
     held = false;
     /** Index of the register file in the core's words. */
@@ -190,6 +194,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
     ) {
       this.handle = configuration.handle;
       this.priority = configuration.priority;
+      this.schedulingDomain = configuration.schedulingDomain;
       this.passivePending = configuration.passive;
       this.registers = tcb / 4;
       this.buffer = words[this.registers + Register.IPCBuffer / 4] / 4;
@@ -420,7 +425,12 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       if (next !== this.handle) {
         // The usual case: a more urgent thread, such as a server that was called, runs and gives way again.
         const other = threads[next];
-        if (other !== undefined && other.priority > this.priority && other.onStack === false)
+        if (
+          other !== undefined &&
+          other.priority > this.priority &&
+          other.onStack === false &&
+          !severalDomains
+        )
           next = other.run();
         if (next !== this.handle || this.held) {
           core.runOthers(this, next, this.isCut);
