@@ -8,7 +8,7 @@
  */
 import { CoreState, SMP, coreState, here } from './model/state';
 import { handleInvocation, handleRecv } from './api/syscall';
-import { userException } from './api/fault';
+import { unknownSyscall as noSuchCall, userException } from './api/fault';
 import { handleInterrupt } from './object/interrupt';
 import { completeYieldTo } from './object/schedcontext';
 import { yieldCore as yieldThread } from './object/tcb';
@@ -147,6 +147,12 @@ export function yieldCore(): u32 {
 /** The current thread's program failed; `number` and `code` are the engine's own. */
 export function fault(number: u32, code: u32): u32 {
   if (enter()) userException(here().current, number, code);
+  return leave();
+}
+
+/** The current thread's program made a system call that there is none. */
+export function unknownSyscall(number: u32): u32 {
+  if (enter()) noSuchCall(here().current, number);
   return leave();
 }
 

@@ -493,6 +493,17 @@ export class Kernel extends Threads {
         thread.redo = false;
         if (arg(0) & 1n) this.resume(name);
         return DONE;
+      case Invocation.TCBCopyRegisters: {
+        if (length < 1 || !authority) return TruncatedMessage;
+        if (authority.type !== CapType.Thread) return invalidCapability(1);
+        if (arg(0) & 1n) this.suspend(authority.object);
+        if (arg(0) & 2n) this.resume(name);
+        const { pc, program, redo, badge, info, mrs } = this.thread(authority.object);
+        if (arg(0) & 4n) Object.assign(thread, { pc, program, redo });
+        if (arg(0) & 8n) Object.assign(thread, { badge, info, mrs: [...mrs] });
+        if (name === this.current) this.reschedule();
+        return DONE;
+      }
       case Invocation.TCBConfigure: {
         if (length < 2 || !first || !second) return TruncatedMessage;
         const invalid = this.checkBuffer(arg(1), second.cap);

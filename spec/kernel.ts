@@ -107,6 +107,12 @@ export abstract class Threads {
     const me = this.current;
     this.fault(me, FaultType.UserException, [0n, BigInt(number), BigInt(code)]);
   }
+  unknownSyscall(number: number): void {
+    const me = this.current;
+    const { badge, info, mrs } = this.thread(me);
+    // RISC-V's sp and ra, a0 to a5, and a6: of those there are only a0 to a5.
+    this.fault(me, FaultType.UnknownSyscall, [0n, 0n, badge, info, ...mrs, 0n, BigInt(number)]);
+  }
   interrupt(irqSlot: Name): void {
     const cap = this.cap(irqSlot);
     if (cap.type === CapType.Notification && cap.rights & Rights.Write)
@@ -532,9 +538,17 @@ export abstract class Threads {
       this.possibleSwitchTo(to);
       return;
     }
-    const { info, mrs } = this.thread(me);
+    const { info, buffer } = this.thread(me);
     const always = receiver.fault === Number(FaultType.CapFault);
-    if (!always && lengthOf(info) > 0) receiver.pc = Number(BigInt.asUintN(32, mrs[0]));
+    const answer = Array.from({ length: Math.min(lengthOf(info), buffer === 0 ? 4 : 9) }, (_, index) =>
+      this.getMR(this.thread(me), index),
+    );
+    if (!always && answer.length > 0) receiver.pc = Number(BigInt.asUintN(32, answer[0]));
+    if (receiver.fault === Number(FaultType.UnknownSyscall) && answer.length > 0) {
+      const [badge = receiver.badge, tag = receiver.info, ...mrs] = answer.slice(3);
+      Object.assign(receiver, { badge, info: tag, redo: false });
+      mrs.forEach((word, index) => (receiver.mrs[index] = word));
+    }
     receiver.fault = 0;
     this.setState(to, always || labelOf(info) === 0n ? Running : Inactive);
     this.wakeUp(to);

@@ -87,6 +87,7 @@ export enum Invocation {
   DomainSetSet = 34,
   DomainScheduleConfigure = 35,
   DomainScheduleSetStart = 36,
+  TCBCopyRegisters = 37,
   UntypedIssue = 40,
 }
 

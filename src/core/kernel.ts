@@ -41,6 +41,8 @@ export interface Kernel {
   signal(cptr: number): number;
   yieldCore(): number;
   fault(number: number, code: number): number;
+  /** The current thread made a system call of a number that there is none. */
+  unknownSyscall(number: number): number;
   interrupt(irq: number): number;
   /** To be called when the time that `deadline` gives has come: the next at which a thread of this core can go on, if the core is idle. */
   timer(): number;
@@ -67,6 +69,7 @@ export const SYSTEM_CALLS = [
   'signal',
   'yieldCore',
   'fault',
+  'unknownSyscall',
 ] as const satisfies readonly (keyof Kernel)[];
 /** What the machine enters it for. The other functions of {@link Kernel} are no entries of a real kernel. */
 export const INTERRUPTS = ['interrupt', 'timer'] as const satisfies readonly (keyof Kernel)[];

@@ -420,6 +420,9 @@ export class Thread {
   yieldCore() {
     return this.#machine.threadOf(this.kernel.yieldCore());
   }
+  unknownSyscall(number: number) {
+    return this.#machine.threadOf(this.kernel.unknownSyscall(number));
+  }
   fault(number: number, code: number) {
     return this.#machine.threadOf(this.kernel.fault(number, code));
   }

@@ -120,6 +120,7 @@ function calls(buffer: number): Call[] {
     cnode(Invocation.CNodeRotate, [CNODE, RADIX, 58, 2, RADIX, 62, CNODE, RADIX], [OWN, OWN]),
     of(TCBS, Invocation.TCBReadRegisters, [1, 2]),
     of(TCBS, Invocation.TCBWriteRegisters, [1, 2, 3, 7]),
+    of(TCBS, Invocation.TCBCopyRegisters, [15], [TCBS[0]]),
     of(TCBS, Invocation.TCBConfigure, [58, buffer], [OWN, FRAME]),
     of(TCBS, Invocation.TCBSetSpace, [58], [ENDPOINT, OWN]),
     of(TCBS, Invocation.TCBSetPriority, [65], [CALLER]),

@@ -31,7 +31,7 @@ const arbitraryStep: fc.Arbitrary<Step> = fc.record({
   call: fc.nat(19),
   target: small,
   other: small,
-  label: fc.nat(11),
+  label: fc.nat(12),
   words: fc.array(small, { minLength: 8, maxLength: 8 }),
   caps: fc.array(small, { minLength: 3, maxLength: 3 }),
   raw: fc.option(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), { freq: 12, nil: undefined }),
@@ -98,7 +98,7 @@ export const programOf = (step: fc.Arbitrary<Step>): fc.Arbitrary<Step[]> =>
 const LABELS: Partial<Record<CapType, readonly Invocation[]>> = {
   [CapType.Untyped]: [Invocation.UntypedRetype],
   [CapType.CNode]: [15, 16, 16, 17, 18, 19, 19, 20, 21, 22, 18, 16],
-  [CapType.Thread]: [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13],
+  [CapType.Thread]: [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 37],
   [CapType.SchedContext]: [29, 30, 31, 32, 33],
   [CapType.SchedControl]: [Invocation.SchedControlConfigureFlags],
   [CapType.IRQControl]: [23, 24],
@@ -158,6 +158,11 @@ export function messageTo(type: CapType, step: Step, buffer: number): Message {
       break;
     case Invocation.TCBWriteRegisters:
       shaped = [a & 1, 2, b & 1, 7];
+      break;
+    case Invocation.TCBCopyRegisters:
+      // Words that the library and the test's harness read must stay what they are.
+      shaped = [a & 15];
+      extra = [4 + (b % 5)];
       break;
     case Invocation.TCBConfigure:
       shaped = [58, a < 32 ? buffer : 0];

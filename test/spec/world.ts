@@ -287,10 +287,15 @@ export class World {
               () => kernel.yieldCore(),
               () => spec.yieldCore(),
             )
-          : this.both(
-              () => kernel.fault(target, other),
-              () => spec.userException(target, other),
-            );
+          : step.label > 9
+            ? this.both(
+                () => kernel.unknownSyscall(target),
+                () => spec.unknownSyscall(target),
+              )
+            : this.both(
+                () => kernel.fault(target, other),
+                () => spec.userException(target, other),
+              );
       case 15:
         return this.both(
           () => kernel.interrupt(other & 7),
