@@ -16,10 +16,9 @@ import {
   coreState,
   irqSlot,
   scratch,
-  setScheduleEntry,
 } from '../model/state';
 import { initLock } from '../smp/lock';
-import { MAX_DURATION, initDomains } from '../scheduler/domain';
+import { initDomains } from '../scheduler/domain';
 import { refillNew } from '../scheduler/refill';
 import { insertNewCap } from '../object/derivation';
 import { useBuffer } from '../object/tcb';
@@ -106,10 +105,7 @@ export function boot(
   store<u32>(bootInfo + BootInfo.InitialTCB, tcb);
 
   coreState(0).current = thread;
-  if (!SMP) {
-    setScheduleEntry(0, MAX_DURATION);
-    initDomains(coreState(0));
-  }
+  if (!SMP) initDomains(coreState(0));
   return bootInfo;
 }
 

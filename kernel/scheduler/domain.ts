@@ -9,7 +9,7 @@
  * While a kernel has several domains time is accounted (`CoreState.timed`): no fastpath needs to ask about domains.
  */
 import { TCB } from '../model/objects';
-import { CoreState, cluster, coreState, homes, scheduleEntry } from '../model/state';
+import { CoreState, cluster, coreState, homes, scheduleEntry, setScheduleEntry } from '../model/state';
 import { Limit } from '../api/constants';
 import { now } from './budget';
 import { dequeue, enqueueHead } from './queue';
@@ -18,14 +18,10 @@ import { chooseThread, isCurrent, isSchedulable, possibleSwitchTo, rescheduleReq
 /** Bits of an entry that are its duration, the longest that can be. */
 export const MAX_DURATION: u64 = ((<u64>1) << 56) - 1;
 
-/** When a turn ends that goes on until another schedule starts. */
-const NEVER: u64 = u64.MAX_VALUE;
-
-/** A kernel starts in domain 0, for as long as nobody says otherwise. */
+/** A kernel starts in domain 0, for good unless somebody says otherwise. */
 export function initDomains(core: CoreState): void {
-  if (cluster().domains == 1) return;
-  core.domainEnd = NEVER;
-  core.timed = 1;
+  setScheduleEntry(0, MAX_DURATION);
+  if (cluster().domains > 1) core.domainEnd = u64.MAX_VALUE;
 }
 
 /** Ends the turn of a domain whose time is over, and chooses among the threads of the next. */

@@ -89,6 +89,37 @@ describe('a domain schedule', { concurrency: 2 }, () => {
     assert.ok(done(ran, 'filler') > 100, 'and those below the client are not held up for good');
   });
 
+  it('finishes handlers that have waited under each other', async () => {
+    const calls = (name: string): string => `return { init() {
+      for (let i = 0; i < 30; i++) {
+        pd.compute(i * 700);
+        pd.mrSetNumber(0, i);
+        pd.ppcall(0, pd.msginfoNew(0, 1));
+        if (pd.mrGetNumber(0) !== i + 1) throw new Error('a wrong answer');
+      }
+      pd.dbgPuts('${name} is done\\n');
+    } };`;
+    const server = `return { init() {}, protected() {
+      pd.compute(3000);
+      pd.mrSetNumber(0, pd.mrGetNumber(0) + 1);
+      return pd.msginfoNew(0, 1);
+    } };`;
+    const ran = await run({
+      description:
+        schedule(['a', 20], ['b', 30], ['a', 10]) +
+        domain('first', 'priority="10" domain="a"') +
+        domain('second', 'priority="12" domain="b"') +
+        domain('of_first', 'priority="20" domain="b"', '', 'server') +
+        domain('of_second', 'priority="15" domain="a"', '', 'server') +
+        channel('first 0 pp="true"', 'of_first 0') +
+        channel('second 0 pp="true"', 'of_second 0'),
+      programs: { first: calls('first'), second: calls('second'), server },
+      args: [...MACHINE, '--check-invariants'],
+    });
+    assert.deepEqual([...ran.said].sort(), ['first is done', 'second is done']);
+    assert.equal(ran.report.ended, 'idle');
+  });
+
   it('leaves the monitor its turns', async () => {
     const ran = await run({
       description:
