@@ -10,7 +10,7 @@
  */
 import type { KernelImage } from '../../core/kernel.js';
 import { CNODE_RADIX } from '../../core/engine/typescript/slots.js';
-import type { DomainConfiguration } from '../../core/engine/typescript/domain.js';
+import type { DomainConfiguration } from '../../core/engine/typescript/configuration.js';
 import { MOST_LEDGER_CLUSTERS } from '../../coordination/ledger.js';
 import { CHUNK_BYTES, type MemoryPlan, memoryWords } from '../../coordination/memory.js';
 import { heartbeatWords } from '../../coordination/liveness.js';
