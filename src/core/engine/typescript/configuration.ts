@@ -7,6 +7,7 @@ export interface DomainConfiguration {
   readonly handle: number;
   readonly name: string;
   readonly priority: number;
+  readonly schedulingDomain: number;
   readonly passive: boolean;
   /** Channels on which it may notify, call, and acknowledge interrupts, and the identifiers of its children. */
   readonly notify: readonly number[];

@@ -83,6 +83,8 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
   const outbox = interrupts.outboxIndex(core.id);
 
   const { hasDoorbells, doorbellPolls } = core;
+  /** Others than the most urgent of one domain may become current while a handler waits. */
+  const severalDomains = core.schedulingDomains > 1;
   let polls = 0;
 
   /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */
@@ -95,6 +97,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
   return class TypeScriptDomain extends messagesOf(words) implements EngineThread, Caller {
     readonly handle: number;
     readonly priority: number;
+    readonly schedulingDomain: number;
     onStack = false;
     held = false;
     readonly pd: ProtectionDomain;
@@ -142,6 +145,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       super(tcb);
       this.handle = configuration.handle;
       this.priority = configuration.priority;
+      this.schedulingDomain = configuration.schedulingDomain;
       this.passivePending = configuration.passive;
       this.callable = tableOf(configuration.call);
       const calls = configuration.remoteCalls.map(
@@ -370,7 +374,12 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       if (next !== this.handle) {
         // The usual case: a more urgent thread, such as a server that was called, runs and gives way again.
         const other = threads[next];
-        if (other !== undefined && other.priority > this.priority && other.onStack === false)
+        if (
+          other !== undefined &&
+          other.priority > this.priority &&
+          other.onStack === false &&
+          !severalDomains
+        )
           next = other.run();
         if (next !== this.handle || this.held) {
           core.runOthers(this, next, this.isCut);
