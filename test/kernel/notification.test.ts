@@ -173,5 +173,19 @@ for (const image of IMAGES) {
       ]);
       assert.deepEqual(thread.message.words, [], 'the answer to a call is empty');
     });
+
+    it('an interrupt-sending capability is revoked with its copies, and no other', () => {
+      const { m } = world();
+      const [first, second] = [17, 18].map((target) => {
+        const sgi = m.slot();
+        m.invoke(InitialSlot.IRQControl, Invocation.IRQIssueSGISignal, [9, target, sgi, 64], [2]);
+        return { sgi, copy: m.derive(sgi) };
+      });
+      m.revoke(second.sgi);
+      assert.deepEqual(
+        [first.sgi, first.copy, second.sgi, second.copy].map((slot) => m.isEmpty(slot)),
+        [false, false, false, true],
+      );
+    });
   });
 }
