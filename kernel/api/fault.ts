@@ -13,7 +13,7 @@ import { setLookupFailure } from './lookup';
 export function capFault(thread: TCB, cptr: u64, inReceive: bool): void {
   const core = here();
   thread.faultAddress = cptr;
-  thread.faultInReceive = inReceive ? 1 : 0;
+  thread.faultInReceive = <u8>inReceive;
   thread.lookupFailure = core.lookupFailure;
   thread.lookupWord0 = core.lookupWord0;
   thread.lookupWord1 = core.lookupWord1;

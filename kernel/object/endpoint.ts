@@ -60,7 +60,7 @@ export function sendIPC(
     thread.blockedOn = changetype<usize>(endpoint);
     thread.sendBadge = badge;
     thread.sendRights = rights;
-    thread.sendIsCall = isCall ? 1 : 0;
+    thread.sendIsCall = <u8>isCall;
     setThreadState(thread, ThreadState.BlockedOnSend);
     endpoint.state = EndpointState.Send;
     queueAppend(endpoint, thread);

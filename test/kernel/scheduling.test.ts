@@ -180,6 +180,12 @@ for (const image of IMAGES) {
       assert.equal(m.current(), back);
       assert.equal(back.replyRecv(EP, REPLY), middle);
       assert.equal(middle.replyRecv(EP, REPLY), undefined, 'nobody to reply to, and no time of its own');
+      // The context has come to stay: it goes to no later caller.
+      const other = m.thread({ priority: 90 }).give(EP, outer);
+      assert.equal(m.current(), other);
+      assert.equal(other.call(EP), middle);
+      m.invoke(other.schedContext, Invocation.SchedContextUnbind);
+      assert.equal(middle.replyRecv(EP, REPLY), undefined);
     });
 
     it('a call that was cut out of a chain has no say in the chain that its reply object serves next', () => {
