@@ -111,7 +111,6 @@ export function maskRights(cap: Slot, rights: u8): void {
       break;
     case CapType.Reply:
       cap.rights &= rights | ~(<u8>Rights.Grant);
-      break;
   }
 }
 

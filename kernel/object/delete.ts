@@ -121,7 +121,6 @@ function finaliseCap(slot: Slot, final: bool): bool {
       return true;
     case CapType.IRQHandler:
       cteDeleteOne(irqSlot(<u32>object));
-      break;
   }
   return false;
 }

@@ -144,6 +144,5 @@ function createObject(type: u32, address: usize, userBits: u32, device: bool, ca
         <u8>(Rights.Read | Rights.Write),
         device ? FRAME_DEVICE : 0,
       );
-      break;
   }
 }

@@ -75,8 +75,16 @@ for (const image of IMAGES) {
 
     it('delete of a CNode full of CNodes', () => {
       const { m, urgent, worker, root } = world();
+      const [ep, inner] = [m.create(ObjectType.Endpoint), m.slot()];
       for (let i = 0; i < 300; i++) {
-        m.invoke(m.largestUntyped, Invocation.UntypedRetype, [ObjectType.CapTable, 3, 0, 0, i, 1], [root]);
+        m.invoke(
+          m.largestUntyped,
+          Invocation.UntypedRetype,
+          [ObjectType.CapTable, 3, 0, 0, inner, 1],
+          [InitialSlot.CNode],
+        );
+        m.invoke(inner, Invocation.CNodeCopy, [0, 3, ep, 64, Rights.All], [InitialSlot.CNode]);
+        m.invoke(root, Invocation.CNodeMove, [i, BITS, inner, 64], [InitialSlot.CNode]);
         m.invoke(root, Invocation.CNodeCopy, [300 + i, BITS, root, 64, Rights.All], [InitialSlot.CNode]);
       }
       begin(m, urgent, worker);
