@@ -10,7 +10,6 @@ import {
   clearCap,
   copyCap,
   isNull,
-  none,
   objectBits,
 } from '../model/cap';
 import { SeL4Error } from '../api/constants';
@@ -132,7 +131,7 @@ export function cteMove(cap: Slot, source: Slot, target: Slot): void {
   target.next = source.next;
   target.mdb = source.mdb;
   relink(target);
-  forget(source);
+  clearCap(source);
 }
 
 /** Exchanges two slots; `a` and `b` are the capabilities that they hold, perhaps changed. */
@@ -172,12 +171,5 @@ export function unlinkSlot(slot: Slot): void {
     slot.next.prev = slot.prev;
     slot.next.mdb |= slot.mdb & MDB_FIRST_BADGED;
   }
-  forget(slot);
-}
-
-function forget(slot: Slot): void {
   clearCap(slot);
-  slot.prev = none<Slot>();
-  slot.next = none<Slot>();
-  slot.mdb = 0;
 }

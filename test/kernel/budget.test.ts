@@ -115,6 +115,15 @@ for (const image of IMAGES) {
       m.delete(ntfn);
     });
 
+    it('what is left of less than a microsecond comes back with the rest', () => {
+      const { m, limited, other } = world();
+      const start = m.time;
+      assert.equal(handle(m, limited, 19.5), other, 'half a microsecond is not worth a switch');
+      assert.equal(at(m, start + 99), other);
+      assert.equal(at(m, start + 99.5), limited);
+      assert.equal(handle(m, limited, 18.75), limited, 'and with that it has all of its budget');
+    });
+
     it('time that a thread spends with its server on a lent context is its own', () => {
       const { m, limited, other } = world();
       const ep = m.create(ObjectType.Endpoint);
