@@ -19,6 +19,8 @@ export function abstraction(memory: KernelMemory): State {
     release: chain(core.releaseHead, (at) => memory.thread(at).queueNext),
     current: core.current === core.idle ? 0 : core.current,
     issuedIrqs: new Set(),
+    ...{ domain: core.domain, domainEnd: core.domainEnd, domains: memory.domains },
+    schedule: { entries: new Map(), index: core.scheduleIndex, start: core.scheduleStart },
   };
   for (const slot of slots.values()) {
     const { at, type, object, rights, bits, guardSize, badge, revocable } = slot;
@@ -36,9 +38,14 @@ export function abstraction(memory: KernelMemory): State {
     if (type === CapType.SchedContext) state.contexts.set(object, contextAt(memory, object));
     if (type === CapType.IRQHandler) state.issuedIrqs.add(object);
   }
-  for (let priority = 0; priority < (Limit.Priorities as number); priority++) {
-    const queue = chain(core.head(priority), (at) => memory.thread(at).queueNext);
-    if (queue.length > 0) state.ready.set(priority, queue);
+  for (let index = 0; index < (Limit.DomainSchedule as number); index++) {
+    const entry = memory.scheduleEntry(index);
+    if (entry.duration !== 0n) state.schedule.entries.set(index, entry);
+  }
+  for (let place = 0; place < Limit.Priorities * memory.domains; place++) {
+    const head = memory.core(Math.floor(place / Limit.Priorities)).head(place % Limit.Priorities);
+    const queue = chain(head, (at) => memory.thread(at).queueNext);
+    if (queue.length > 0) state.ready.set(place, queue);
   }
   return state;
 }
@@ -93,7 +100,8 @@ export function rangeOf({ type, bits }: Pick<Cap, 'type' | 'bits'>): number {
 
 function threadAt(memory: KernelMemory, at: Name): Thread {
   const thread = memory.thread(at);
-  const { state, reply, sc, priority, mcp, fault, sendBadge, sendRights, sendIsCall } = thread;
+  const { state, reply, sc, priority, mcp, fault, domain, underWay } = thread;
+  const { sendBadge, sendRights, sendIsCall } = thread;
   const waits =
     state === ThreadState.BlockedOnReceive ||
     state === ThreadState.BlockedOnSend ||
@@ -109,6 +117,7 @@ function threadAt(memory: KernelMemory, at: Name): Thread {
     mcp,
     fault,
     yieldTo: thread.yielding ? thread.yieldTo : 0,
+    ...{ domain, underWay },
     send: sends
       ? { badge: sendBadge, rights: sendRights, isCall: sendIsCall }
       : { badge: 0n, rights: 0, isCall: false },

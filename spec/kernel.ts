@@ -65,6 +65,7 @@ export abstract class Threads {
     this.releaseReady();
     action(this.current);
     this.schedule();
+    this.checkDomainTime();
     this.beginTime();
   }
 
@@ -94,6 +95,7 @@ export abstract class Threads {
   yieldCore(): void {
     const me = this.current;
     this.reschedule();
+    this.thread(me).underWay = false;
     const sc = this.context(this.thread(me).sc);
     if (isAccounted(sc)) {
       Refills.charge(sc, sc.refills[0].amount);
@@ -104,6 +106,12 @@ export abstract class Threads {
   userException(number: number, code: number): void {
     const me = this.current;
     this.fault(me, FaultType.UserException, [0n, BigInt(number), BigInt(code)]);
+  }
+  unknownSyscall(number: number): void {
+    const me = this.current;
+    const { badge, info, mrs } = this.thread(me);
+    // RISC-V's sp and ra, a0 to a5, and a6: of those there are only a0 to a5.
+    this.fault(me, FaultType.UnknownSyscall, [0n, 0n, badge, info, ...mrs, 0n, BigInt(number)]);
   }
   interrupt(irqSlot: Name): void {
     const cap = this.cap(irqSlot);
@@ -149,6 +157,7 @@ export abstract class Threads {
       case CapType.CNode:
       case CapType.SchedControl:
       case CapType.SchedContext:
+      case CapType.Domain:
         if (how.receiveFollows) return;
     }
     const result = this.invokeObject(me, found);
@@ -166,6 +175,7 @@ export abstract class Threads {
 
   private receive(me: Name, cptr: number, blocking: boolean, replyCptr: number | undefined): void {
     const thread = this.thread(me);
+    thread.underWay = false;
     const sc = this.context(thread.sc);
     // Section 6.1.5: here, and not in the middle of a handler, a thread stops whose budget is used up.
     if (isAccounted(sc) && !this.isReady(sc)) {
@@ -397,6 +407,7 @@ export abstract class Threads {
       return;
     }
     const { sc } = thread;
+    this.thread(callee).underWay = thread.underWay;
     this.state.replies.set(reply, caller);
     thread.reply = reply;
     this.setState(caller, BlockedOnReply);
@@ -527,9 +538,17 @@ export abstract class Threads {
       this.possibleSwitchTo(to);
       return;
     }
-    const { info, mrs } = this.thread(me);
+    const { info, buffer } = this.thread(me);
     const always = receiver.fault === Number(FaultType.CapFault);
-    if (!always && lengthOf(info) > 0) receiver.pc = Number(BigInt.asUintN(32, mrs[0]));
+    const answer = Array.from({ length: Math.min(lengthOf(info), buffer === 0 ? 4 : 9) }, (_, index) =>
+      this.getMR(this.thread(me), index),
+    );
+    if (!always && answer.length > 0) receiver.pc = Number(BigInt.asUintN(32, answer[0]));
+    if (receiver.fault === Number(FaultType.UnknownSyscall) && answer.length > 0) {
+      const [badge = receiver.badge, tag = receiver.info, ...mrs] = answer.slice(3);
+      Object.assign(receiver, { badge, info: tag, redo: false });
+      mrs.forEach((word, index) => (receiver.mrs[index] = word));
+    }
     receiver.fault = 0;
     this.setState(to, always || labelOf(info) === 0n ? Running : Inactive);
     this.wakeUp(to);
@@ -620,6 +639,7 @@ export abstract class Threads {
     if (this.thread(me).yieldTo !== 0) this.completeYieldTo(me);
     this.setState(me, Inactive);
     this.removeFromScheduling(me);
+    this.thread(me).underWay = false;
   }
 
   protected resume(me: Name): void {
@@ -728,7 +748,9 @@ export abstract class Threads {
   /** Lets a thread compete that can run from now on. */
   protected possibleSwitchTo(me: Name): void {
     if (!this.isSchedulable(me) || me === this.current) return;
-    if (this.decision === 'go on') {
+    if (this.thread(me).domain !== this.state.domain) {
+      this.enqueue(me, 'first');
+    } else if (this.decision === 'go on') {
       this.decision = me;
     } else {
       this.reschedule();
@@ -764,19 +786,38 @@ export abstract class Threads {
   }
 
   protected enqueue(me: Name, where: 'first' | 'last'): void {
-    const { priority } = this.thread(me);
-    const queue = this.state.ready.get(priority) ?? [];
+    const place = this.placeOf(me);
+    const queue = this.state.ready.get(place) ?? [];
     if (queue.includes(me) || this.state.release.includes(me)) return;
     if (where === 'first') queue.unshift(me);
     else queue.push(me);
-    this.state.ready.set(priority, queue);
+    this.state.ready.set(place, queue);
   }
 
   protected dequeue(me: Name): void {
-    const { priority } = this.thread(me);
-    const queue = (this.state.ready.get(priority) ?? []).filter((name) => name !== me);
-    if (queue.length > 0) this.state.ready.set(priority, queue);
-    else this.state.ready.delete(priority);
+    const place = this.placeOf(me);
+    const queue = (this.state.ready.get(place) ?? []).filter((name) => name !== me);
+    if (queue.length > 0) this.state.ready.set(place, queue);
+    else this.state.ready.delete(place);
+  }
+
+  private placeOf(me: Name): number {
+    const { domain, priority } = this.thread(me);
+    return Limit.Priorities * domain + priority;
+  }
+
+  /** The highest priority with a ready thread of the domain whose turn it is, or -1. */
+  private highestReady(): number {
+    const first = Limit.Priorities * this.state.domain;
+    const places = [...this.state.ready.keys()].map((place) => place - first);
+    return Math.max(-1, ...places.filter((priority) => priority < Limit.Priorities));
+  }
+
+  private choose(): void {
+    const { state } = this;
+    const place = Limit.Priorities * state.domain + this.highestReady();
+    state.current = this.highestReady() < 0 ? 0 : state.ready.get(place)![0];
+    if (state.current !== 0) this.dequeue(state.current);
   }
 
   private schedule(): void {
@@ -788,14 +829,27 @@ export abstract class Threads {
     if (couldGoOn) this.enqueue(this.current, 'first');
     if (typeof decision === 'number') {
       const candidate = this.thread(decision).priority;
-      if (candidate >= Math.max(-1, ...state.ready.keys()) && candidate !== priority) {
+      if (candidate >= this.highestReady() && candidate !== priority) {
         state.current = decision;
         return;
       }
       this.enqueue(decision, couldGoOn && candidate === priority ? 'last' : 'first');
     }
-    state.current = state.ready.get(Math.max(-1, ...state.ready.keys()))?.[0] ?? 0;
-    if (state.current !== 0) this.dequeue(state.current);
+    this.choose();
+  }
+
+  /** Section 6.3: a domain's turn ends when its time is over, and who would run next is not in the middle of a handler. */
+  private checkDomainTime(): void {
+    const { state, current } = this;
+    const { entries, index, start } = state.schedule;
+    if (state.domainEnd === 0n || this.now < state.domainEnd) return;
+    if (current !== 0 && this.thread(current).underWay) return;
+    if (current !== 0) this.enqueue(current, 'first');
+    state.schedule.index = entries.has(index + 1) ? index + 1 : start;
+    const { domain, duration } = entries.get(state.schedule.index)!;
+    state.domain = domain;
+    state.domainEnd = this.now + duration;
+    this.choose();
   }
 
   private chargeTime(): void {
@@ -816,6 +870,7 @@ export abstract class Threads {
   private beginTime(): void {
     const { current } = this;
     if (current !== 0 && this.thread(current).yieldTo !== 0) this.completeYieldTo(current);
+    if (current !== 0 && this.state.domainEnd !== 0n) this.thread(current).underWay = true;
     const name = current === 0 ? 0 : this.thread(current).sc;
     const sc = this.context(name);
     const charging = isAccounted(sc) ? name : 0;

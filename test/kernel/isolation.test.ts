@@ -15,6 +15,8 @@ const LINE = 3;
 const RESUMED_AT = Array.from({ length: 20 }, (_, index) => 1400 + 400 * index);
 const END = 10_000;
 const MOST_STEPS = 1000;
+/** Offset of a TCB's priority. */
+const PRIORITY = 97;
 
 interface Domain {
   readonly threads: readonly Thread[];
@@ -89,6 +91,8 @@ function run(image: (typeof IMAGES)[number], pair: Pair, other: readonly Step[],
   };
   // Where the domain is more urgent, it is interrupted and resumed when its time has come, whoever runs.
   const isUrgent = pair.otherPriority < URGENT - 1;
+  /** Until it makes itself less urgent. */
+  const isMoreUrgent = ({ tcb }: Thread): boolean => m.u8(tcb + PRIORITY) > pair.otherPriority;
   const events = [
     ...pair.interrupts.map((at) => ({ at, happen: () => void kernel.interrupt(LINE) })),
     ...RESUMED_AT.map((at) => ({ at, happen: () => resume(watched) })),
@@ -102,7 +106,7 @@ function run(image: (typeof IMAGES)[number], pair: Pair, other: readonly Step[],
     for (;;) {
       const current = kernel.currentTCB();
       const deadline = kernel.deadline() / 1000;
-      const next = Math.min(deadline === 0 ? Infinity : Math.ceil(deadline), events[0]?.at ?? Infinity);
+      const next = Math.min(deadline === 0 ? Infinity : deadline, events[0]?.at ?? Infinity);
       if (next > end) break;
       m.time = Math.max(m.time, next);
       if ((events[0]?.at ?? Infinity) <= m.time) events.shift()!.happen();
@@ -114,7 +118,7 @@ function run(image: (typeof IMAGES)[number], pair: Pair, other: readonly Step[],
   };
 
   for (let count = 0; count < MOST_STEPS && watched.done < watched.steps.length; count++) {
-    if (isUrgent && m.time >= END) break;
+    if (isUrgent && (m.time >= END || !watched.threads.every(isMoreUrgent))) break;
     const tcb = kernel.currentTCB();
     const own = [watched, rest].find(({ threads }) => threads.some((thread) => thread.tcb === tcb));
     const thread = own?.threads.find((each) => each.tcb === tcb);
