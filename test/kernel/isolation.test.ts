@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { InitialSlot, Invocation, ObjectType, Register } from '../../kernel/api/constants.js';
+import { InitialSlot, Invocation, ObjectType } from '../../kernel/api/constants.js';
 import { CSPACE_SLOT, KINDS, messageTo, type Step } from '../spec/programs.js';
 import { IMAGES, Machine, type Thread } from './machine.js';
 
@@ -78,6 +78,7 @@ function run(image: (typeof IMAGES)[number], pair: Pair, other: readonly Step[],
   for (const thread of watched.threads) thread.give(18, interrupted).give(19, handler);
   if (leaks) for (const thread of rest.threads) thread.give(18, interrupted);
   const kernel = m.kernels[0];
+  const { idle } = m.image().core(0);
   const seen: unknown[] = [];
   /** What a thread was about to do when another became more urgent. */
   const interruptedIn = new Map<Thread, Step>();
@@ -122,7 +123,7 @@ function run(image: (typeof IMAGES)[number], pair: Pair, other: readonly Step[],
     const tcb = kernel.currentTCB();
     const own = [watched, rest].find(({ threads }) => threads.some((thread) => thread.tcb === tcb));
     const thread = own?.threads.find((each) => each.tcb === tcb);
-    if (m.u32(tcb + Register.Program) === 0) {
+    if (tcb === idle) {
       if (!isUrgent) resume(watched);
       else if (rest.done === rest.steps.length || count % 2 === 0) pass(END);
       if (rest.done < rest.steps.length) resume(rest);
