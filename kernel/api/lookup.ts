@@ -110,8 +110,8 @@ export function lookupExtraCaps(thread: TCB): bool {
   core.extra0 = none<Slot>();
   core.extra1 = none<Slot>();
   core.extra2 = none<Slot>();
+  if (thread.ipcBuffer == 0) return true;
   const count = messageExtraCaps(thread.msgInfo);
-  if (count == 0 || thread.ipcBuffer == 0) return true;
   for (let i: u32 = 0; i < count; i++) {
     const cptr = load<u64>(capPointer(thread, i));
     const slot = lookupCap(thread, cptr);

@@ -97,14 +97,7 @@ function isCapRevocable(derived: Slot, source: Slot): bool {
 export function cteInsert(cap: Slot, source: Slot, target: Slot): void {
   const revocable = isCapRevocable(cap, source);
   // A copy of an untyped leaves nothing for the original to retype: both would make objects of the same memory.
-  if (
-    source.type == CapType.Untyped &&
-    cap.type == CapType.Untyped &&
-    source.object == cap.object &&
-    source.bits == cap.bits
-  ) {
-    source.badge = (<u64>1) << source.bits;
-  }
+  if (source.type == CapType.Untyped) source.badge = (<u64>1) << source.bits;
   copyCap(cap, target);
   linkAfter(source, target);
   target.mdb = revocable ? MDB_REVOCABLE | MDB_FIRST_BADGED : 0;

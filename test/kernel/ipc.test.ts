@@ -415,10 +415,11 @@ for (const image of IMAGES) {
 
     it('a missing capability is a fault that says where', () => {
       const { server, client } = faultWorld();
-      client.call(200, []);
+      const beyond = (1 << CSPACE_BITS) + EP;
+      client.call(beyond, []);
       assert.deepEqual(server.message.words, [
         0n,
-        200n,
+        BigInt(beyond),
         0n,
         BigInt(LookupFailure.GuardMismatch),
         64n,

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { InitialSlot, Invocation, ObjectType, Register } from '../../kernel/api/constants.js';
+import { InitialSlot, Invocation, ObjectType } from '../../kernel/api/constants.js';
 import { CSPACE_SLOT, KINDS, messageTo, type Step } from '../spec/programs.js';
 import { IMAGES, Machine, type Thread } from './machine.js';
 
@@ -18,6 +18,8 @@ const LINE = 3;
 const RESUMED_AT = Array.from({ length: 20 }, (_, index) => 1400 + 400 * index);
 const END = 10_000;
 const MOST_STEPS = 1000;
+/** Offset of a TCB's priority. */
+const PRIORITY = 97;
 
 interface Domain {
   readonly threads: readonly Thread[];
@@ -81,6 +83,7 @@ function run(image: (typeof IMAGES)[number], pair: Pair, other: readonly Step[],
   for (const thread of watched.threads) thread.give(18, interrupted).give(19, handler);
   if (leaks) for (const thread of rest.threads) thread.give(18, interrupted);
   const kernel = m.kernels[0];
+  const { idle } = m.image().core(0);
   const seen: unknown[] = [];
   /** What a thread was about to do when another became more urgent. */
   const interruptedIn = new Map<Thread, Step>();
@@ -94,6 +97,8 @@ function run(image: (typeof IMAGES)[number], pair: Pair, other: readonly Step[],
   };
   // Where the domain is more urgent, it is interrupted and resumed when its time has come, whoever runs.
   const isUrgent = pair.otherPriority < URGENT - 1;
+  /** Until it makes itself less urgent. */
+  const isMoreUrgent = ({ tcb }: Thread): boolean => m.u8(tcb + PRIORITY) > pair.otherPriority;
   const events = [
     ...pair.interrupts.map((at) => ({ at, happen: () => void kernel.interrupt(LINE) })),
     ...RESUMED_AT.map((at) => ({ at, happen: () => resume(watched) })),
@@ -107,7 +112,7 @@ function run(image: (typeof IMAGES)[number], pair: Pair, other: readonly Step[],
     for (;;) {
       const current = kernel.currentTCB();
       const deadline = kernel.deadline() / 1000;
-      const next = Math.min(deadline === 0 ? Infinity : Math.ceil(deadline), events[0]?.at ?? Infinity);
+      const next = Math.min(deadline === 0 ? Infinity : deadline, events[0]?.at ?? Infinity);
       if (next > end) break;
       m.time = Math.max(m.time, next);
       if ((events[0]?.at ?? Infinity) <= m.time) events.shift()!.happen();
@@ -119,11 +124,11 @@ function run(image: (typeof IMAGES)[number], pair: Pair, other: readonly Step[],
   };
 
   for (let count = 0; count < MOST_STEPS && watched.done < watched.steps.length; count++) {
-    if (isUrgent && m.time >= END) break;
+    if (isUrgent && (m.time >= END || !watched.threads.every(isMoreUrgent))) break;
     const tcb = kernel.currentTCB();
     const own = [watched, rest].find(({ threads }) => threads.some((thread) => thread.tcb === tcb));
     const thread = own?.threads.find((each) => each.tcb === tcb);
-    if (m.u32(tcb + Register.Program) === 0) {
+    if (tcb === idle) {
       if (!isUrgent) resume(watched);
       else if (rest.done === rest.steps.length || count % 2 === 0) pass(END);
       if (rest.done < rest.steps.length) resume(rest);
