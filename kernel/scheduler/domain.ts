@@ -1,5 +1,5 @@
 /**
- * Scheduling domains (manual section 6.2, "Domains"; RFC 20), in clusters of one core: threads of one domain run at a
+ * Scheduling domains (manual section 6.3; RFC 20), in clusters of one core: threads of one domain run at a
  * time, by a schedule of domains and durations, whatever the priorities of the others.
  *
  * What ends a domain's turn is not the clock alone, since no handler is cut short (see budget.ts): while the thread that
@@ -12,7 +12,7 @@ import { TCB } from '../model/objects';
 import { CoreState, cluster, coreState, homes, scheduleEntry, setScheduleEntry } from '../model/state';
 import { Limit } from '../api/constants';
 import { now } from './budget';
-import { dequeue, enqueueHead } from './queue';
+import { dequeue, enqueueHead, highestReady } from './queue';
 import { chooseThread, isCurrent, isSchedulable, possibleSwitchTo, rescheduleRequired } from './schedule';
 
 /** Bits of an entry that are its duration, the longest that can be. */
@@ -60,8 +60,7 @@ export function setDomain(tcb: TCB, domain: u8): void {
 export function nextTurn(core: CoreState, time: u64): u64 {
   if (core.domainEnd == 0 || (time != 0 && time <= core.domainEnd)) return time;
   for (let domain: u32 = 0; domain < homes(); domain++) {
-    const ready = coreState(domain);
-    if ((ready.ready0 | ready.ready1 | ready.ready2 | ready.ready3) != 0) return core.domainEnd;
+    if (highestReady(coreState(domain)) >= 0) return core.domainEnd;
   }
   return time;
 }

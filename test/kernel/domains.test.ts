@@ -274,6 +274,32 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
     assert.equal(low.wait(N), other);
   });
 
+  it('is what the invariant checker looks at', () => {
+    const { m, low, high } = world();
+    const core = m.base + 8192;
+    const schedule = m.base + 6144;
+    checkInvariants(m.image());
+    const breaks: readonly (readonly [address: number, word: number, what: RegExp])[] = [
+      [core + 156, 2, /domain's turn it is not/],
+      [core + 156, 3, /domain 3 is none of 3/],
+      [core + 160, 255, /the domain schedule has no end/],
+      [core + 164, 2, /the domain schedule begins with its end/],
+      [schedule + 8 * 255, 1, /the domain schedule has no end/],
+      [schedule + 8 + 4, 3 << 24, /entry 1 of the domain schedule is none/],
+      [schedule + 16 + 4, 1 << 24, /entry 2 of the domain schedule is none/],
+      [core + 48, 0, /the turns of domains do not end/],
+      [low.tcb + 148, 0, /is ready but should not be/],
+      [high.tcb + 148, 2 << 8, /domain's turn it is not/],
+    ];
+    for (const [address, word, what] of breaks) {
+      const before = m.u32(address);
+      m.setU32(address, word);
+      assert.throws(() => checkInvariants(m.image()), what);
+      m.setU32(address, before);
+    }
+    checkInvariants(m.image());
+  });
+
   it('refuses what seL4 refuses', () => {
     const m = new Machine({ domains: 3 });
     const tcb = m.create(ObjectType.TCB);
