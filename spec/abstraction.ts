@@ -19,7 +19,7 @@ export function abstraction(memory: KernelMemory): State {
     release: chain(core.releaseHead, (at) => memory.thread(at).queueNext),
     current: core.current === core.idle ? 0 : core.current,
     issuedIrqs: new Set(),
-    ...{ domain: core.domain, domainEnd: core.domainEnd, domains: memory.domains },
+    ...{ domain: core.domain, domainEnd: core.domainEnd, overruns: [] },
     schedule: { entries: memory.schedule(), index: core.scheduleIndex, start: core.scheduleStart },
   };
   for (const slot of slots.values()) {
@@ -39,7 +39,8 @@ export function abstraction(memory: KernelMemory): State {
     if (type === CapType.IRQHandler) state.issuedIrqs.add(object);
   }
   for (let domain = 0; domain < memory.domains; domain++) {
-    const { head } = memory.core(domain);
+    const { head, overrun } = memory.core(domain);
+    state.overruns.push(overrun);
     for (let priority = 0; priority < (Limit.Priorities as number); priority++) {
       const queue = chain(head(priority), (at) => memory.thread(at).queueNext);
       if (queue.length > 0) state.ready.set(Limit.Priorities * domain + priority, queue);

@@ -143,6 +143,7 @@ export class KernelMemory {
       scheduleIndex: this.u32(at + 160),
       scheduleStart: this.u32(at + 164),
       domainEnd: this.u64(at + 168),
+      overrun: this.u64(at + 176),
       ready: (priority: number) =>
         ((this.u64(at + 16 + 8 * (priority >> 6)) >> BigInt(priority & 63)) & 1n) !== 0n,
       head: (priority: number) => this.u32(at + QUEUES + 8 * priority),
