@@ -124,13 +124,14 @@ describe('a domain schedule', { concurrency: 2 }, () => {
         domain('second', 'priority="12" domain="b"') +
         domain('of_first', 'priority="20" domain="b"', '', 'server') +
         domain('of_second', 'priority="15" domain="a"', '', 'server') +
+        busy('filler', 5, 'a') +
         channel('first 0 pp="true"', 'of_first 0') +
         channel('second 0 pp="true"', 'of_second 0'),
-      programs: { first: calls('first'), second: calls('second'), server },
-      args: [...MACHINE, '--check-invariants'],
+      programs: { first: calls('first'), second: calls('second'), server, filler: work(500) },
+      args: [...MACHINE, '--check-invariants', '--for', '10ms'],
     });
     assert.deepEqual([...ran.said].sort(), ['first is done', 'second is done']);
-    assert.equal(ran.report.ended, 'idle');
+    assert.ok(done(ran, 'filler') > 100, 'and others in between');
   });
 
   it('leaves the monitor its turns', async () => {
