@@ -38,6 +38,8 @@ export class Coherence {
   readonly #sharers: Int32Array;
   readonly #sharerWords: number;
   readonly #busy: Float64Array;
+  /** Whether the last core that had to wait had the line already, to read it. */
+  upgraded = false;
   /** By agent: lines that were brought to it from another core's cache, or that it took from others to write them. */
   readonly movedTo: Float64Array;
   readonly #paths: readonly Path[];
@@ -87,6 +89,7 @@ export class Coherence {
 
   #request(agent: number, line: number, write: boolean, holder: number): number {
     let cost: number;
+    this.upgraded = false;
     if (holder > 0) {
       const owner = holder - 1;
       cost = this.#distance.transfer(agent, owner, line);
@@ -104,7 +107,10 @@ export class Coherence {
         const had = this.#shares(agent, line);
         cost = this.#takeFromSharers(agent, line);
         this.#holder[line] = agent + 1;
-        if (had) return cost;
+        if (had) {
+          this.upgraded = true;
+          return cost;
+        }
       } else {
         cost = this.#fromShared(agent, line);
         if (cost < 0) cost = this.#fromNearest(agent, line);
@@ -146,6 +152,7 @@ export class Coherence {
 
   /** A line that this core may use already: in its L1 for nothing, or farther out. */
   #ownHit(agent: number, line: number): number {
+    this.upgraded = false;
     const { own } = this.#paths[agent];
     for (let i = 0; i < own.length; i++) {
       if (!own[i].cache.touch(line)) continue;
