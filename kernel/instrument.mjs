@@ -4,10 +4,11 @@
  * no read-modify-writes and counts no instructions.)
  *
  * The image then imports, besides what it did, from `simulation`:
- *   read(address, size, ready), write(…)   `ready`: when the loads were done from which the address follows, 0 if from
- *                                          none; a read yields when it is done itself
- *   range(address, size, isWrite)          a bulk operation
- *   execute(weight)                        what a basic block costs, in instructions of a processor
+ *   read(address, size, ready, executed), write(…)
+ *       `ready`: when the loads were done from which the address follows, 0 if from none. `executed`: what was executed
+ *       since the last report, in instructions of a processor. A read yields when it is done itself
+ *   range(address, size, isWrite)   a bulk operation
+ *   execute(executed)               before an operation that is reported otherwise, and at the end of an entry
  *   lockLoad(address, ready), lockStore(address, ready), lockExchange(address, ready)
  *       the operations of the big lock, whose atomics are all that the image has; they yield when they are done, but where
  *       the operation is elided, the latter two -1: then it is not done, and an exchange yields the value that it was to
@@ -25,32 +26,41 @@ export function instrument(image) {
 }
 
 const IMPORTS = `
- (import "simulation" "read" (func $read (param i32 i32 f64) (result f64)))
- (import "simulation" "write" (func $write (param i32 i32 f64)))
+ (import "simulation" "read" (func $read (param i32 i32 f64 i32) (result f64)))
+ (import "simulation" "write" (func $write (param i32 i32 f64 i32)))
  (import "simulation" "range" (func $range (param i32 i32 i32)))
  (import "simulation" "execute" (func $execute (param i32)))
  (import "simulation" "lockLoad" (func $lockLoad (param i32 f64) (result f64)))
  (import "simulation" "lockStore" (func $lockStore (param i32 f64) (result f64)))
  (import "simulation" "lockExchange" (func $lockExchange (param i32 f64) (result f64)))`;
 
-/** `$latest`: when the last load was done. */
+/** `$latest`: when the last load was done. `$executed`: since the last report. */
 const HELPERS = `
  (global $latest (mut f64) (f64.const 0))
+ (global $executed (mut i32) (i32.const 0))
+ (func $flush
+  (call $execute (global.get $executed))
+  (global.set $executed (i32.const 0)))
  (func $memory.copy (param $to i32) (param $from i32) (param $size i32)
+  (call $flush)
   (call $range (local.get $from) (local.get $size) (i32.const 0))
   (call $range (local.get $to) (local.get $size) (i32.const 1))
   (memory.copy (local.get $to) (local.get $from) (local.get $size)))
  (func $memory.fill (param $to i32) (param $value i32) (param $size i32)
+  (call $flush)
   (call $range (local.get $to) (local.get $size) (i32.const 1))
   (memory.fill (local.get $to) (local.get $value) (local.get $size)))
  (func $i32.atomic.load (param $at i32) (param $ready f64) (result i32)
+  (call $flush)
   (global.set $latest (call $lockLoad (local.get $at) (local.get $ready)))
   (i32.atomic.load (local.get $at)))
  (func $i32.atomic.store (param $at i32) (param $value i32) (param $ready f64)
+  (call $flush)
   (if (f64.ge (call $lockStore (local.get $at) (local.get $ready)) (f64.const 0))
    (then (i32.atomic.store (local.get $at) (local.get $value)))))
  (func $i32.atomic.rmw.xchg (param $at i32) (param $value i32) (param $ready f64) (result i32)
   (local $done f64)
+  (call $flush)
   (if (result i32) (f64.ge (local.tee $done (call $lockExchange (local.get $at) (local.get $ready))) (f64.const 0))
    (then
     (global.set $latest (local.get $done))
@@ -104,17 +114,39 @@ class FunctionBody {
   }
 
   instrumented() {
-    const { field, module, waiting } = this;
+    const { field, module } = this;
     const start = field.findIndex((part, index) => index > 0 && isInstruction(part));
     if (start < 0) return field;
-    const isEntryPoint = module.some(([kind, , what]) => kind === 'export' && what[1] === field[1]);
-    // What an entry point is given comes from a program, which has it.
-    const given = field
-      .filter(([kind, name]) => kind === 'param' && waiting.has(name) && !isEntryPoint)
-      .map(([, name]) => ['local.set', this.#readyOf(name), ['global.get', '$latest']]);
     const body = this.#sequence(field.slice(start), false).nodes;
+    const whole = module.some(([kind, , what]) => kind === 'export' && what[1] === field[1])
+      ? this.#entry(body)
+      : [...this.#given(), ...body];
     const locals = [...this.#locals].map(([name, type]) => ['local', name, type]);
-    return [...field.slice(0, start), ...locals, ...given, ...body];
+    return [...field.slice(0, start), ...locals, ...whole];
+  }
+
+  /** The body of what programs and the machine call, who have what they give: it reports what it executed. */
+  #entry(body) {
+    const result = this.field.find(([kind]) => kind === 'result');
+    const leave = (node) => {
+      if (!Array.isArray(node)) return node;
+      return node[0] === 'return' ? ['br', '$entry', ...node.slice(1).map(leave)] : node.map(leave);
+    };
+    const block = ['block', '$entry', ...(result ? [result] : []), ...body.map(leave)];
+    if (!result) return [block, ['call', '$flush']];
+    const value = this.#local('$result', result[1]);
+    return [
+      ['local.set', value, block],
+      ['call', '$flush'],
+      ['local.get', value],
+    ];
+  }
+
+  /** What another function of the kernel calls with may just have been loaded. */
+  #given() {
+    return this.field
+      .filter(([kind, name]) => kind === 'param' && this.waiting.has(name))
+      .map(([, name]) => ['local.set', this.#readyOf(name), ['global.get', '$latest']]);
   }
 
   #local(name, type) {
@@ -134,7 +166,7 @@ class FunctionBody {
     let block = { weight: 0, control: false };
     let begin = 0;
     const end = () => {
-      if (block.weight > 0) nodes.splice(begin, 0, ['call', '$execute', constant(block.weight)]);
+      if (block.weight > 0) nodes.splice(begin, 0, executed(block.weight));
       block = { weight: 0, control: false };
       begin = nodes.length;
     };
@@ -228,12 +260,16 @@ class FunctionBody {
     const [, bits] = (isLoad ? LOAD : STORE).exec(operator);
     const size = constant(bits === undefined ? SIZES[operator.split('.')[0]] : Number(bits) / 8);
     const base = this.#local('$at', 'i32');
-    const reported = ['call', isLoad ? '$read' : '$write', place(['local.get', base]), size, ready];
+    const operands = [place(['local.get', base]), size, ready, ['global.get', '$executed']];
+    const reported = ['call', isLoad ? '$read' : '$write', ...operands];
     const done = wanted ? this.#local(`$load${this.#loads++}`, 'f64') : undefined;
     const noted = isLoad
       ? ['global.set', '$latest', done ? ['local.tee', done, reported] : reported]
       : reported;
-    const first = ['block', ['result', 'i32'], ['local.set', base, address.node], noted, ['local.get', base]];
+    const first = [
+      ...['block', ['result', 'i32'], ['local.set', base, address.node]],
+      ...[noted, ['global.set', '$executed', constant(0)], ['local.get', base]],
+    ];
     return {
       node: [...node.slice(0, at), first, ...values],
       waits: isLoad && done ? new Set([done]) : NOTHING,
@@ -263,6 +299,10 @@ class FunctionBody {
       waits: new Set([ready]),
     };
   }
+}
+
+function executed(weight) {
+  return ['global.set', '$executed', ['i32.add', ['global.get', '$executed'], constant(weight)]];
 }
 
 /** When all of these are done. */

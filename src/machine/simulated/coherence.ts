@@ -136,12 +136,13 @@ export class Coherence {
   /** All copies but the writer's go, at the same time: the farthest decides. It is as far as the data, where they are needed. */
   #takeFromSharers(agent: number, line: number): number {
     let cost = 0;
+    this.#distance.ask(agent, line);
     for (let word = 0; word < this.#sharerWords; word++) {
       const at = line * this.#sharerWords + word;
       for (let bits = this.#sharers[at]; bits !== 0; bits &= bits - 1) {
         const sharer = word * 32 + 31 - Math.clz32(bits & -bits);
         if (sharer === agent) continue;
-        cost = Math.max(cost, this.#distance.transfer(agent, sharer, line));
+        cost = Math.max(cost, this.#distance.from(sharer));
         this.#dropFrom(sharer, line);
       }
       this.#sharers[at] = 0;
@@ -179,12 +180,13 @@ export class Coherence {
     const words = this.#sharerWords;
     const least = this.#distance.least(agent, line);
     let cost = Infinity;
+    this.#distance.ask(agent, line);
     // Cores of near numbers first: one of them is mostly as near as can be.
     for (let word = agent >>> 5, left = words; left > 0 && cost > least; left--, word = (word + 1) % words) {
       let bits = this.#sharers[line * words + word];
       for (; bits !== 0 && cost > least; bits &= bits - 1) {
         const sharer = word * 32 + 31 - Math.clz32(bits & -bits);
-        cost = Math.min(cost, this.#distance.transfer(agent, sharer, line));
+        cost = Math.min(cost, this.#distance.from(sharer));
       }
     }
     this.movedTo[agent]++;

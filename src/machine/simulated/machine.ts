@@ -12,10 +12,10 @@ import { Window } from './window.js';
 
 /** What an instrumented kernel image imports (kernel/instrument.mjs). */
 export interface Instrumentation {
-  read(address: number, size: number, ready: number): number;
-  write(address: number, size: number, ready: number): void;
+  read(address: number, size: number, ready: number, executed: number): number;
+  write(address: number, size: number, ready: number, executed: number): void;
   range(address: number, size: number, isWrite: number): void;
-  execute(weight: number): void;
+  execute(executed: number): void;
   lockLoad(address: number, ready: number): number;
   lockStore(address: number, ready: number): number;
   lockExchange(address: number, ready: number): number;
@@ -55,6 +55,8 @@ export class SimulatedMachine {
   readonly #drains: Float64Array;
   #locking: Locking = 'take';
   #transaction: Transaction | undefined;
+  /** Told of those whose transactions the running one aborts. */
+  #aborted: (core: number) => void = () => {};
 
   /**
    * @param memory physical memory: zeroed, or its size in bytes.
@@ -202,28 +204,21 @@ export class SimulatedMachine {
       this.#leave();
       return true;
     }
-    for (;;) {
-      transaction.begin();
-      this.clocks[core] = start;
-      this.#enter(core);
-      if (!retry) this.#window.now += this.model.core.kernelEntry;
-      this.#locking = 'elide';
-      entry();
-      this.#locking = 'take';
-      transaction.end = this.#window.end;
-      if (transaction.overflowed) {
-        transaction.rollBack(this.words);
-        transaction.aborts = transactions.attempts;
-        this.aborts++;
-        this.#window.now += transactions.abort;
-        this.#leave();
-        return false;
-      }
-      const conflicts = this.#transactions.conflicts(core);
-      if (conflicts.length === 0) break;
-      // This one has read what the others wrote: undo all of them, and let it run again as if they had not.
+    transaction.begin();
+    this.#aborted = aborted;
+    this.#enter(core);
+    if (!retry) this.#window.now += this.model.core.kernelEntry;
+    this.#locking = 'elide';
+    entry();
+    this.#locking = 'take';
+    transaction.end = this.#window.end;
+    if (transaction.overflowed) {
       transaction.rollBack(this.words);
-      for (const { core, at } of conflicts) this.#abort(core, at, aborted);
+      transaction.aborts = transactions.attempts;
+      this.aborts++;
+      this.#window.now += transactions.abort;
+      this.#leave();
+      return false;
     }
     this.#transactions.add(core);
     this.entriesOf[core]++;
@@ -268,13 +263,23 @@ export class SimulatedMachine {
   #access(address: number, size: number, write: boolean, ready = 0): number {
     if (this.#core < 0) return 0;
     const last = (address + size - 1) >>> LINE_BITS;
-    let latest = 0;
-    for (let line = address >>> LINE_BITS; line <= last; line++) {
-      const done = write ? this.#window.store(line, ready) : this.#window.load(line, ready);
-      this.#transaction?.note(line, write, done, this.words);
-      if (done > latest) latest = done;
-    }
+    let line = address >>> LINE_BITS;
+    let latest = this.#accessLine(line, write, ready);
+    while (line < last) latest = Math.max(latest, this.#accessLine(++line, write, ready));
     return latest;
+  }
+
+  #accessLine(line: number, write: boolean, ready: number): number {
+    const window = this.#window;
+    if (window.has(line, write)) return write ? window.now : window.loadAgain(line, ready);
+    const done = write ? window.store(line, ready) : window.load(line, ready);
+    const transaction = this.#transaction;
+    if (transaction !== undefined && !transaction.has(line, write)) {
+      for (const { core, at } of this.#transactions.conflicts(this.#core, line, write, done))
+        this.#abort(core, at, this.#aborted);
+      transaction.note(line, write, done, this.words);
+    }
+    return done;
   }
 
   #instrumentation(): Instrumentation {
@@ -282,16 +287,20 @@ export class SimulatedMachine {
     const { core: costs, transactions } = this.model;
     const release = costs.storesByExchange ? 'atomic' : 'release';
     return {
-      read: (address, size, ready) => this.#access(address >>> 0, size, false, ready),
-      write: (address, size, ready) => {
+      read: (address, size, ready, executed) => {
+        window.execute(executed);
+        return this.#access(address >>> 0, size, false, ready);
+      },
+      write: (address, size, ready, executed) => {
+        window.execute(executed);
         this.#access(address >>> 0, size, true, ready);
       },
       range: (address, size, isWrite) => {
         if (size > 0) this.#access(address >>> 0, size, isWrite !== 0);
         this.execute(size >>> 4);
       },
-      execute: (weight) => {
-        window.execute(weight);
+      execute: (executed) => {
+        window.execute(executed);
       },
       lockLoad: (address, ready) => {
         if (this.#core < 0 || this.#locking === 'elide') return 0;
@@ -322,6 +331,7 @@ export class SimulatedMachine {
           this.#waitUntil(this.#lockFree, this.#lockHolder, window.now);
           window.now += transactions.begin;
           this.#transaction = this.#transactions.of[this.#core];
+          window.forget();
           this.#access(address >>> 0, 4, false, ready);
           return -1;
         }

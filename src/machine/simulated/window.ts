@@ -14,6 +14,13 @@ import type { CoreCosts } from './model.js';
 /** So many that are not done are told apart, each done later than those before: more wait, as for a load queue's entry. */
 const ENTRIES = 64;
 const NO_LINE = -1;
+/** Lines that are remembered: a power of two. */
+const RECENT = 32;
+
+/** Where. Lines whose numbers end alike are often used together. */
+function recentOf(line: number): number {
+  return (line ^ (line >>> 5)) & (RECENT - 1);
+}
 
 export class Window {
   /** When the next instruction comes into the window. */
@@ -31,6 +38,12 @@ export class Window {
   readonly #lines: Int32Array;
   readonly #arrivals: Float64Array;
   #arriving = 0;
+  /**
+   * Lines that the stretch has used: twice the number, plus one if to write. Nobody takes them from the core before it
+   * ends, so they are at hand once they are there.
+   */
+  readonly #recent = new Int32Array(RECENT);
+  readonly #there = new Float64Array(RECENT);
 
   constructor(
     private readonly costs: CoreCosts,
@@ -48,6 +61,27 @@ export class Window {
     this.#instructions = 0;
     this.#count = 0;
     this.#arriving = 0;
+    this.forget();
+  }
+
+  /** Whether the stretch has used the line, and to write if it is to be written. */
+  has(line: number, write: boolean): boolean {
+    const recent = this.#recent[recentOf(line)];
+    return recent === 2 * line + 1 || (!write && recent === 2 * line);
+  }
+
+  /** From now on it counts as having used nothing. */
+  forget(): void {
+    this.#recent.fill(-1);
+  }
+
+  /** As {@link load}, of a line that {@link has} is true of. */
+  loadAgain(line: number, ready: number): number {
+    const there = this.#there[recentOf(line)];
+    const known = ready > this.now ? ready : this.now;
+    if (there <= known) return known;
+    this.#note(there);
+    return there;
   }
 
   /** When all loads and atomic operations so far are done. */
@@ -130,11 +164,21 @@ export class Window {
 
   #request(line: number, write: boolean, ready: number): number {
     let start = ready > this.now ? ready : this.now;
+    let there = 0;
     for (let at = 0; at < this.#arriving; at++)
-      if (this.#lines[at] === line && this.#arrivals[at] > start) start = this.#arrivals[at];
-    const done = this.coherence.access(this.#core, line, write, start);
-    // Who has a line can read it while it waits for the right to write it.
-    return done > start ? this.#arrive(this.coherence.upgraded ? NO_LINE : line, start, done) : done;
+      if (this.#lines[at] === line && this.#arrivals[at] > there) there = this.#arrivals[at];
+    if (there > start) start = there;
+    let done = this.coherence.access(this.#core, line, write, start);
+    if (done > start) {
+      // Who has a line can read it while it waits for the right to write it.
+      const { upgraded } = this.coherence;
+      done = this.#arrive(upgraded ? NO_LINE : line, start, done);
+      if (!upgraded) there = done;
+    }
+    const at = recentOf(line);
+    this.#recent[at] = 2 * line + (write ? 1 : 0);
+    this.#there[at] = there;
+    return done;
   }
 
   /** When a line that would be there at `done` is there, since a buffer must be free for it. */

@@ -44,21 +44,22 @@ for (const image of IMAGES) {
         );
       };
       const simulation: Instrumentation = {
-        read(address, size) {
+        read(address, size, _ready, executed) {
           inside(address, size);
+          seen.weight += executed;
           return ++seen.reads;
         },
-        write(address, size) {
+        write(address, size, _ready, executed) {
           inside(address, size);
+          seen.weight += executed;
           seen.writes++;
         },
         range(address, size) {
           inside(address, size);
           seen.ranges++;
         },
-        execute(weight) {
-          assert.ok(weight > 0);
-          seen.weight += weight;
+        execute(executed) {
+          seen.weight += executed;
         },
         lockLoad: (address) => {
           inside(address, 4);
