@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { preset } from '../../src/machine/simulated/presets.js';
 import { machineFile } from '../machine/fixtures.js';
 import { atoll, channel, domain, filesOf, run, runFile, withFiles, type Ran, type System } from './system.js';
 
@@ -184,6 +185,29 @@ describe('a system on a simulated machine', () => {
     // 64 messages of a line each.
     const moved = far.report.clusters[1].simulated!.linesMoved[0];
     assert(moved >= 64 && moved < 110, `${moved} lines`);
+  });
+
+  it('charges who rings a doorbell for the way to its line', async () => {
+    const COUNT = 50;
+    const busy = async (core: number): Promise<number> => {
+      const ran = await run({
+        description: domain('from', '') + domain('to', `cpu="${core}"`) + channel('from 0', 'to 0'),
+        programs: {
+          from: `return { init() {
+            for (let i = 0; i < ${COUNT}; i++) { pd.compute(20000); pd.notify(0); }
+          } };`,
+          to: 'return { init() {}, notified() {} };',
+        },
+        args: ['--machine', 'amd-epyc', '--clusters', 'per-core'],
+      });
+      assert.equal(ran.domain('to').entries.notified, COUNT);
+      return ran.report.clusters[0].simulated!.busyCycles[0];
+    };
+    const { sharedL3, machine } = preset('amd-epyc').latencies;
+    const [near, far] = await Promise.all([busy(1), busy(127)]);
+    const more = (far - near) / COUNT;
+    // The line is asked for when the signal is counted, and comes while the kernel is entered.
+    assert(more > 0.5 * (machine - sharedL3) && more < machine - sharedL3, `${more} cycles`);
   });
 
   it('has the cores of one kernel wait for its lock', async () => {

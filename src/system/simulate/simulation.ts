@@ -1,4 +1,6 @@
 /** A whole system on the simulated machine: what its main thread and the threads of its cores share. */
+import type { Liveness } from '../../coordination/liveness.js';
+import type { SignalFlags } from '../../coordination/signals.js';
 import { type Core, type CoreParts, OrderWord, type SharedAccess } from '../../core/core.js';
 import type { Kernel } from '../../core/kernel.js';
 import type { Observer } from '../../core/observer.js';
@@ -14,6 +16,7 @@ import { SharedArrays } from '../../machine/simulated/shared-arrays.js';
 import { Turns, type Timer, type TurnEvents } from '../../machine/simulated/turns.js';
 import type { CoreMessage, CoreOrders } from '../boot/order.js';
 import type { SystemPlan } from '../placement/plan.js';
+import { ChargedFlags, ChargedLiveness } from './charged-monitor.js';
 
 /** Given to each core's thread. Plain data, and memory that threads share. */
 export interface SimulationOrders {
@@ -87,7 +90,7 @@ export class CoreSimulation {
     this.clock = new CoreClock(core, machine, turns, checkOrders);
     const { clock } = this;
     this.interrupts = new SimulatedInterrupts(clock, memory.buffer, 0, plan.cores);
-    this.access = chargedAccess(memory.buffer, clock);
+    this.access = chargedAccess(memory.buffer, this.interrupts.words, clock);
     this.observer = callTimes(new Float64Array(statistics), clock);
   }
 
@@ -97,6 +100,14 @@ export class CoreSimulation {
 
   kernelOf(kernel: Kernel): Kernel {
     return chargedKernel(kernel, this.#simulation.machine.memory.buffer, this.clock);
+  }
+
+  flagsOf(...of: ConstructorParameters<typeof SignalFlags>): SignalFlags {
+    return new ChargedFlags(this.clock, ...of);
+  }
+
+  livenessOf(...of: ConstructorParameters<typeof Liveness>): Liveness {
+    return new ChargedLiveness(this.clock, ...of);
   }
 
   /** One core after the other boots, so that what they do then comes in the same order each time, too. */

@@ -13,7 +13,7 @@ import type { Core } from '../../core.js';
 import { Halted, Stop } from '../../core.js';
 import { CHILD_ORDERS } from '../../child-orders.js';
 import { ACKNOWLEDGE } from '../../invocation.js';
-import { type DoorbellSignal, hear } from '../../doorbell-signals.js';
+import type { DoorbellSignal } from '../../doorbell-signals.js';
 import { Count } from '../../statistics.js';
 import { withHeadroom } from '../../headroom.js';
 import type { EngineThread } from '../../thread.js';
@@ -123,6 +123,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
   const outbox = interrupts.outboxIndex(core.id);
 
   const { hasDoorbells, doorbellPolls } = core;
+  const { signals } = core.access;
   let polls = 0;
 
   /**
@@ -455,11 +456,11 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       this.owedHigh |= rungHigh;
       for (let bits = rungLow; bits !== 0; bits &= bits - 1) {
         const bit = bits & -bits;
-        if (!hear(lines, this.incoming[31 - Math.clz32(bit)]!)) low &= ~bit;
+        if (!signals.hear(this.incoming[31 - Math.clz32(bit)]!)) low &= ~bit;
       }
       for (let bits = rungHigh; bits !== 0; bits &= bits - 1) {
         const bit = bits & -bits;
-        if (!hear(lines, this.incoming[63 - Math.clz32(bit)]!)) high &= ~bit;
+        if (!signals.hear(this.incoming[63 - Math.clz32(bit)]!)) high &= ~bit;
       }
       this.handleNotification(low, high);
     }
@@ -558,7 +559,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       if (count === 0) {
         // It also has the doorbell's line fetched while the kernel is entered: to ring takes less then.
         const word = this.outgoing[at + 1];
-        if (word !== 0) lines[word] = ++this.outgoing[at + 2];
+        if (word !== 0) signals.count(word, ++this.outgoing[at + 2]);
         return;
       }
       lines[outbox] = count;
