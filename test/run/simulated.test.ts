@@ -257,6 +257,36 @@ describe('a system on a simulated machine', () => {
     assert.equal(ran.report.ended, 'idle');
   });
 
+  it('goes on until a client is told that its call was given up', async () => {
+    const ran = await run({
+      description:
+        domain('client', 'priority="10"') +
+        domain('parent', 'priority="40" cpu="4"', domain('server', 'priority="20" cpu="4" id="1"')) +
+        channel('client 0 pp="true"', 'server 0'),
+      programs: {
+        client: `return { init() {
+          const said = [];
+          for (let call = 0; call < 4; call++) {
+            try {
+              pd.ppcall(0, pd.msginfoNew(call % 2, 0));
+              said.push('answered');
+            } catch (error) { said.push(error.message); }
+          }
+          pd.dbgPuts(said.join() + '\\n');
+        } };`,
+        server: `return { init() {}, protected(channel, msginfo) {
+          if (pd.msginfoGetLabel(msginfo) === 1) throw new Error('crash');
+          return pd.msginfoNew(0, 0);
+        } };`,
+        parent: 'return { init() {}, fault(child) { pd.pdRestart(child); } };',
+      },
+      args: ['--machine', 'cortex-a53', '--clusters', 'auto'],
+    });
+    const lost = 'the server has given up the call: it was restarted';
+    assert.ok(ran.said.includes(`answered,${lost},answered,${lost}`), ran.said.join('\n'));
+    assert.equal(ran.report.ended, 'idle');
+  });
+
   it('is what an hwloc file describes', async () => {
     const machine = machineFile('two-packages-smt.xml');
     const { report, code } = await run({ ...calls(3), args: ['--machine', machine, '--simulate'] });

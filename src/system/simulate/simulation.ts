@@ -14,6 +14,7 @@ import { SimulatedMachine } from '../../machine/simulated/machine.js';
 import type { MachineModel } from '../../machine/simulated/model.js';
 import { SharedArrays } from '../../machine/simulated/shared-arrays.js';
 import { Turns, type Timer, type TurnEvents } from '../../machine/simulated/turns.js';
+import { awaitsTick } from '../boot/awaited-tick.js';
 import type { CoreMessage, CoreOrders } from '../boot/order.js';
 import type { SystemPlan } from '../placement/plan.js';
 import { ChargedFlags, ChargedLiveness } from './charged-monitor.js';
@@ -69,7 +70,7 @@ export class CoreSimulation {
   constructor(
     private readonly core: number,
     simulation: SimulationOrders,
-    { plan, memory, statistics, orders: { words } }: CoreOrders,
+    { plan, memory, statistics, tcbs, states, orders: { words } }: CoreOrders,
     tell: (message: CoreMessage) => void,
     checkOrders: () => void,
   ) {
@@ -84,6 +85,10 @@ export class CoreSimulation {
         if (timer.kind === 'heartbeat') Atomics.add(words, OrderWord.Ticks, 1);
         for (const core of timer.cores) this.interrupts.ringAt(core, timer.line, time);
       },
+      awaitsTimer: () =>
+        plan.clusters.some((cluster, index) =>
+          awaitsTick(cluster, tcbs[index], memory.buffer, this.interrupts.words, states),
+        ),
       idle: () => end('idle'),
     });
     const { machine, turns } = this.#simulation;
