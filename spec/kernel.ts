@@ -339,7 +339,7 @@ export abstract class Threads {
   private sendFault(me: Name, fault: FaultType, handler: Name, canDonate: boolean): void {
     this.thread(me).fault = fault;
     const { object, badge, rights } = this.cap(handler);
-    this.sendIPC(me, object, badge, rights, { blocking: true, isCall: false, canDonate });
+    this.sendIPC(me, object, badge, rights, { blocking: true, isCall: true, canDonate });
   }
 
   private faultMessage(sender: Thread): bigint[] {
@@ -372,7 +372,7 @@ export abstract class Threads {
     this.transfer(me, name, badge, (rights & Rights.Grant) !== 0, to);
     const reply = receiver.reply;
     this.unlinkReply(to);
-    if (isCall || thread.fault !== 0) this.awaitReply(me, to, reply, rights, canDonate);
+    if (isCall) this.awaitReply(me, to, reply, rights, canDonate);
     else if (canDonate && !active && thread.sc !== 0) this.donate(thread.sc, to);
     this.setState(to, Running);
     if (active) this.wakeUp(to);
@@ -443,7 +443,7 @@ export abstract class Threads {
     const { badge, rights, isCall } = sender.send;
     this.leaveQueue(from);
     this.transfer(from, name, badge, (rights & Rights.Grant) !== 0, me);
-    if (isCall || sender.fault !== 0) {
+    if (isCall) {
       const canDonate = sender.sc !== 0 && sender.fault !== Number(FaultType.Timeout);
       this.awaitReply(from, me, reply, rights, canDonate);
     } else {

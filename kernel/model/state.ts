@@ -199,7 +199,7 @@ export function irqIsIssued(irq: u32): bool {
 
 @inline
 export function setIrqIssued(irq: u32, issued: bool): void {
-  store<u8>(BASE + IRQ_STATES + irq, issued ? 1 : 0);
+  store<u8>(BASE + IRQ_STATES + irq, <u8>issued);
 }
 
 /** A scratch slot of this core: outside the derivation tree, valid during one kernel entry. */

@@ -12,7 +12,7 @@
  */
 import { Queued, SchedContext, TCB } from '../model/objects';
 import { isNull, none } from '../model/cap';
-import { CoreState, SMP, coreState, here, thisCore } from '../model/state';
+import { CoreState, SMP, here, thisCore } from '../model/state';
 import { machineNow, sendIPI } from '../smp/machine';
 import { releaseInsert, releaseRemove } from './queue';
 import { refillCharge, refillHead, refillReady, refillUnblock } from './refill';
@@ -35,7 +35,7 @@ export function chargeTime(core: CoreState): void {
   const time = now();
   const usage = time - core.charged;
   core.charged = time;
-  if (isNull(core.sc) || usage == 0) return;
+  if (isNull(core.sc)) return;
   core.sc.consumed += usage;
   if (isAccounted(core.sc)) refillCharge(core.sc, usage);
 }
@@ -76,8 +76,6 @@ export function postpone(tcb: TCB): void {
   removeFromScheduling(tcb);
   releaseInsert(tcb, refillHead(tcb.sc).time);
   if (isCurrent(tcb)) rescheduleRequired();
-  const core = coreState(tcb.core);
-  core.timed = 1;
   if (SMP && tcb.core != thisCore() && isNull(tcb.queuePrev)) sendIPI(tcb.core);
 }
 

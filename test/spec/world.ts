@@ -360,7 +360,7 @@ export class World {
     const m = this.machine;
     const me = this.spec.current;
     this.calls++;
-    this.spec.enter(BigInt(m.time) * 1000n, () => void specify(), byEvent);
+    this.spec.enter(BigInt(Math.round(m.time * 1000)), () => void specify(), byEvent);
     enter();
     const redo = this.spec.state.threads.get(me)?.redo ?? true;
     for (
