@@ -11,6 +11,7 @@ import { InterruptController } from '../machine/interrupts.js';
 import { sharedLines, sharedMemory } from '../machine/shared-memory.js';
 import { type Cluster, clustersOf, type Topology } from '../machine/topology/index.js';
 import { CHUNK_BYTES, ledgerOf } from '../coordination/memory.js';
+import { awaitsTick } from './boot/awaited-tick.js';
 import { RunError, RunningCluster, type CoreError, type Machine } from './boot/running-cluster.js';
 import {
   DescriptionError,
@@ -43,8 +44,6 @@ setFlagsFromString('--max-inlined-bytecode-size=1500');
 setFlagsFromString('--no-wasm-stack-checks');
 
 const POLL_MILLISECONDS = 5;
-/** A monitor makes up for an interrupt that was lost within so many ticks (coordination/recheck.ts). */
-const RECHECK_TICKS = 4;
 /** A core that does not stop by then is ended. */
 const STOP_MILLISECONDS = 500;
 export const TIMER_LINE = 16;
@@ -238,9 +237,6 @@ export class RunningMachine {
   private bundles: Promise<readonly Bundle[]> | undefined;
   private unhandledFaults = 0;
   private notPinned: string | undefined;
-  /** Interrupts that were dropped, and the tick by which all of them are made up for. */
-  private dropped = 0;
-  private droppedBefore = 0;
 
   constructor(
     protected readonly plan: SystemPlan,
@@ -377,7 +373,12 @@ export class RunningMachine {
         if (signal?.aborted) ended = 'interrupted';
         else if (now - start >= seconds * 1000) ended = 'time';
         else if (supervisor.settled && supervisor.allDown) ended = 'failed';
-        else if (!ticks && supervisor.settled && isIdle(orders, interrupts) && !this.awaitsTick())
+        else if (
+          !ticks &&
+          supervisor.settled &&
+          isIdle(orders, interrupts) &&
+          !awaitsTick(this.machine, interrupts.words)
+        )
           ended = 'idle';
         if (ended !== undefined || supervisor.crash !== undefined) clearInterval(poll);
         if (ended !== undefined) resolve(ended);
@@ -390,25 +391,6 @@ export class RunningMachine {
         }
       }, POLL_MILLISECONDS);
     });
-  }
-
-  /**
-   * Whether a core does something at its next tick that makes up for what went wrong: then it is not idle for good. Where
-   * an interrupt was dropped, nobody knows where.
-   */
-  private awaitsTick(): boolean {
-    const { injection, orders, states } = this.machine;
-    const up = this.clusters.filter(({ index }) => Atomics.load(states, index) > 0);
-    if (up.some(({ awaitsTick }) => awaitsTick)) return true;
-    if (injection === undefined) return false;
-    const dropped = Atomics.load(injection.counters, Injected.Dropped);
-    if (dropped !== this.dropped) {
-      this.dropped = dropped;
-      this.droppedBefore = Atomics.load(orders.words, OrderWord.Ticks) + RECHECK_TICKS;
-    }
-    return up.some(({ plan }) =>
-      plan.cores.some((core) => Atomics.load(orders.ticksTaken, core) < this.droppedBefore),
-    );
   }
 
   /** Returns the cores that did not stop by themselves. */
