@@ -19,6 +19,8 @@ export function abstraction(memory: KernelMemory): State {
     release: chain(core.releaseHead, (at) => memory.thread(at).queueNext),
     current: core.current === core.idle ? 0 : core.current,
     issuedIrqs: new Set(),
+    ...{ domain: core.domain, domainEnd: core.domainEnd, overruns: [] },
+    schedule: { entries: memory.schedule(), index: core.scheduleIndex, start: core.scheduleStart },
   };
   for (const slot of slots.values()) {
     const { at, type, object, rights, bits, guardSize, badge, revocable } = slot;
@@ -36,9 +38,13 @@ export function abstraction(memory: KernelMemory): State {
     if (type === CapType.SchedContext) state.contexts.set(object, contextAt(memory, object));
     if (type === CapType.IRQHandler) state.issuedIrqs.add(object);
   }
-  for (let priority = 0; priority < (Limit.Priorities as number); priority++) {
-    const queue = chain(core.head(priority), (at) => memory.thread(at).queueNext);
-    if (queue.length > 0) state.ready.set(priority, queue);
+  for (let domain = 0; domain < memory.domains; domain++) {
+    const { head, overrun } = memory.core(domain);
+    state.overruns.push(overrun);
+    for (let priority = 0; priority < (Limit.Priorities as number); priority++) {
+      const queue = chain(head(priority), (at) => memory.thread(at).queueNext);
+      if (queue.length > 0) state.ready.set(Limit.Priorities * domain + priority, queue);
+    }
   }
   return state;
 }
@@ -93,7 +99,8 @@ export function rangeOf({ type, bits }: Pick<Cap, 'type' | 'bits'>): number {
 
 function threadAt(memory: KernelMemory, at: Name): Thread {
   const thread = memory.thread(at);
-  const { state, reply, sc, priority, mcp, fault, sendBadge, sendRights, sendIsCall } = thread;
+  const { state, reply, sc, priority, mcp, fault, domain, underWay } = thread;
+  const { sendBadge, sendRights, sendIsCall } = thread;
   const waits =
     state === ThreadState.BlockedOnReceive ||
     state === ThreadState.BlockedOnSend ||
@@ -109,6 +116,7 @@ function threadAt(memory: KernelMemory, at: Name): Thread {
     mcp,
     fault,
     yieldTo: thread.yielding ? thread.yieldTo : 0,
+    ...{ domain, underWay },
     send: sends
       ? { badge: sendBadge, rights: sendRights, isCall: sendIsCall }
       : { badge: 0n, rights: 0, isCall: false },

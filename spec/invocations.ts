@@ -75,6 +75,8 @@ export class Kernel extends Threads {
         return this.invokeIRQHandler(label, object);
       case CapType.SGISignal:
         return DONE;
+      case CapType.Domain:
+        return this.invokeDomain(label, length, arg);
       case CapType.Frame:
         return IllegalOperation;
       // Memory from other clusters is Atoll's own, and none of the manual's: what is issued is not specified here.
@@ -439,6 +441,8 @@ export class Kernel extends Threads {
             notification: 0,
             priority: 0,
             mcp: 0,
+            domain: 0,
+            underWay: false,
           },
           ...{ fault: 0, yieldTo: 0, send: { badge: 0n, rights: 0, isCall: false }, badge: 0n, info: 0n },
           ...{ mrs: [0n, 0n, 0n, 0n], pc: 0, program: 0, redo: false, buffer: 0, faultWords: [] },
@@ -489,6 +493,17 @@ export class Kernel extends Threads {
         thread.redo = false;
         if (arg(0) & 1n) this.resume(name);
         return DONE;
+      case Invocation.TCBCopyRegisters: {
+        if (length < 1 || !authority) return TruncatedMessage;
+        if (authority.type !== CapType.Thread) return invalidCapability(1);
+        if (arg(0) & 1n) this.suspend(authority.object);
+        if (arg(0) & 2n) this.resume(name);
+        const { pc, program, redo, badge, info, mrs } = this.thread(authority.object);
+        if (arg(0) & 4n) Object.assign(thread, { pc, program, redo });
+        if (arg(0) & 8n) Object.assign(thread, { badge, info, mrs: [...mrs] });
+        if (name === this.current) this.reschedule();
+        return DONE;
+      }
       case Invocation.TCBConfigure: {
         if (length < 2 || !first || !second) return TruncatedMessage;
         const invalid = this.checkBuffer(arg(1), second.cap);
@@ -708,6 +723,45 @@ export class Kernel extends Threads {
     this.wakeUp(thread);
     if (thread === this.current) this.reschedule();
     return DONE;
+  }
+
+  // ---- Scheduling domains (section 6.3, RFC 20) ----
+
+  private invokeDomain(label: number, length: number, arg: (index: number) => bigint): Result {
+    const { schedule, overruns } = this.state;
+    const thread = this.extra(0)?.cap;
+    const last = Limit.DomainSchedule - 1;
+    switch (label) {
+      case Invocation.DomainSetSet:
+        if (length < 1) return TruncatedMessage;
+        if (arg(0) >= BigInt(overruns.length)) return invalidArgument(0);
+        if (!thread) return TruncatedMessage;
+        if (thread.type !== CapType.Thread) return invalidArgument(1);
+        this.dequeue(thread.object);
+        this.thread(thread.object).domain = Number(arg(0));
+        if (thread.object === this.current) this.reschedule();
+        else this.possibleSwitchTo(thread.object);
+        return DONE;
+      case Invocation.DomainScheduleConfigure:
+        if (length < 3) return TruncatedMessage;
+        if (arg(0) > BigInt(last)) return rangeError(0, last);
+        if (arg(1) >= BigInt(overruns.length)) return rangeError(0, overruns.length - 1);
+        if (arg(2) >= 2n ** 56n) return invalidArgument(2);
+        if (arg(2) === 0n && arg(1) !== 0n) return invalidArgument(1);
+        if (arg(2) === 0n && Number(arg(0)) === schedule.start) return invalidArgument(2);
+        if (arg(2) === 0n) schedule.entries.delete(Number(arg(0)));
+        else schedule.entries.set(Number(arg(0)), { domain: Number(arg(1)), duration: arg(2) });
+        return DONE;
+      case Invocation.DomainScheduleSetStart:
+        if (length < 1) return TruncatedMessage;
+        if (arg(0) > BigInt(last)) return rangeError(0, last);
+        if (!schedule.entries.has(Number(arg(0)))) return invalidArgument(0);
+        Object.assign(schedule, { start: Number(arg(0)), index: last });
+        if (this.state.domainEnd !== 0n) this.state.domainEnd = this.now;
+        return DONE;
+      default:
+        return IllegalOperation;
+    }
   }
 
   // ---- Interrupts (chapter 7) ----

@@ -64,7 +64,9 @@ export abstract class Threads {
     if (!byEvent) this.chargeTime();
     this.releaseReady();
     action(this.current);
+    const busy = this.current !== 0;
     this.schedule();
+    this.checkDomainTime(busy);
     this.beginTime();
   }
 
@@ -94,6 +96,7 @@ export abstract class Threads {
   yieldCore(): void {
     const me = this.current;
     this.reschedule();
+    this.thread(me).underWay = false;
     const sc = this.context(this.thread(me).sc);
     if (isAccounted(sc)) {
       Refills.charge(sc, sc.refills[0].amount);
@@ -104,6 +107,12 @@ export abstract class Threads {
   userException(number: number, code: number): void {
     const me = this.current;
     this.fault(me, FaultType.UserException, [0n, BigInt(number), BigInt(code)]);
+  }
+  unknownSyscall(number: number): void {
+    const me = this.current;
+    const { badge, info, mrs } = this.thread(me);
+    // RISC-V's sp and ra, a0 to a5, and a6: of those there are only a0 to a5.
+    this.fault(me, FaultType.UnknownSyscall, [0n, 0n, badge, info, ...mrs, 0n, BigInt(number)]);
   }
   interrupt(irqSlot: Name): void {
     const cap = this.cap(irqSlot);
@@ -149,6 +158,7 @@ export abstract class Threads {
       case CapType.CNode:
       case CapType.SchedControl:
       case CapType.SchedContext:
+      case CapType.Domain:
         if (how.receiveFollows) return;
     }
     const result = this.invokeObject(me, found);
@@ -166,6 +176,7 @@ export abstract class Threads {
 
   private receive(me: Name, cptr: number, blocking: boolean, replyCptr: number | undefined): void {
     const thread = this.thread(me);
+    thread.underWay = false;
     const sc = this.context(thread.sc);
     // Section 6.1.5: here, and not in the middle of a handler, a thread stops whose budget is used up.
     if (isAccounted(sc) && !this.isReady(sc)) {
@@ -328,7 +339,7 @@ export abstract class Threads {
   private sendFault(me: Name, fault: FaultType, handler: Name, canDonate: boolean): void {
     this.thread(me).fault = fault;
     const { object, badge, rights } = this.cap(handler);
-    this.sendIPC(me, object, badge, rights, { blocking: true, isCall: false, canDonate });
+    this.sendIPC(me, object, badge, rights, { blocking: true, isCall: true, canDonate });
   }
 
   private faultMessage(sender: Thread): bigint[] {
@@ -361,7 +372,7 @@ export abstract class Threads {
     this.transfer(me, name, badge, (rights & Rights.Grant) !== 0, to);
     const reply = receiver.reply;
     this.unlinkReply(to);
-    if (isCall || thread.fault !== 0) this.awaitReply(me, to, reply, rights, canDonate);
+    if (isCall) this.awaitReply(me, to, reply, rights, canDonate);
     else if (canDonate && !active && thread.sc !== 0) this.donate(thread.sc, to);
     this.setState(to, Running);
     if (active) this.wakeUp(to);
@@ -397,6 +408,7 @@ export abstract class Threads {
       return;
     }
     const { sc } = thread;
+    this.thread(callee).underWay = thread.underWay;
     this.state.replies.set(reply, caller);
     thread.reply = reply;
     this.setState(caller, BlockedOnReply);
@@ -431,7 +443,7 @@ export abstract class Threads {
     const { badge, rights, isCall } = sender.send;
     this.leaveQueue(from);
     this.transfer(from, name, badge, (rights & Rights.Grant) !== 0, me);
-    if (isCall || sender.fault !== 0) {
+    if (isCall) {
       const canDonate = sender.sc !== 0 && sender.fault !== Number(FaultType.Timeout);
       this.awaitReply(from, me, reply, rights, canDonate);
     } else {
@@ -527,9 +539,17 @@ export abstract class Threads {
       this.possibleSwitchTo(to);
       return;
     }
-    const { info, mrs } = this.thread(me);
+    const { info, buffer } = this.thread(me);
     const always = receiver.fault === Number(FaultType.CapFault);
-    if (!always && lengthOf(info) > 0) receiver.pc = Number(BigInt.asUintN(32, mrs[0]));
+    const answer = Array.from({ length: Math.min(lengthOf(info), buffer === 0 ? 4 : 9) }, (_, index) =>
+      this.getMR(this.thread(me), index),
+    );
+    if (!always && answer.length > 0) receiver.pc = Number(BigInt.asUintN(32, answer[0]));
+    if (receiver.fault === Number(FaultType.UnknownSyscall) && answer.length > 0) {
+      const [badge = receiver.badge, tag = receiver.info, ...mrs] = answer.slice(3);
+      Object.assign(receiver, { badge, info: tag, redo: false });
+      mrs.forEach((word, index) => (receiver.mrs[index] = word));
+    }
     receiver.fault = 0;
     this.setState(to, always || labelOf(info) === 0n ? Running : Inactive);
     this.wakeUp(to);
@@ -620,6 +640,7 @@ export abstract class Threads {
     if (this.thread(me).yieldTo !== 0) this.completeYieldTo(me);
     this.setState(me, Inactive);
     this.removeFromScheduling(me);
+    this.thread(me).underWay = false;
   }
 
   protected resume(me: Name): void {
@@ -728,7 +749,9 @@ export abstract class Threads {
   /** Lets a thread compete that can run from now on. */
   protected possibleSwitchTo(me: Name): void {
     if (!this.isSchedulable(me) || me === this.current) return;
-    if (this.decision === 'go on') {
+    if (this.thread(me).domain !== this.state.domain) {
+      this.enqueue(me, 'first');
+    } else if (this.decision === 'go on') {
       this.decision = me;
     } else {
       this.reschedule();
@@ -764,19 +787,38 @@ export abstract class Threads {
   }
 
   protected enqueue(me: Name, where: 'first' | 'last'): void {
-    const { priority } = this.thread(me);
-    const queue = this.state.ready.get(priority) ?? [];
+    const place = this.placeOf(me);
+    const queue = this.state.ready.get(place) ?? [];
     if (queue.includes(me) || this.state.release.includes(me)) return;
     if (where === 'first') queue.unshift(me);
     else queue.push(me);
-    this.state.ready.set(priority, queue);
+    this.state.ready.set(place, queue);
   }
 
   protected dequeue(me: Name): void {
-    const { priority } = this.thread(me);
-    const queue = (this.state.ready.get(priority) ?? []).filter((name) => name !== me);
-    if (queue.length > 0) this.state.ready.set(priority, queue);
-    else this.state.ready.delete(priority);
+    const place = this.placeOf(me);
+    const queue = (this.state.ready.get(place) ?? []).filter((name) => name !== me);
+    if (queue.length > 0) this.state.ready.set(place, queue);
+    else this.state.ready.delete(place);
+  }
+
+  private placeOf(me: Name): number {
+    const { domain, priority } = this.thread(me);
+    return Limit.Priorities * domain + priority;
+  }
+
+  /** The highest priority with a ready thread of the domain whose turn it is, or -1. */
+  private highestReady(): number {
+    const first = Limit.Priorities * this.state.domain;
+    const places = [...this.state.ready.keys()].map((place) => place - first);
+    return Math.max(-1, ...places.filter((priority) => priority < Limit.Priorities));
+  }
+
+  private choose(): void {
+    const { state } = this;
+    const place = Limit.Priorities * state.domain + this.highestReady();
+    state.current = this.highestReady() < 0 ? 0 : state.ready.get(place)![0];
+    if (state.current !== 0) this.dequeue(state.current);
   }
 
   private schedule(): void {
@@ -788,14 +830,37 @@ export abstract class Threads {
     if (couldGoOn) this.enqueue(this.current, 'first');
     if (typeof decision === 'number') {
       const candidate = this.thread(decision).priority;
-      if (candidate >= Math.max(-1, ...state.ready.keys()) && candidate !== priority) {
+      if (candidate >= this.highestReady() && candidate !== priority) {
         state.current = decision;
         return;
       }
       this.enqueue(decision, couldGoOn && candidate === priority ? 'last' : 'first');
     }
-    state.current = state.ready.get(Math.max(-1, ...state.ready.keys()))?.[0] ?? 0;
-    if (state.current !== 0) this.dequeue(state.current);
+    this.choose();
+  }
+
+  /**
+   * Section 6.3: a domain's turn ends when its time is over, and who would run next is not in the middle of a handler. What
+   * its handlers took too much is taken from its next turns, which may leave nothing of them.
+   */
+  private checkDomainTime(busy: boolean): void {
+    const { state, current } = this;
+    const { schedule, overruns } = state;
+    if (state.domainEnd === 0n || this.now < state.domainEnd) return;
+    if (current !== 0 && this.thread(current).underWay) return;
+    if (current !== 0) this.enqueue(current, 'first');
+    if (busy) overruns[state.domain] += this.now - state.domainEnd;
+    for (let left = 0n, tries = 0; left === 0n;) {
+      schedule.index = schedule.entries.has(schedule.index + 1) ? schedule.index + 1 : schedule.start;
+      const { domain, duration } = schedule.entries.get(schedule.index)!;
+      const made = overruns[domain] < duration ? overruns[domain] : duration;
+      overruns[domain] -= made;
+      // If all are so late, the next has its turn all the same.
+      left = made === duration && ++tries === Number(Limit.DomainSchedule) ? duration : duration - made;
+      state.domain = domain;
+      state.domainEnd = this.now + left;
+    }
+    this.choose();
   }
 
   private chargeTime(): void {
@@ -816,6 +881,7 @@ export abstract class Threads {
   private beginTime(): void {
     const { current } = this;
     if (current !== 0 && this.thread(current).yieldTo !== 0) this.completeYieldTo(current);
+    if (current !== 0 && this.state.domainEnd !== 0n) this.thread(current).underWay = true;
     const name = current === 0 ? 0 : this.thread(current).sc;
     const sc = this.context(name);
     const charging = isAccounted(sc) ? name : 0;

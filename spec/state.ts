@@ -27,6 +27,9 @@ export interface Thread {
   mcp: number;
   fault: number;
   yieldTo: Name;
+  domain: number;
+  /** In the middle of a handler, or called from one. */
+  underWay: boolean;
   /** What a waiting sender's capability carried. */
   send: { badge: bigint; rights: number; isCall: boolean };
   /** Registers. */
@@ -87,11 +90,18 @@ export interface State {
   /** By reply object: who waits for it, or offers it. */
   replies: Map<Name, Name>;
   contexts: Map<Name, SchedContext>;
-  /** Threads that can run and do not, by priority, in the order in which they will. */
+  /** Threads that can run and do not, by 256 times their domain plus priority, in the order in which they will. */
   ready: Map<number, Name[]>;
   /** Threads that wait for their budget, by when it is replenished. */
   release: Name[];
   /** 0 is the idle thread. */
   current: Name;
   issuedIrqs: Set<number>;
+  /** The scheduling domain whose turn it is, and when that ends; 0 where there is but one domain. */
+  domain: number;
+  domainEnd: bigint;
+  /** By domain: how much its handlers have exceeded its turns by, that is not made good. */
+  overruns: bigint[];
+  /** Where there is no entry, a schedule ends; `start` is the first of that which is followed. */
+  schedule: { entries: Map<number, { domain: number; duration: bigint }>; index: number; start: number };
 }

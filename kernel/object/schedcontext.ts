@@ -1,5 +1,5 @@
 /** Scheduling contexts (manual section 6.1): bound to a thread or a notification, lent along calls. */
-import { Notification, Reply, SchedContext, TCB } from '../model/objects';
+import { Notification, SchedContext, TCB } from '../model/objects';
 import { isNull, none } from '../model/cap';
 import { cluster, coreState } from '../model/state';
 import { SeL4Error } from '../api/constants';
@@ -30,7 +30,7 @@ export function donate(sc: SchedContext, to: TCB): void {
   if (!isNull(sc.tcb)) release(sc);
   sc.tcb = to;
   to.sc = sc;
-  to.hasTime = isUnlimited(sc) ? 1 : 0;
+  to.hasTime = <u8>isUnlimited(sc);
 }
 
 /** Takes the context from its thread, which cannot run without. */
@@ -45,7 +45,7 @@ function release(sc: SchedContext): void {
 
 export function bindThread(sc: SchedContext, tcb: TCB): void {
   tcb.sc = sc;
-  tcb.hasTime = isUnlimited(sc) ? 1 : 0;
+  tcb.hasTime = <u8>isUnlimited(sc);
   tcb.core = <u16>sc.core;
   sc.tcb = tcb;
   wakeUp(tcb);
@@ -84,11 +84,7 @@ export function maybeReturnContext(notification: Notification, tcb: TCB): void {
 export function finaliseSchedContext(sc: SchedContext): void {
   unbindThread(sc);
   unbindNotification(sc);
-  const reply = sc.reply;
-  if (!isNull(reply)) {
-    reply.sc = none<SchedContext>();
-    sc.reply = none<Reply>();
-  }
+  if (!isNull(sc.reply)) sc.reply.sc = none<SchedContext>();
   if (!isNull(sc.yieldFrom)) completeYieldTo(sc.yieldFrom);
   for (let core: u32 = 0; core < cluster().cores; core++) {
     const state = coreState(core);

@@ -12,7 +12,7 @@
  */
 import { Queued, SchedContext, TCB } from '../model/objects';
 import { isNull, none } from '../model/cap';
-import { CoreState, SMP, coreState, here, thisCore } from '../model/state';
+import { CoreState, SMP, here, thisCore } from '../model/state';
 import { machineNow, sendIPI } from '../smp/machine';
 import { releaseInsert, releaseRemove } from './queue';
 import { refillCharge, refillHead, refillReady, refillUnblock } from './refill';
@@ -35,7 +35,7 @@ export function chargeTime(core: CoreState): void {
   const time = now();
   const usage = time - core.charged;
   core.charged = time;
-  if (isNull(core.sc) || usage == 0) return;
+  if (isNull(core.sc)) return;
   core.sc.consumed += usage;
   if (isAccounted(core.sc)) refillCharge(core.sc, usage);
 }
@@ -64,6 +64,10 @@ export function beginTime(core: CoreState): void {
     core.sc = none<SchedContext>();
     core.timed = isNull(core.releaseHead) ? 0 : 1;
   }
+  if (!SMP && core.domainEnd != 0) {
+    core.timed = 1;
+    core.current.underWay = 1;
+  }
   core.now = 0;
 }
 
@@ -72,8 +76,6 @@ export function postpone(tcb: TCB): void {
   removeFromScheduling(tcb);
   releaseInsert(tcb, refillHead(tcb.sc).time);
   if (isCurrent(tcb)) rescheduleRequired();
-  const core = coreState(tcb.core);
-  core.timed = 1;
   if (SMP && tcb.core != thisCore() && isNull(tcb.queuePrev)) sendIPI(tcb.core);
 }
 
@@ -117,7 +119,7 @@ export function goOn(tcb: TCB): void {
 
 /** When the next thread of this core has its budget replenished, or 0. */
 @inline
-export function nextReplenishment(): f64 {
+export function nextReplenishment(): u64 {
   const tcb = here().releaseHead;
-  return isNull(tcb) ? 0 : <f64>refillHead(tcb.sc).time;
+  return isNull(tcb) ? 0 : refillHead(tcb.sc).time;
 }

@@ -11,7 +11,7 @@ import {
   SeL4Error,
 } from '../../kernel/api/constants.js';
 import type { KernelImage } from '../../src/core/kernel.js';
-import { CSPACE_BITS, IMAGES, Machine, guardFor, type Thread } from './machine.js';
+import { CSPACE_BITS, IMAGES, Machine, guardFor, refuses, type Thread } from './machine.js';
 
 const EP = 5;
 const REPLY = 4;
@@ -295,6 +295,21 @@ for (const image of IMAGES) {
       assert.equal(client.call(EP), order[2]);
     });
 
+    it('a server that waits alone is no longer followed by whom it waited with before', () => {
+      const { m, ep, server, client } = world();
+      const second = m.thread({ priority: 200 }).give(EP, ep).give(REPLY, m.create(ObjectType.Reply));
+      const other = m.thread({ priority: 90 }).give(EP, ep);
+      assert.equal(second.recv(EP, REPLY), client);
+      assert.equal(client.call(EP, [1]), server);
+      m.invoke(second.cptr, Invocation.TCBSuspend);
+      assert.equal(server.replyRecv(EP, REPLY), client);
+      assert.equal(client.call(EP, [2]), server);
+      m.invoke(server.cptr, Invocation.TCBSetPriority, [10], [1]);
+      assert.equal(other.call(EP, [3]), server, 'it waits, since nobody receives');
+      assert.equal(server.recv(EP, REPLY), server);
+      assert.deepEqual(server.message.words, [3n]);
+    });
+
     it('a server that has just answered is found before one that comes after it', () => {
       const { m, ep, server, client } = world();
       assert.equal(client.call(EP, [1]), server);
@@ -359,12 +374,52 @@ for (const image of IMAGES) {
       assert.equal(server.replyRecv(EP, REPLY, [], 1), undefined, 'any other label leaves it inactive');
     });
 
+    it('an unknown system call reaches the handler, with the registers that it was made with', () => {
+      const { m, server, client } = faultWorld();
+      m.setU32(client.tcb + Register.PC, 1);
+      m.setU64(client.tcb + Register.Badge, 5n);
+      client.compose([11, 12, 13, 14], 3);
+      const tag = (3n << 12n) | 4n;
+      assert.equal(client.unknownSyscall(77), server);
+      assert.equal(server.message.label, FaultType.UnknownSyscall);
+      assert.deepEqual(server.message.words, [1n, 0n, 0n, 5n, tag, 11n, 12n, 13n, 14n, 0n, 77n]);
+      assert.equal(server.replyRecv(EP, REPLY), client);
+      assert.ok(client.redo, 'without an answer it makes the call again');
+      client.clearRedo();
+
+      assert.equal(client.unknownSyscall(77), server);
+      assert.equal(server.replyRecv(EP, REPLY, [1, 0, 0, 6, 2n << 12n, 21, 22, 23, 24, 99, 99]), client);
+      assert.equal(client.redo, false, 'its call has been answered');
+      assert.equal(client.badge, 6n);
+      assert.equal(client.message.label, 2);
+      const registers = [0, 1, 2, 3].map((index) => m.u64(client.tcb + Register.MR0 + 8 * index));
+      assert.deepEqual(registers, [21n, 22n, 23n, 24n]);
+      client.unknownSyscall(77);
+      assert.equal(server.replyRecv(EP, REPLY, [0], 1), undefined, 'any other label leaves it inactive');
+    });
+
+    it('an unknown system call is answered as far as the registers of who answers reach', () => {
+      const { m, server, client } = faultWorld();
+      m.invoke(server.cptr, Invocation.TCBSetIPCBuffer, [0], [server.frame]);
+      client.compose([11], 3);
+      assert.equal(client.unknownSyscall(8), server);
+      assert.equal(m.u64(server.tcb + Register.MsgInfo) & 127n, 4n, 'it has no buffer for more');
+      for (const [index, word] of [0n, 0n, 0n, 9n].entries())
+        m.setU64(server.tcb + Register.MR0 + 8 * index, word);
+      m.setU64(server.tcb + Register.MsgInfo, 9n);
+      assert.equal(m.threadOf(m.kernels[0].replyRecv(EP, REPLY)), client);
+      assert.equal(client.badge, 9n);
+      assert.equal(client.message.label, 3);
+      assert.deepEqual(client.message.words, [11n]);
+    });
+
     it('a missing capability is a fault that says where', () => {
       const { server, client } = faultWorld();
-      client.call(200, []);
+      const beyond = (1 << CSPACE_BITS) + EP;
+      client.call(beyond, []);
       assert.deepEqual(server.message.words, [
         0n,
-        200n,
+        BigInt(beyond),
         0n,
         BigInt(LookupFailure.GuardMismatch),
         64n,
@@ -387,6 +442,23 @@ for (const image of IMAGES) {
         assert.equal(fault(), server);
         assert.equal(server.message.words[0], 1n);
         assert.equal(server.replyRecv(EP, REPLY), client);
+      }
+    });
+
+    it('a handler must be able to be sent to, and to answer', () => {
+      const { m, client, ep } = world();
+      const { Read, Write, Grant, GrantReply } = Rights;
+      const set = (rights: Rights) => {
+        const handler = m.derive(ep, rights);
+        m.invoke(client.cptr, Invocation.TCBSetTimeoutEndpoint, [], [handler]);
+        m.invoke(client.cptr, Invocation.TCBSetSchedParams, [0, 100], [1, client.schedContext, handler]);
+      };
+      m.invoke(client.schedContext, Invocation.SchedContextUnbind);
+      for (const rights of [Read | Grant, GrantReply, Read | Write])
+        refuses(() => set(rights), SeL4Error.InvalidCapability, [1]);
+      for (const rights of [Write | Grant, Write | GrantReply]) {
+        set(rights);
+        m.invoke(client.schedContext, Invocation.SchedContextUnbind);
       }
     });
 

@@ -22,7 +22,9 @@ for (const image of IMAGES) {
         let calls = 0;
         fc.assert(
           fc.property(programOf(step), (program) => {
-            const world = new World({ image }, CALLS_PER_CHECK, kind === 'budgets');
+            const scheduled = kind === 'domains' && image === 'unicore';
+            const options = { image, domains: scheduled ? 3 : 1 };
+            const world = new World(options, CALLS_PER_CHECK, kind === 'budgets', scheduled);
             for (const each of program) world.step(each);
             calls += world.calls;
           }),

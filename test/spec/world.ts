@@ -61,6 +61,8 @@ function describe(state: State): string {
     ...['ready', ...sorted(state.ready)],
     `release ${text(state.release)}`,
     `interrupts ${text([...state.issuedIrqs].sort())}`,
+    `domain ${text([state.domain, state.domainEnd, state.overruns])}`,
+    `schedule ${text([...state.schedule.entries, state.schedule.index, state.schedule.start])}`,
   ].join('\n');
 }
 
@@ -76,6 +78,8 @@ export class World {
     private readonly checked = Infinity,
     /** Half of the threads have a budget below their period; not the one that runs first, whose time would be under way. */
     limited = false,
+    /** Threads are in different scheduling domains, by a schedule that has begun; of images with three domains. */
+    scheduled = false,
   ) {
     const m = new Machine({ size: 2 << 20, rootBits: 8, ...options });
     this.machine = m;
@@ -93,6 +97,7 @@ export class World {
       threads.map(({ cptr }) => cptr),
     );
     give(8, of(ObjectType.TCB, 1));
+    if (options.image === 'unicore') give(9, [InitialSlot.Domain]);
     give(
       12,
       threads.map(({ schedContext }) => schedContext),
@@ -142,6 +147,18 @@ export class World {
           [30, 120, 2, 7, 0],
           [schedContext],
         );
+    if (scheduled) {
+      for (const [index, domain] of [1, 0, 2].entries())
+        m.invoke(
+          InitialSlot.Domain,
+          Invocation.DomainScheduleConfigure,
+          [index, domain, 50_000 * (index + 1)],
+          [],
+        );
+      for (const [index, { cptr }] of threads.entries())
+        m.invoke(InitialSlot.Domain, Invocation.DomainSetSet, [index % 3], [cptr]);
+      m.invoke(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [0]);
+    }
     m.sleep();
     this.memory = m.image();
     this.spec = new Kernel(abstraction(this.memory), (irq) => this.memory.irqSlot(irq));
@@ -270,10 +287,15 @@ export class World {
               () => kernel.yieldCore(),
               () => spec.yieldCore(),
             )
-          : this.both(
-              () => kernel.fault(target, other),
-              () => spec.userException(target, other),
-            );
+          : step.label > 9
+            ? this.both(
+                () => kernel.unknownSyscall(target),
+                () => spec.unknownSyscall(target),
+              )
+            : this.both(
+                () => kernel.fault(target, other),
+                () => spec.userException(target, other),
+              );
       case 15:
         return this.both(
           () => kernel.interrupt(other & 7),
@@ -338,7 +360,7 @@ export class World {
     const m = this.machine;
     const me = this.spec.current;
     this.calls++;
-    this.spec.enter(BigInt(m.time) * 1000n, () => void specify(), byEvent);
+    this.spec.enter(BigInt(Math.round(m.time * 1000)), () => void specify(), byEvent);
     enter();
     const redo = this.spec.state.threads.get(me)?.redo ?? true;
     for (

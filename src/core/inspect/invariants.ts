@@ -35,6 +35,7 @@ export function checkInvariants(memory: KernelMemory): void {
   for (const at of objects(CapType.Notification)) checkNotification(memory, at, threads, waiting);
   for (const at of objects(CapType.Reply)) checkReply(memory, at);
   for (const at of objects(CapType.SchedContext)) checkSchedContext(memory, at);
+  checkDomains(memory);
   for (let core = 0; core < memory.cores; core++) checkCore(memory, core, threads);
   for (const thread of threads.values()) checkThread(memory, thread, waiting);
   checkInterrupts(memory, slots);
@@ -43,7 +44,7 @@ export function checkInvariants(memory: KernelMemory): void {
 /** The derivation tree is a list in preorder, so that all to one object stand together and final ones are known. */
 function checkDerivation(slots: ReadonlyMap<number, Slot>): void {
   for (const { at, type, prev, next, firstBadged, badge } of slots.values()) {
-    check(type <= (CapType.UntypedControl as number), () => `slot ${hex(at)} holds a capability of no type`);
+    check(type <= (CapType.Domain as number), () => `slot ${hex(at)} holds a capability of no type`);
     check(
       next === 0 || slots.get(next)?.prev === at,
       () => `slot ${hex(at)}: the next slot does not lead back`,
@@ -242,11 +243,10 @@ function isSchedulable(memory: KernelMemory, { state, queued, sc }: Thread): boo
   return able && sc !== 0 && memory.schedContext(sc).refillMax !== 0;
 }
 
-/** Ready queues and their bitmap, and the release queue. */
-function checkCore(memory: KernelMemory, index: number, threads: ReadonlyMap<number, Thread>): void {
+/** The ready queues of a core or scheduling domain, and their bitmap. Returns who is in them. */
+function checkReady(memory: KernelMemory, index: number, threads: ReadonlyMap<number, Thread>): number[] {
   const core = memory.core(index);
-  check(core.action === 0, () => `core ${index} has left the kernel undecided`);
-  const listed = new Set<number>();
+  const listed: number[] = [];
   for (let priority = 0; priority < (Limit.Priorities as number); priority++) {
     const head = core.head(priority);
     check(
@@ -257,11 +257,13 @@ function checkCore(memory: KernelMemory, index: number, threads: ReadonlyMap<num
     for (let at = head; at !== 0;) {
       const thread = threads.get(at);
       check(thread !== undefined, () => `core ${index}: ${hex(at)} in a ready queue is no thread`);
-      const { queued, queuePrev, queueNext, core: home } = thread!;
+      const { queued, queuePrev, queueNext } = thread!;
+      // One of the two is 0.
+      const home = thread!.core + thread!.domain;
       const fits = queued === Queued.Ready && home === index && thread!.priority === priority;
       check(fits && isSchedulable(memory, thread!), () => `thread ${hex(at)} is ready but should not be`);
       check(queuePrev === previous, () => `core ${index}, priority ${priority}: the queue is broken`);
-      listed.add(at);
+      listed.push(at);
       previous = at;
       at = queueNext;
     }
@@ -270,6 +272,15 @@ function checkCore(memory: KernelMemory, index: number, threads: ReadonlyMap<num
       () => `core ${index}, priority ${priority}: wrong tail`,
     );
   }
+  return listed;
+}
+
+/** Who is ready on a core, who waits for its budget, and who runs. */
+function checkCore(memory: KernelMemory, index: number, threads: ReadonlyMap<number, Thread>): void {
+  const core = memory.core(index);
+  check(core.action === 0, () => `core ${index} has left the kernel undecided`);
+  const homes = memory.cores > 1 ? [index] : [...Array(memory.domains).keys()];
+  const listed = new Set(homes.flatMap((home) => checkReady(memory, home, threads)));
   let time = 0n;
   let previous = 0;
   for (let at = core.releaseHead; at !== 0;) {
@@ -300,6 +311,25 @@ function checkCore(memory: KernelMemory, index: number, threads: ReadonlyMap<num
   if (core.current === core.idle) return;
   const current = threads.get(core.current);
   check(current !== undefined && isSchedulable(memory, current), () => `core ${index} runs what cannot run`);
+  check(current!.domain === core.domain, () => `core ${index} runs a thread whose domain's turn it is not`);
+}
+
+/** The schedule that is followed has an entry to begin with, and ends; turns end where there are several domains. */
+function checkDomains(memory: KernelMemory): void {
+  const { domain, domainEnd, scheduleIndex, scheduleStart, timed } = memory.core(0);
+  const several = memory.domains > 1;
+  check(domain < memory.domains, () => `domain ${domain} is none of ${memory.domains}`);
+  check((domainEnd !== 0n) === several && (!several || timed !== 0), () => 'the turns of domains do not end');
+  const entries = memory.schedule();
+  const usable = Limit.DomainSchedule as number;
+  const inside = scheduleIndex < usable && scheduleStart < usable;
+  check(inside && !entries.has(usable), () => 'the domain schedule has no end');
+  check(!several || entries.has(scheduleStart), () => 'the domain schedule begins with its end');
+  for (const [index, entry] of entries)
+    check(
+      entry.domain < memory.domains && entry.duration > 0n,
+      () => `entry ${index} of the domain schedule is none`,
+    );
 }
 
 function checkThread(memory: KernelMemory, thread: Thread, waiting: ReadonlySet<number>): void {

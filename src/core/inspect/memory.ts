@@ -21,6 +21,7 @@ export enum CapType {
   IRQHandler,
   SGISignal,
   UntypedControl,
+  Domain,
 }
 
 export enum ThreadState {
@@ -41,6 +42,7 @@ export enum Queued {
 }
 
 const STATE_BYTES = 8192;
+const SCHEDULE = 6144;
 const CORE_BYTES = 4096;
 const IRQ_SLOTS = 2048;
 const IRQ_ISSUED = IRQ_SLOTS + 32 * Limit.Interrupts;
@@ -109,6 +111,24 @@ export class KernelMemory {
     };
   }
 
+  /** How many scheduling domains the kernel was booted with. */
+  get domains(): number {
+    return this.u32(this.base + 76);
+  }
+
+  /** The entries of the domain schedule, without its end markers. */
+  schedule(): Map<number, { domain: number; duration: bigint }> {
+    const entries = new Map<number, { domain: number; duration: bigint }>();
+    for (let index = 0; index <= (Limit.DomainSchedule as number); index++) {
+      const at = this.base + SCHEDULE + 8 * index;
+      if ((this.u32(at) | this.u32(at + 4)) === 0) continue;
+      const entry = this.u64(at);
+      entries.set(index, { domain: Number(entry >> 56n), duration: BigInt.asUintN(56, entry) });
+    }
+    return entries;
+  }
+
+  /** A core, or the ready threads of a scheduling domain. */
   core(core: number) {
     const at = this.base + STATE_BYTES + core * CORE_BYTES;
     return {
@@ -119,6 +139,11 @@ export class KernelMemory {
       idle: this.u32(at + 60),
       releaseHead: this.u32(at + 64),
       sc: this.u32(at + 68),
+      domain: this.u32(at + 156),
+      scheduleIndex: this.u32(at + 160),
+      scheduleStart: this.u32(at + 164),
+      domainEnd: this.u64(at + 168),
+      overrun: this.u64(at + 176),
       ready: (priority: number) =>
         ((this.u64(at + 16 + 8 * (priority >> 6)) >> BigInt(priority & 63)) & 1n) !== 0n,
       head: (priority: number) => this.u32(at + QUEUES + 8 * priority),
@@ -156,6 +181,8 @@ export class KernelMemory {
       sendRights: this.u8(at + 144),
       sendIsCall: this.u8(at + 145) !== 0,
       mcp: this.u8(at + 146),
+      domain: this.u8(at + 149),
+      underWay: this.u8(at + 150) !== 0,
       yieldTo: this.u32(at + 320),
     };
   }
