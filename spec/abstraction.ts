@@ -19,8 +19,8 @@ export function abstraction(memory: KernelMemory): State {
     release: chain(core.releaseHead, (at) => memory.thread(at).queueNext),
     current: core.current === core.idle ? 0 : core.current,
     issuedIrqs: new Set(),
-    ...{ domain: core.domain, domainEnd: core.domainEnd, domains: memory.domains },
-    schedule: { entries: new Map(), index: core.scheduleIndex, start: core.scheduleStart },
+    ...{ domain: core.domain, domainEnd: core.domainEnd, overruns: [] },
+    schedule: { entries: memory.schedule(), index: core.scheduleIndex, start: core.scheduleStart },
   };
   for (const slot of slots.values()) {
     const { at, type, object, rights, bits, guardSize, badge, revocable } = slot;
@@ -38,14 +38,13 @@ export function abstraction(memory: KernelMemory): State {
     if (type === CapType.SchedContext) state.contexts.set(object, contextAt(memory, object));
     if (type === CapType.IRQHandler) state.issuedIrqs.add(object);
   }
-  for (let index = 0; index < (Limit.DomainSchedule as number); index++) {
-    const entry = memory.scheduleEntry(index);
-    if (entry.duration !== 0n) state.schedule.entries.set(index, entry);
-  }
-  for (let place = 0; place < Limit.Priorities * memory.domains; place++) {
-    const head = memory.core(Math.floor(place / Limit.Priorities)).head(place % Limit.Priorities);
-    const queue = chain(head, (at) => memory.thread(at).queueNext);
-    if (queue.length > 0) state.ready.set(place, queue);
+  for (let domain = 0; domain < memory.domains; domain++) {
+    const { head, overrun } = memory.core(domain);
+    state.overruns.push(overrun);
+    for (let priority = 0; priority < (Limit.Priorities as number); priority++) {
+      const queue = chain(head(priority), (at) => memory.thread(at).queueNext);
+      if (queue.length > 0) state.ready.set(Limit.Priorities * domain + priority, queue);
+    }
   }
   return state;
 }

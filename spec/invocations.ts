@@ -728,13 +728,13 @@ export class Kernel extends Threads {
   // ---- Scheduling domains (section 6.3, RFC 20) ----
 
   private invokeDomain(label: number, length: number, arg: (index: number) => bigint): Result {
-    const { schedule, domains } = this.state;
+    const { schedule, overruns } = this.state;
     const thread = this.extra(0)?.cap;
     const last = Limit.DomainSchedule - 1;
     switch (label) {
       case Invocation.DomainSetSet:
         if (length < 1) return TruncatedMessage;
-        if (arg(0) >= BigInt(domains)) return invalidArgument(0);
+        if (arg(0) >= BigInt(overruns.length)) return invalidArgument(0);
         if (!thread) return TruncatedMessage;
         if (thread.type !== CapType.Thread) return invalidArgument(1);
         this.dequeue(thread.object);
@@ -745,7 +745,7 @@ export class Kernel extends Threads {
       case Invocation.DomainScheduleConfigure:
         if (length < 3) return TruncatedMessage;
         if (arg(0) > BigInt(last)) return rangeError(0, last);
-        if (arg(1) >= BigInt(domains)) return rangeError(0, domains - 1);
+        if (arg(1) >= BigInt(overruns.length)) return rangeError(0, overruns.length - 1);
         if (arg(2) >= 2n ** 56n) return invalidArgument(2);
         if (arg(2) === 0n && arg(1) !== 0n) return invalidArgument(1);
         if (arg(2) === 0n && Number(arg(0)) === schedule.start) return invalidArgument(2);
@@ -757,7 +757,7 @@ export class Kernel extends Threads {
         if (arg(0) > BigInt(last)) return rangeError(0, last);
         if (!schedule.entries.has(Number(arg(0)))) return invalidArgument(0);
         Object.assign(schedule, { start: Number(arg(0)), index: last });
-        if (this.state.domainEnd !== 0n) this.state.domainEnd = 1n;
+        if (this.state.domainEnd !== 0n) this.state.domainEnd = this.now;
         return DONE;
       default:
         return IllegalOperation;

@@ -64,8 +64,9 @@ export abstract class Threads {
     if (!byEvent) this.chargeTime();
     this.releaseReady();
     action(this.current);
+    const busy = this.current !== 0;
     this.schedule();
-    this.checkDomainTime();
+    this.checkDomainTime(busy);
     this.beginTime();
   }
 
@@ -838,17 +839,27 @@ export abstract class Threads {
     this.choose();
   }
 
-  /** Section 6.3: a domain's turn ends when its time is over, and who would run next is not in the middle of a handler. */
-  private checkDomainTime(): void {
+  /**
+   * Section 6.3: a domain's turn ends when its time is over, and who would run next is not in the middle of a handler. What
+   * its handlers took too much is taken from its next turns, which may leave nothing of them.
+   */
+  private checkDomainTime(busy: boolean): void {
     const { state, current } = this;
-    const { entries, index, start } = state.schedule;
+    const { schedule, overruns } = state;
     if (state.domainEnd === 0n || this.now < state.domainEnd) return;
     if (current !== 0 && this.thread(current).underWay) return;
     if (current !== 0) this.enqueue(current, 'first');
-    state.schedule.index = entries.has(index + 1) ? index + 1 : start;
-    const { domain, duration } = entries.get(state.schedule.index)!;
-    state.domain = domain;
-    state.domainEnd = this.now + duration;
+    if (busy) overruns[state.domain] += this.now - state.domainEnd;
+    for (let left = 0n, tries = 0; left === 0n;) {
+      schedule.index = schedule.entries.has(schedule.index + 1) ? schedule.index + 1 : schedule.start;
+      const { domain, duration } = schedule.entries.get(schedule.index)!;
+      const made = overruns[domain] < duration ? overruns[domain] : duration;
+      overruns[domain] -= made;
+      // If all are so late, the next has its turn all the same.
+      left = made === duration && ++tries === Number(Limit.DomainSchedule) ? duration : duration - made;
+      state.domain = domain;
+      state.domainEnd = this.now + left;
+    }
     this.choose();
   }
 

@@ -100,7 +100,8 @@ export interface State {
   /** The scheduling domain whose turn it is, and when that ends; 0 where there is but one domain. */
   domain: number;
   domainEnd: bigint;
-  domains: number;
+  /** By domain: how much its handlers have exceeded its turns by, that is not made good. */
+  overruns: bigint[];
   /** Where there is no entry, a schedule ends; `start` is the first of that which is followed. */
   schedule: { entries: Map<number, { domain: number; duration: bigint }>; index: number; start: number };
 }

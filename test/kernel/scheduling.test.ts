@@ -53,6 +53,18 @@ for (const image of IMAGES) {
       assert.equal(second.yieldCore(), first);
     });
 
+    it('a floor that is held back is not chosen, however little may start on top of it', () => {
+      const m = new Machine({ image });
+      const buried = m.thread({ priority: 60 });
+      const low = m.thread({ priority: 40 });
+      m.sleep();
+      assert.equal(m.threadOf(m.kernels[0].setFloor(buried.tcb)), buried);
+      assert.equal(m.threadOf(m.kernels[0].hold(buried.tcb, 1)), undefined);
+      assert.equal(m.threadOf(m.kernels[0].hold(buried.tcb, 0)), buried);
+      m.kernels[0].hold(buried.tcb, 1);
+      assert.equal(m.threadOf(m.kernels[0].setFloor(0)), low);
+    });
+
     it('copies registers: where a thread stands, what its call is made with, or both', () => {
       const m = new Machine({ image });
       const ntfn = m.create(ObjectType.Notification);

@@ -61,7 +61,7 @@ function describe(state: State): string {
     ...['ready', ...sorted(state.ready)],
     `release ${text(state.release)}`,
     `interrupts ${text([...state.issuedIrqs].sort())}`,
-    `domain ${text([state.domain, state.domainEnd])}`,
+    `domain ${text([state.domain, state.domainEnd, state.overruns])}`,
     `schedule ${text([...state.schedule.entries, state.schedule.index, state.schedule.start])}`,
   ].join('\n');
 }
