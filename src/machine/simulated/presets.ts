@@ -17,11 +17,13 @@
  * [rome] anandtech.com/show/14694, page 7: L1 4 cycles; L2 12 to 14; L3 34 on Rome, 46 on a Xeon 8280; 122 ns to
  *       Rome's memory. [milan] anandtech.com/show/16529, page 4: Milan's L3, 46 cycles.
  * [7cpu] 7-cpu.com: Skylake L2 12, L3 42 cycles, memory 42 cycles and 51 ns; a step on the ring 2 cycles (Ivy Bridge);
- *       Cortex-A53 L1 3, L2 15 cycles.
+ *       Cortex-A53 L1 3, L2 15 cycles; Cortex-A15, of whose L2 the A72's is a descendant, L1 4, L2 21.
+ * [scu] Arm's Cortex-A53 reference manual, 7.3.3: a snoop that finds the line in an L1 is answered 3 cycles later than
+ *       one that finds it in the L2; as long as an access of that L1 takes.
  * [altra] anandtech.com/show/16979, page 3: four cores at each crosspoint of the mesh.
  * [mesh] Intel's mesh: a tile down 1 cycle, a tile across 2, of a clock of 2.4 GHz: 1.5 on average, 2.25 at 3.6 GHz.
- * [message] the founding message: a dozen cycles a line through a shared L2. (On a Raspberry Pi 4, issue 44 of [c2c] has
- *       90 ns one way between two A72: by pairs of exclusives that fail and are tried again. It is dearer there than here.)
+ * The founding message has a dozen cycles a line through a shared L2. On a Raspberry Pi 4, issue 44 of [c2c] has 90 ns one
+ *       way between two A72: by pairs of exclusives that fail and are tried again. It is dearer there than here.
  * [llvm] `MicroOpBufferSize` in LLVM's scheduling models: A53 0, A57 (used for the A72) and Neoverse-N1 128, Skylake 224,
  *       Zen 3 256: how many instructions may be under way, 0 where they execute in order.
  * [a72] Arm's Cortex-A72 reference manual, 6.4: up to six lines may be on their way. [intel] Intel's optimization manual:
@@ -77,11 +79,11 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     l1: 32 * KIB,
     l2: { bytes: 2 * MIB, cores: 4 },
     interconnect: { kind: 'flat' },
-    // Estimates, but for [message] less what the L1 takes of it, and a snoop: 17.
+    // [7cpu] for an A15's L2, and 4 for a snoop: as long as its L1 takes, as in [scu]. Further away: estimates.
     latencies: {
-      l2: 15,
+      l2: 17,
       l3: 0,
-      sharedL2: 17,
+      sharedL2: 21,
       sharedL3: 0,
       package: 150,
       machine: 0,
@@ -107,11 +109,11 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     l1: 32 * KIB,
     l2: { bytes: 512 * KIB, cores: 4 },
     interconnect: { kind: 'flat' },
-    // [7cpu] for the L2, and 2 for a snoop. Between clusters and to memory, through Arm's CCI: estimates.
+    // [7cpu] for the L2, and [scu] for a snoop. Between clusters and to memory, through Arm's CCI: estimates.
     latencies: {
       l2: 12,
       l3: 0,
-      sharedL2: 14,
+      sharedL2: 15,
       sharedL3: 0,
       package: 110,
       machine: 0,
