@@ -224,9 +224,9 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
   it('nor is who was woken before, under another handler', () => {
     const m = new Machine({ domains: 2 });
     const [first, second] = [1, 2].map(() => m.create(ObjectType.Notification));
-    const low = m.thread({ priority: 40 }).give(N, first).give(WAKE, second);
+    const low = m.thread({ priority: 0 }).give(N, first).give(WAKE, second);
     const between = m.thread({ priority: 50 }).give(N, first);
-    const equal = m.thread({ priority: 40 }).give(N, first);
+    const equal = m.thread({ priority: 0 }).give(N, first);
     const high = m.thread({ priority: 60 }).give(N, second).give(WAKE, first);
     for (const thread of [low, between, equal, high]) setDomain(m, thread, 1);
     configure(m, 0, [
@@ -242,7 +242,7 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
     assert.equal(low.signal(WAKE), high, 'on top of the handler of the first');
     assert.equal(high.signal(WAKE), high);
     assert.equal(high.signal(WAKE), high, 'both are woken');
-    assert.equal(m.image().core(1).head(40), low.tcb, 'who is in the middle stays before its equals');
+    assert.equal(m.image().core(1).head(0), low.tcb, 'who is in the middle stays before its equals');
     m.time += 100;
     assert.equal(high.wait(N), low);
     assert.equal(low.nbWait(WAKE), undefined, 'and the turn is over');
