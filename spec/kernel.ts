@@ -698,6 +698,7 @@ export abstract class Threads {
       this.dequeue(to);
       if (this.thread(to).priority >= this.thread(me).priority) {
         this.thread(me).yieldTo = name;
+        this.thread(me).underWay = false;
         sc.yieldFrom = me;
         this.reschedule();
         this.enqueue(me, 'first');
@@ -790,7 +791,9 @@ export abstract class Threads {
     const place = this.placeOf(me);
     const queue = this.state.ready.get(place) ?? [];
     if (queue.includes(me) || this.state.release.includes(me)) return;
-    if (where === 'first') queue.unshift(me);
+    // Who is in the middle of a handler stays before those who are not.
+    const second = queue.length > 0 && this.thread(queue[0]).underWay && !this.thread(me).underWay;
+    if (where === 'first') queue.splice(second ? 1 : 0, 0, me);
     else queue.push(me);
     this.state.ready.set(place, queue);
   }
@@ -840,15 +843,25 @@ export abstract class Threads {
   }
 
   /**
-   * Section 6.3: a domain's turn ends when its time is over, and who would run next is not in the middle of a handler. What
+   * Section 6.3: a domain's turn ends when its time is over, and nobody who can run is in the middle of a handler. What
    * its handlers took too much is taken from its next turns, which may leave nothing of them.
    */
   private checkDomainTime(busy: boolean): void {
     const { state, current } = this;
     const { schedule, overruns } = state;
     if (state.domainEnd === 0n || this.now < state.domainEnd) return;
-    if (current !== 0 && this.thread(current).underWay) return;
     if (current !== 0) this.enqueue(current, 'first');
+    const first = Limit.Priorities * state.domain;
+    const places = [...state.ready.keys()].filter(
+      (place) => place >= first && place < first + Limit.Priorities,
+    );
+    const firsts = places.sort((a, b) => b - a).map((place) => state.ready.get(place)![0]);
+    const underWay = firsts.find((each) => this.thread(each).underWay);
+    if (underWay !== undefined) {
+      this.dequeue(underWay);
+      state.current = underWay;
+      return;
+    }
     if (busy) overruns[state.domain] += this.now - state.domainEnd;
     for (let left = 0n, tries = 0; left === 0n;) {
       schedule.index = schedule.entries.has(schedule.index + 1) ? schedule.index + 1 : schedule.start;

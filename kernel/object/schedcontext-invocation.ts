@@ -1,6 +1,7 @@
 /** Invocations of scheduling contexts and of SchedControl (manual sections 6.1.5 and 10.3). */
 import { CapType, Slot, isNull } from '../model/cap';
 import { Notification, Refill, SchedContext, TCB } from '../model/objects';
+import { SMP } from '../model/state';
 import { Invocation, SeL4Error } from '../api/constants';
 import { DEFERRED, invalidCapability, rangeError, returnWords } from '../api/error';
 import { extraCap } from '../api/lookup';
@@ -63,6 +64,7 @@ function yieldTo(thread: TCB, sc: SchedContext): SeL4Error {
       thread.yieldTo = sc;
       thread.yielding = 1;
       sc.yieldFrom = thread;
+      if (!SMP) thread.underWay = 0;
       rescheduleRequired();
       enqueueHead(thread);
       enqueueHead(tcb);
