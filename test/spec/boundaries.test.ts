@@ -4,7 +4,7 @@
  */
 import { describe, it } from 'node:test';
 import { Invocation, ObjectType, Register, Rights } from '../../kernel/api/constants.js';
-import { IMAGES } from '../kernel/machine.js';
+import { BUILDS } from '../kernel/machine.js';
 import { CSPACE_SLOT, RADIX, type Message, type Step } from './programs.js';
 import { World } from './world.js';
 
@@ -180,8 +180,8 @@ const step = (call: number, target: number, other = 0): Step => ({
 });
 const [SEND, REPLY_RECEIVE, RECEIVE, WAIT] = [0, 3, 5, 9];
 
-for (const image of IMAGES) {
-  describe(`the ${image} image at the boundaries of its interface`, () => {
+for (const image of BUILDS) {
+  describe(`${image} at the boundaries of its interface`, () => {
     /** The first thread runs; of the others one waits for a signal, one to receive, one to send. */
     const world = (before: Before = []): World => {
       const w = new World({ image });
@@ -209,8 +209,8 @@ for (const image of IMAGES) {
     };
 
     const buffer = world().buffer;
-    // Arguments are checked by the same code in both images.
-    const many = image === IMAGES[0];
+    // Arguments are checked by the same code in all builds.
+    const many = image === BUILDS[0];
     for (const call of calls(buffer))
       it(call.name, () =>
         each(call, many ? [...variations(call)] : [message(call.label, call.words, call.caps)]),
