@@ -1,11 +1,10 @@
 /** The abstraction function: from a kernel's physical memory to the abstract state. */
 import { Limit } from '../kernel/api/constants.js';
 import { CapType, ThreadState, type KernelMemory, type Slot } from '../src/core/inspect/memory.js';
-import type { Cap, Name, SchedContext, State, Thread } from './state.js';
+import type { Cap, Core, Name, SchedContext, State, Thread } from './state.js';
 
 export function abstraction(memory: KernelMemory): State {
   const slots = memory.allSlots();
-  const core = memory.core(0);
   const state: State = {
     caps: new Map(),
     children: new Map(),
@@ -15,9 +14,7 @@ export function abstraction(memory: KernelMemory): State {
     notifications: new Map(),
     replies: new Map(),
     contexts: new Map(),
-    ready: new Map(),
-    release: chain(core.releaseHead, (at) => memory.thread(at).queueNext),
-    current: core.current === core.idle ? 0 : core.current,
+    cores: Array.from({ length: memory.cores }, (_, core) => coreAt(memory, core)),
     issuedIrqs: new Set(),
   };
   for (const slot of slots.values()) {
@@ -36,11 +33,23 @@ export function abstraction(memory: KernelMemory): State {
     if (type === CapType.SchedContext) state.contexts.set(object, contextAt(memory, object));
     if (type === CapType.IRQHandler) state.issuedIrqs.add(object);
   }
-  for (let priority = 0; priority < (Limit.Priorities as number); priority++) {
-    const queue = chain(core.head(priority), (at) => memory.thread(at).queueNext);
-    if (queue.length > 0) state.ready.set(priority, queue);
-  }
   return state;
+}
+
+function coreAt(memory: KernelMemory, index: number): Core {
+  const core = memory.core(index);
+  const queue = (first: Name): Name[] => chain(first, (at) => memory.thread(at).queueNext);
+  const ready = new Map<number, Name[]>();
+  for (let priority = 0; priority < (Limit.Priorities as number); priority++)
+    if (core.ready(priority)) ready.set(priority, queue(core.head(priority)));
+  const named = (thread: Name): Name => (thread === core.idle ? 0 : thread);
+  return {
+    current: named(core.current),
+    ready,
+    release: queue(core.releaseHead),
+    stalled: core.stalled === 0 ? undefined : named(core.stalled),
+    charging: core.sc === 0 ? undefined : { sc: core.sc, since: core.charged },
+  };
 }
 
 function chain(first: Name, next: (at: Name) => Name): Name[] {
@@ -107,6 +116,7 @@ function threadAt(memory: KernelMemory, at: Name): Thread {
     notification: thread.boundNotification,
     priority,
     mcp,
+    core: thread.core,
     fault,
     yieldTo: thread.yielding ? thread.yieldTo : 0,
     send: sends
@@ -124,12 +134,13 @@ function threadAt(memory: KernelMemory, at: Name): Thread {
 }
 
 function contextAt(memory: KernelMemory, at: Name): SchedContext {
-  const { tcb, notification, reply, budget, period, badge, refillMax, refills, yieldFrom } =
+  const { tcb, core, notification, reply, budget, period, badge, refillMax, refills, yieldFrom } =
     memory.schedContext(at);
   return {
     thread: tcb,
     notification,
     calls: chain(reply, (each) => memory.reply(each).prev),
+    core,
     budget,
     period,
     badge,

@@ -68,7 +68,7 @@ export class Kernel extends Threads {
       case CapType.SchedContext:
         return this.invokeContext(me, label, object);
       case CapType.SchedControl:
-        return this.configureContext(label, length, arg);
+        return this.configureContext(label, length, arg, object);
       case CapType.IRQControl:
         return this.invokeIRQControl(label, length, arg, slot);
       case CapType.IRQHandler:
@@ -335,6 +335,7 @@ export class Kernel extends Threads {
         this.takeContext(object);
         if (notification !== 0) this.state.notifications.get(notification)!.sc = 0;
         if (yieldFrom !== 0) this.completeYieldTo(yieldFrom);
+        this.forgetCharging(object);
         this.state.contexts.delete(object);
         return undefined;
       }
@@ -346,6 +347,7 @@ export class Kernel extends Threads {
         if (sc !== 0) this.takeContext(sc);
         if (notification !== 0) this.state.notifications.get(notification)!.thread = 0;
         this.suspend(object);
+        this.forgetStalled(object);
         this.state.threads.delete(object);
         return this.becomeZombie(slot, ZOMBIE_TCB, TCB_SLOTS.length);
       }
@@ -440,7 +442,14 @@ export class Kernel extends Threads {
             priority: 0,
             mcp: 0,
           },
-          ...{ fault: 0, yieldTo: 0, send: { badge: 0n, rights: 0, isCall: false }, badge: 0n, info: 0n },
+          ...{
+            core: 0,
+            fault: 0,
+            yieldTo: 0,
+            send: { badge: 0n, rights: 0, isCall: false },
+            badge: 0n,
+            info: 0n,
+          },
           ...{ mrs: [0n, 0n, 0n, 0n], pc: 0, program: 0, redo: false, buffer: 0, faultWords: [] },
         });
         break;
@@ -456,7 +465,7 @@ export class Kernel extends Threads {
       case CapType.SchedContext:
         contexts.set(at, {
           ...{ thread: 0, notification: 0, calls: [], budget: 0n, period: 0n, badge: 0n, sporadic: false },
-          ...{ maxRefills: 0, refills: [], consumed: 0n, yieldFrom: 0 },
+          ...{ core: 0, maxRefills: 0, refills: [], consumed: 0n, yieldFrom: 0 },
         });
     }
   }
@@ -487,6 +496,7 @@ export class Kernel extends Threads {
         if (arg(1) > 0n) thread.pc = Number(BigInt.asUintN(32, arg(2)));
         if (arg(1) > 1n) thread.program = Number(BigInt.asUintN(32, arg(3)));
         thread.redo = false;
+        this.forgetStalled(name);
         if (arg(0) & 1n) this.resume(name);
         return DONE;
       case Invocation.TCBConfigure: {
@@ -619,6 +629,7 @@ export class Kernel extends Threads {
   private bindContext(name: Name, thread: Name): void {
     this.context(name).thread = thread;
     this.thread(thread).sc = name;
+    this.thread(thread).core = this.context(name).core;
     this.wakeUp(thread);
   }
 
@@ -676,7 +687,12 @@ export class Kernel extends Threads {
     this.context(name).notification = 0;
   }
 
-  private configureContext(label: number, length: number, arg: (index: number) => bigint): Result {
+  private configureContext(
+    label: number,
+    length: number,
+    arg: (index: number) => bigint,
+    core: number,
+  ): Result {
     if (label !== Number(Invocation.SchedControlConfigureFlags)) return IllegalOperation;
     const extra = this.extra(0)?.cap;
     if (length < 5 || !extra) return TruncatedMessage;
@@ -690,11 +706,15 @@ export class Kernel extends Threads {
     const sc = this.context(extra.object);
     const { thread } = sc;
     if (thread !== 0) this.removeFromScheduling(thread);
-    const inUse = sc.maxRefills !== 0 && thread !== 0 && this.thread(thread).state === ThreadState.Running;
+    const inUse =
+      core === sc.core &&
+      sc.maxRefills !== 0 &&
+      thread !== 0 &&
+      this.thread(thread).state === ThreadState.Running;
     const before = sc.refills[0] ?? { time: 0n, amount: sc.budget };
     Object.assign(sc, {
       ...{ budget: budget * 1000n, period: period * 1000n, badge: arg(3), sporadic: (arg(4) & 1n) !== 0n },
-      maxRefills: Number(extraRefills) + 2,
+      ...{ maxRefills: Number(extraRefills) + 2, core },
     });
     sc.refills = [];
     if (isAccounted(sc)) {
@@ -705,6 +725,7 @@ export class Kernel extends Threads {
       if (amount < sc.budget) Refills.add(sc, time + sc.period, sc.budget - amount);
     }
     if (thread === 0) return DONE;
+    this.thread(thread).core = core;
     this.wakeUp(thread);
     if (thread === this.current) this.reschedule();
     return DONE;

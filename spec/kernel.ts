@@ -1,12 +1,12 @@
 /**
- * The abstract specification of the kernel, for a cluster of one core: what each system call does to the abstract state
+ * The abstract specification of the kernel: what each system call does to the abstract state
  * (spec/state.ts). Written to be read, with sets and lists; no fastpath, no bit fields, nothing that is kept twice.
  * Sections are those of the seL4 reference manual, MCS. Where this and the manual differ, docs/kernel.md says so.
  */
 import { FaultType, Limit, LookupFailure, Rights, SeL4Error } from '../kernel/api/constants.js';
 import { CapType, ThreadState } from '../src/core/inspect/memory.js';
 import { Refills } from './refills.js';
-import type { Cap, Name, SchedContext, State, Thread } from './state.js';
+import type { Cap, Core, Name, SchedContext, State, Thread } from './state.js';
 
 const { Inactive, Running, BlockedOnReceive, BlockedOnSend, BlockedOnReply, BlockedOnNotification } =
   ThreadState;
@@ -32,9 +32,10 @@ export abstract class Threads {
   /** What is to be done about who runs, when the kernel is left. */
   private decision: 'go on' | 'choose' | Name = 'go on';
   protected now = 0n;
-  private charged = 0n;
-  /** The context that is being charged, where it is accounted. */
-  private charging: Name = 0;
+  /** The core on which the kernel has been entered. */
+  protected here = 0;
+  /** Cores of which this entry has asked that they look anew who is to run, by inter-processor interrupt. */
+  readonly asked = new Set<number>();
   protected extraCaps: Name[] = [];
 
   constructor(
@@ -52,18 +53,29 @@ export abstract class Threads {
   protected cap(slot: Name): Cap {
     return this.state.caps.get(slot) ?? EMPTY;
   }
-  get current(): Name {
-    return this.state.current;
+  protected get core(): Core {
+    return this.state.cores[this.here];
+  }
+  protected get current(): Name {
+    return this.core.current;
   }
 
   // ---- System calls (section 2.2) ----
 
-  /** Enters the kernel at a time, does what the current thread asks, or what an event wants done, and leaves it. */
-  enter(time: bigint, action: (thread: Name) => void, byEvent = false): void {
+  /** Enters the kernel on a core, at a time, does what its thread asks, or what an event wants done, and leaves it. */
+  enter(core: number, time: bigint, action: () => void, byEvent = false): void {
+    this.here = core;
     this.now = time;
+    this.asked.clear();
     if (!byEvent) this.chargeTime();
     this.releaseReady();
-    action(this.current);
+    const { stalled } = this.core;
+    if (stalled !== undefined) {
+      this.core.stalled = undefined;
+      this.reschedule();
+    }
+    if (stalled === undefined || byEvent) action();
+    else if (stalled !== 0) this.thread(stalled).redo = true;
     this.schedule();
     this.beginTime();
   }
@@ -104,6 +116,10 @@ export abstract class Threads {
   userException(number: number, code: number): void {
     const me = this.current;
     this.fault(me, FaultType.UserException, [0n, BigInt(number), BigInt(code)]);
+  }
+  /** Another core has asked this one to look who is to run. */
+  rescheduleInterrupt(): void {
+    this.reschedule();
   }
   interrupt(irqSlot: Name): void {
     const cap = this.cap(irqSlot);
@@ -675,7 +691,7 @@ export abstract class Threads {
     if (sc.yieldFrom !== 0) this.completeYieldTo(sc.yieldFrom);
     if (this.isSchedulable(to)) {
       this.dequeue(to);
-      if (this.thread(to).priority >= this.thread(me).priority) {
+      if (this.thread(to).core === this.here && this.thread(to).priority >= this.thread(me).priority) {
         this.thread(me).yieldTo = name;
         sc.yieldFrom = me;
         this.reschedule();
@@ -683,7 +699,7 @@ export abstract class Threads {
         this.enqueue(to, 'first');
         return 'later';
       }
-      this.enqueue(to, 'first');
+      if (this.coreOf(to).current !== to) this.enqueue(to, 'first');
     }
     return this.takeConsumed(sc);
   }
@@ -710,8 +726,12 @@ export abstract class Threads {
 
   protected isSchedulable(me: Name): boolean {
     const thread = this.state.threads.get(me);
-    if (thread?.state !== Running || this.state.release.includes(me)) return false;
+    if (thread?.state !== Running || this.coreOf(me).release.includes(me)) return false;
     return thread.sc !== 0 && this.context(thread.sc).maxRefills !== 0;
+  }
+
+  private coreOf(me: Name): Core {
+    return this.state.cores[this.thread(me).core];
   }
 
   protected setState(me: Name, state: ThreadState): void {
@@ -727,8 +747,15 @@ export abstract class Threads {
 
   /** Lets a thread compete that can run from now on. */
   protected possibleSwitchTo(me: Name): void {
-    if (!this.isSchedulable(me) || me === this.current) return;
-    if (this.decision === 'go on') {
+    if (!this.isSchedulable(me)) return;
+    const { core, priority } = this.thread(me);
+    if (core !== this.here) {
+      const { current } = this.coreOf(me);
+      if (current !== me) this.enqueue(me, 'first');
+      if (current === me || current === 0 || priority > this.thread(current).priority) this.asked.add(core);
+    } else if (me === this.current) {
+      return;
+    } else if (this.decision === 'go on') {
       this.decision = me;
     } else {
       this.reschedule();
@@ -749,38 +776,55 @@ export abstract class Threads {
   }
 
   private postpone(me: Name): void {
-    const timeOf = (name: Name): bigint => this.context(this.thread(name).sc).refills[0].time;
     this.removeFromScheduling(me);
-    const { release } = this.state;
-    const later = release.findIndex((other) => timeOf(other) > timeOf(me));
-    release.splice(later < 0 ? release.length : later, 0, me);
+    this.awaitBudget(me);
     if (me === this.current) this.reschedule();
+    const { core } = this.thread(me);
+    if (core !== this.here && this.coreOf(me).release[0] === me) this.asked.add(core);
+  }
+  private awaitBudget(me: Name): void {
+    const timeOf = (name: Name): bigint => this.context(this.thread(name).sc).refills[0].time;
+    const others = this.coreOf(me).release.filter((name) => name !== me);
+    const later = others.findIndex((other) => timeOf(other) > timeOf(me));
+    this.coreOf(me).release = others.toSpliced(later < 0 ? others.length : later, 0, me);
   }
 
+  /** One that runs on another core cannot be cut short there: its core is told, and does not do what it asks for next. */
   protected removeFromScheduling(me: Name): void {
     this.dequeue(me);
-    this.state.release = this.state.release.filter((name) => name !== me);
+    const core = this.coreOf(me);
+    core.release = core.release.filter((name) => name !== me);
     if (this.decision === me) this.decision = 'choose';
+    if (core === this.core || core.current !== me) return;
+    core.current = 0;
+    core.stalled = me;
+    this.asked.add(this.thread(me).core);
+  }
+  /** What a thread was at on the core from which it was taken away, it does not do again. */
+  protected forgetStalled(me: Name): void {
+    for (const core of this.state.cores) if (core.stalled === me) core.stalled = 0;
   }
 
   protected enqueue(me: Name, where: 'first' | 'last'): void {
     const { priority } = this.thread(me);
-    const queue = this.state.ready.get(priority) ?? [];
-    if (queue.includes(me) || this.state.release.includes(me)) return;
+    const { ready, release } = this.coreOf(me);
+    const queue = ready.get(priority) ?? [];
+    if (queue.includes(me) || release.includes(me)) return;
     if (where === 'first') queue.unshift(me);
     else queue.push(me);
-    this.state.ready.set(priority, queue);
+    ready.set(priority, queue);
   }
 
   protected dequeue(me: Name): void {
     const { priority } = this.thread(me);
-    const queue = (this.state.ready.get(priority) ?? []).filter((name) => name !== me);
-    if (queue.length > 0) this.state.ready.set(priority, queue);
-    else this.state.ready.delete(priority);
+    const { ready } = this.coreOf(me);
+    const queue = (ready.get(priority) ?? []).filter((name) => name !== me);
+    if (queue.length > 0) ready.set(priority, queue);
+    else ready.delete(priority);
   }
 
   private schedule(): void {
-    const { decision, state } = this;
+    const { decision, core } = this;
     this.decision = 'go on';
     if (decision === 'go on') return;
     const couldGoOn = this.isSchedulable(this.current);
@@ -788,27 +832,36 @@ export abstract class Threads {
     if (couldGoOn) this.enqueue(this.current, 'first');
     if (typeof decision === 'number') {
       const candidate = this.thread(decision).priority;
-      if (candidate >= Math.max(-1, ...state.ready.keys()) && candidate !== priority) {
-        state.current = decision;
+      if (candidate >= Math.max(-1, ...core.ready.keys()) && candidate !== priority) {
+        core.current = decision;
         return;
       }
       this.enqueue(decision, couldGoOn && candidate === priority ? 'last' : 'first');
     }
-    state.current = state.ready.get(Math.max(-1, ...state.ready.keys()))?.[0] ?? 0;
-    if (state.current !== 0) this.dequeue(state.current);
+    core.current = core.ready.get(Math.max(-1, ...core.ready.keys()))?.[0] ?? 0;
+    if (core.current !== 0) this.dequeue(core.current);
+  }
+
+  protected forgetCharging(name: Name): void {
+    for (const core of this.state.cores) if (core.charging?.sc === name) core.charging = undefined;
   }
 
   private chargeTime(): void {
-    const sc = this.context(this.charging);
-    const usage = this.now - this.charged;
-    this.charged = this.now;
-    if (!sc || usage === 0n) return;
+    const { charging } = this.core;
+    if (!charging) return;
+    const sc = this.context(charging.sc);
+    const usage = this.now - charging.since;
+    charging.since = this.now;
+    if (usage === 0n) return;
     sc.consumed += usage;
-    if (isAccounted(sc)) Refills.charge(sc, usage);
+    if (!isAccounted(sc)) return;
+    Refills.charge(sc, usage);
+    // One that another core took away may wait by now, and waits longer then.
+    if (sc.thread !== 0 && this.coreOf(sc.thread).release.includes(sc.thread)) this.awaitBudget(sc.thread);
   }
 
   private releaseReady(): void {
-    const { release } = this.state;
+    const { release } = this.core;
     while (release.length > 0 && this.isReady(this.context(this.thread(release[0]).sc)))
       this.possibleSwitchTo(release.shift()!);
   }
@@ -818,11 +871,13 @@ export abstract class Threads {
     if (current !== 0 && this.thread(current).yieldTo !== 0) this.completeYieldTo(current);
     const name = current === 0 ? 0 : this.thread(current).sc;
     const sc = this.context(name);
-    const charging = isAccounted(sc) ? name : 0;
-    if (charging === this.charging) return;
+    const { charging } = this.core;
+    if (charging?.sc === name && isAccounted(sc)) return;
     this.chargeTime();
-    if (charging !== 0 && !sc.sporadic) Refills.unblock(sc, this.now);
-    this.charging = charging;
+    this.core.charging = undefined;
+    if (!isAccounted(sc)) return;
+    if (!sc.sporadic) Refills.unblock(sc, this.now);
+    this.core.charging = { sc: name, since: this.now };
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * The abstract state of a cluster with one core: what a kernel is about, without how it keeps it. Objects and slots are
+ * The abstract state of a cluster: what a kernel is about, without how it keeps it. Objects and slots are
  * named by where they lie, which users can see, and 0 names none. Time is in nanoseconds.
  */
 import type { CapType, ThreadState } from '../src/core/inspect/memory.js';
@@ -25,6 +25,8 @@ export interface Thread {
   notification: Name;
   priority: number;
   mcp: number;
+  /** The core of the cluster that runs it. */
+  core: number;
   fault: number;
   yieldTo: Name;
   /** What a waiting sender's capability carried. */
@@ -64,6 +66,8 @@ export interface SchedContext {
   notification: Name;
   /** The reply objects of the calls along which it was lent, the last call first. */
   calls: Name[];
+  /** Where a thread that is bound to it runs. */
+  core: number;
   budget: bigint;
   period: bigint;
   badge: bigint;
@@ -72,6 +76,22 @@ export interface SchedContext {
   refills: Refill[];
   consumed: bigint;
   yieldFrom: Name;
+}
+
+export interface Core {
+  /** Who runs: 0 is the idle thread. */
+  current: Name;
+  /** Threads that can run and do not, by priority, in the order in which they will. */
+  ready: Map<number, Name[]>;
+  /** Threads that wait for their budget, by when it is replenished. */
+  release: Name[];
+  /**
+   * Who ran here when another core took it away, and may be at its program still: a system call that it makes is not
+   * done. 0: whoever it was, it is not to make it again.
+   */
+  stalled: Name | undefined;
+  /** On which accounted context the core runs, and since when that is not charged yet. */
+  charging: { sc: Name; since: bigint } | undefined;
 }
 
 export interface State {
@@ -87,11 +107,6 @@ export interface State {
   /** By reply object: who waits for it, or offers it. */
   replies: Map<Name, Name>;
   contexts: Map<Name, SchedContext>;
-  /** Threads that can run and do not, by priority, in the order in which they will. */
-  ready: Map<number, Name[]>;
-  /** Threads that wait for their budget, by when it is replenished. */
-  release: Name[];
-  /** 0 is the idle thread. */
-  current: Name;
+  cores: Core[];
   issuedIrqs: Set<number>;
 }

@@ -1,6 +1,7 @@
 /** Invocations of scheduling contexts and of SchedControl (manual sections 6.1.5 and 10.3). */
 import { CapType, Slot, isNull } from '../model/cap';
 import { Notification, Refill, SchedContext, TCB } from '../model/objects';
+import { SMP, coreState } from '../model/state';
 import { Invocation, SeL4Error } from '../api/constants';
 import { DEFERRED, invalidCapability, rangeError, returnWords } from '../api/error';
 import { extraCap } from '../api/lookup';
@@ -49,16 +50,20 @@ export function invokeSchedContext(thread: TCB, label: u32, slot: Slot): SeL4Err
   }
 }
 
-/** Lets the context's thread run first, if it can and is no less urgent; returns what it has consumed then. */
+/**
+ * Lets the context's thread run first, if it can and is no less urgent; returns what it has consumed then. On another
+ * core it is the first of its equals, unless it runs there already.
+ */
 function yieldTo(thread: TCB, sc: SchedContext): SeL4Error {
   const tcb = sc.tcb;
   if (isNull(tcb) || changetype<usize>(tcb) == changetype<usize>(thread)) return SeL4Error.IllegalOperation;
   if (tcb.priority > thread.mcp) return SeL4Error.IllegalOperation;
   if (!isNull(sc.yieldFrom)) completeYieldTo(sc.yieldFrom);
   if (isSchedulable(tcb)) {
+    const runs = SMP && changetype<usize>(coreState(tcb.core).current) == changetype<usize>(tcb);
     dequeue(tcb);
     if (tcb.core != thread.core || tcb.priority < thread.priority) {
-      enqueueHead(tcb);
+      if (!runs) enqueueHead(tcb);
     } else {
       thread.yieldTo = sc;
       thread.yielding = 1;

@@ -30,14 +30,22 @@ function isAccounted(sc: SchedContext): bool {
   return isActive(sc) && !isUnlimited(sc);
 }
 
-/** Charges the context on which the core runs for what has passed. */
+/**
+ * Charges the context on which the core runs for what has passed. Where another core has taken its thread away, that may
+ * wait for its budget by now, and waits longer then.
+ */
 export function chargeTime(core: CoreState): void {
   const time = now();
   const usage = time - core.charged;
   core.charged = time;
   if (isNull(core.sc) || usage == 0) return;
   core.sc.consumed += usage;
-  if (isAccounted(core.sc)) refillCharge(core.sc, usage);
+  if (!isAccounted(core.sc)) return;
+  const tcb = core.sc.tcb;
+  const waits = SMP && !isNull(tcb) && tcb.queued == Queued.Release;
+  if (waits) releaseRemove(tcb);
+  refillCharge(core.sc, usage);
+  if (waits) releaseInsert(tcb, refillHead(core.sc).time);
 }
 
 /** Lets those compete whose budgets are replenished by now. */

@@ -4,11 +4,13 @@ import { describe, it } from 'node:test';
 import {
   FaultType,
   InitialSlot,
+  InterruptLine,
   Invocation,
   ObjectType,
   Rights,
   SeL4Error,
 } from '../../kernel/api/constants.js';
+import { checkInvariants } from '../../src/core/inspect/invariants.js';
 import { IMAGES, Machine, refuses, type Thread } from './machine.js';
 
 const N = 6;
@@ -370,5 +372,34 @@ describe('budgets on two cores', () => {
     m.time += 1000;
     m.kernels[1].timer();
     assert.equal(m.current(1), far);
+  });
+
+  it('what a thread took from there has used since does not hold up others', () => {
+    const m = new Machine({ image: 'smp', cores: 2 });
+    const ntfn = m.create(ObjectType.Notification);
+    const limited = () => m.thread({ core: 1 }).give(N, ntfn, Rights.All, 1n);
+    const [first, second] = [limited(), limited()];
+    for (const { schedContext } of [first, second])
+      m.invoke(
+        InitialSlot.FirstSchedControl + 1,
+        Invocation.SchedControlConfigureFlags,
+        [10, 100, 0, 0, 0],
+        [schedContext],
+      );
+    const far = m.kernels[1];
+    far.interrupt(InterruptLine.Reschedule);
+    assert.equal(m.current(1), second, 'who was configured last');
+    m.time += 30;
+    assert.equal(second.wait(N), first, 'three budgets used');
+    m.time += 20;
+    first.signal(N);
+    // It is in its handler, has used two, and waits from now on; but goes on for three more before its core knows.
+    m.invoke(first.cptr, Invocation.TCBSuspend);
+    m.invoke(first.cptr, Invocation.TCBResume);
+    m.time += 30;
+    assert.equal(m.threadOf(far.interrupt(InterruptLine.Reschedule)), undefined);
+    checkInvariants(m.image());
+    m.time = far.deadline() / 1000;
+    assert.equal(m.threadOf(far.timer()), second);
   });
 });

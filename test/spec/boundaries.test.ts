@@ -171,6 +171,8 @@ const step = (call: number, target: number, other = 0): Step => ({
     call,
     target,
     other,
+    core: 0,
+    late: false,
     label: 0,
     words: [0, 0, 0, 0, 0, 0, 0, 0],
     caps: [0, 0, 0],
