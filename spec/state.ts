@@ -2,7 +2,7 @@
  * The abstract state of a cluster: what a kernel is about, without how it keeps it. Objects and slots are
  * named by where they lie, which users can see, and 0 names none. Time is in nanoseconds.
  */
-import type { CapType, ThreadState } from '../src/core/inspect/memory.js';
+import { CapType, ThreadState } from '../src/core/inspect/memory.js';
 
 export type Name = number;
 
@@ -110,3 +110,35 @@ export interface State {
   cores: Core[];
   issuedIrqs: Set<number>;
 }
+
+/** The capability of an empty slot. */
+export const EMPTY: Cap = { type: CapType.Null, object: 0, rights: 0, bits: 0, guardSize: 0, badge: 0n };
+export const NOTHING_SENT: Thread['send'] = { badge: 0n, rights: 0, isCall: false };
+
+// Objects as they are made (section 2.4): all zero.
+
+export const newThread = (): Thread => ({
+  ...{
+    state: ThreadState.Inactive,
+    waitsFor: 0,
+    reply: 0,
+    sc: 0,
+    notification: 0,
+    priority: 0,
+    mcp: 0,
+    core: 0,
+  },
+  ...{ fault: 0, faultWords: [], yieldTo: 0, send: NOTHING_SENT, badge: 0n, info: 0n, mrs: [0n, 0n, 0n, 0n] },
+  ...{ pc: 0, program: 0, redo: false, buffer: 0 },
+});
+export const newNotification = (): Notification => ({
+  active: false,
+  badge: 0n,
+  queue: [],
+  thread: 0,
+  sc: 0,
+});
+export const newContext = (): SchedContext => ({
+  ...{ thread: 0, notification: 0, calls: [], core: 0, budget: 0n, period: 0n, badge: 0n, sporadic: false },
+  ...{ maxRefills: 0, refills: [], consumed: 0n, yieldFrom: 0 },
+});

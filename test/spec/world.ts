@@ -10,10 +10,10 @@ import {
 } from '../../kernel/api/constants.js';
 import { checkInvariants } from '../../src/core/inspect/invariants.js';
 import { CapType, type KernelMemory } from '../../src/core/inspect/memory.js';
-import { abstraction } from '../../spec/abstraction.js';
-import { Kernel } from '../../spec/invocations.js';
+import { abstraction } from './abstraction.js';
+import { Kernel } from '../../spec/kernel.js';
 import type { Kernel as MachineKernel } from '../../src/core/kernel.js';
-import { messageInfo } from '../../spec/kernel.js';
+import { messageInfo } from '../../spec/messages.js';
 import type { State } from '../../spec/state.js';
 import { Machine, guardFor, type MachineOptions } from '../kernel/machine.js';
 import {

@@ -1,7 +1,13 @@
 /** The abstraction function: from a kernel's physical memory to the abstract state. */
-import { Limit } from '../kernel/api/constants.js';
-import { CapType, ThreadState, type KernelMemory, type Slot } from '../src/core/inspect/memory.js';
-import type { Cap, Core, Name, SchedContext, State, Thread } from './state.js';
+import { Limit } from '../../kernel/api/constants.js';
+import {
+  CapType,
+  ThreadState,
+  objectSize,
+  type KernelMemory,
+  type Slot,
+} from '../../src/core/inspect/memory.js';
+import type { Cap, Core, Name, SchedContext, State, Thread } from '../../spec/state.js';
 
 export function abstraction(memory: KernelMemory): State {
   const slots = memory.allSlots();
@@ -76,28 +82,16 @@ function plantTree(slots: ReadonlyMap<Name, Slot>, root: Slot, children: Map<Nam
 function isParent(a: Slot, b: Slot): boolean {
   if (!a.revocable) return false;
   if (a.type === CapType.Untyped)
-    return rangeOf(b) !== 0 && a.object <= b.object && b.object + rangeOf(b) <= a.object + rangeOf(a);
-  if (a.type === CapType.UntypedControl) return b.type === CapType.UntypedControl || rangeOf(b) !== 0;
+    return (
+      objectSize(b) !== 0 && a.object <= b.object && b.object + objectSize(b) <= a.object + objectSize(a)
+    );
+  if (a.type === CapType.UntypedControl) return b.type === CapType.UntypedControl || objectSize(b) !== 0;
   if (a.type === CapType.IRQControl)
     return b.type === CapType.IRQHandler || b.type === CapType.SGISignal || b.type === CapType.IRQControl;
   if (a.type !== b.type || a.object !== b.object) return false;
   if (a.type === CapType.SGISignal) return a.badge === b.badge;
   if (a.type !== CapType.Endpoint && a.type !== CapType.Notification) return a.type !== CapType.Zombie;
   return a.badge === 0n || (a.badge === b.badge && !b.firstBadged);
-}
-
-const FIXED: Partial<Record<CapType, number>> = {
-  [CapType.Endpoint]: 16,
-  [CapType.Notification]: 64,
-  [CapType.Reply]: 32,
-  [CapType.Thread]: 1024,
-};
-
-/** Bytes of memory that a capability is to, 0 for none. */
-export function rangeOf({ type, bits }: Pick<Cap, 'type' | 'bits'>): number {
-  if (type === CapType.CNode || type === CapType.Zombie) return bits === 255 ? 1024 : 32 * 2 ** bits;
-  if (type === CapType.Untyped || type === CapType.Frame || type === CapType.SchedContext) return 2 ** bits;
-  return FIXED[type] ?? 0;
 }
 
 function threadAt(memory: KernelMemory, at: Name): Thread {

@@ -1,0 +1,252 @@
+/**
+ * Who runs (sections 6.1.3 and 6.1.5): on each core the highest priority that is ready, first come, first served among
+ * equals, as long as its scheduling context gives it time. The decision falls when the kernel is left.
+ */
+import { SeL4Error } from '../kernel/api/constants.js';
+import { ThreadState } from '../src/core/inspect/memory.js';
+import { Messages } from './messages.js';
+import { Refills } from './refills.js';
+import type { Core, Name, SchedContext } from './state.js';
+
+/** Whether a context gives less than all the time of its core; also asked of a thread without one. */
+export function isAccounted(sc: SchedContext | undefined): sc is SchedContext {
+  return sc !== undefined && sc.maxRefills !== 0 && sc.budget < sc.period;
+}
+
+export class Scheduling extends Messages {
+  /** What is to be done about who runs: nothing, choose anew, or switch to a thread. */
+  private decision: 'go on' | 'choose' | Name = 'go on';
+  protected now = 0n;
+  /** The core on which the kernel has been entered. */
+  private here = 0;
+  /** Cores of which this entry has asked that they look anew who is to run, by inter-processor interrupt. */
+  readonly asked = new Set<number>();
+
+  protected get core(): Core {
+    return this.state.cores[this.here];
+  }
+  protected get current(): Name {
+    return this.core.current;
+  }
+  private coreOf(me: Name): Core {
+    return this.state.cores[this.thread(me).core];
+  }
+
+  /**
+   * Enters the kernel on a core, at a time; does what its thread asks, or what an event wants done; and leaves it. What a
+   * thread asks that another core has taken away meanwhile is not done: it makes its system call again.
+   */
+  enter(core: number, time: bigint, action: () => void, byEvent = false): void {
+    this.here = core;
+    this.now = time;
+    this.asked.clear();
+    if (!byEvent) this.chargeTime();
+    this.releaseReady();
+    const { stalled } = this.core;
+    if (stalled !== undefined) this.reschedule();
+    this.core.stalled = undefined;
+    if (stalled === undefined || byEvent) action();
+    else if (stalled !== 0) this.thread(stalled).redo = true;
+    this.schedule();
+    this.beginTime();
+  }
+
+  // ---- Threads that compete (section 6.1.3) ----
+
+  protected isSchedulable(me: Name): boolean {
+    const thread = this.state.threads.get(me);
+    if (thread?.state !== ThreadState.Running || this.coreOf(me).release.includes(me)) return false;
+    return thread.sc !== 0 && this.context(thread.sc).maxRefills !== 0;
+  }
+
+  protected setState(me: Name, state: ThreadState): void {
+    this.thread(me).state = state;
+    if (me === this.current && this.decision === 'go on' && !this.isSchedulable(me)) this.reschedule();
+  }
+
+  protected reschedule(): void {
+    const { decision } = this;
+    if (typeof decision === 'number' && this.isSchedulable(decision)) this.enqueue(decision, 'first');
+    this.decision = 'choose';
+  }
+
+  /** Lets a thread compete that can run from now on: here at once, and on another core by asking that. */
+  protected possibleSwitchTo(me: Name): void {
+    if (!this.isSchedulable(me)) return;
+    const { core, priority } = this.thread(me);
+    if (core !== this.here) {
+      const { current } = this.coreOf(me);
+      if (current !== me) this.enqueue(me, 'first');
+      if (current === me || current === 0 || priority > this.thread(current).priority) this.asked.add(core);
+    } else if (me !== this.current && this.decision === 'go on') {
+      this.decision = me;
+    } else if (me !== this.current) {
+      this.reschedule();
+      this.enqueue(me, 'first');
+    }
+  }
+
+  /** One that runs on another core cannot be cut short there: its core is told, and does not do what it asks for next. */
+  protected removeFromScheduling(me: Name): void {
+    const core = this.coreOf(me);
+    this.dequeue(me);
+    core.release = core.release.filter((other) => other !== me);
+    if (this.decision === me) this.decision = 'choose';
+    if (core === this.core || core.current !== me) return;
+    Object.assign(core, { current: 0, stalled: me });
+    this.asked.add(this.thread(me).core);
+  }
+  /** What a thread was at on the core that it was taken from, it does not do again. */
+  protected forgetStalled(me: Name): void {
+    for (const core of this.state.cores) if (core.stalled === me) core.stalled = 0;
+  }
+
+  protected enqueue(me: Name, where: 'first' | 'last'): void {
+    const { ready, release } = this.coreOf(me);
+    const { priority } = this.thread(me);
+    const queue = ready.get(priority) ?? [];
+    if (queue.includes(me) || release.includes(me)) return;
+    ready.set(priority, where === 'first' ? [me, ...queue] : [...queue, me]);
+  }
+  protected dequeue(me: Name): void {
+    const { ready } = this.coreOf(me);
+    const { priority } = this.thread(me);
+    const others = (ready.get(priority) ?? []).filter((other) => other !== me);
+    if (others.length > 0) ready.set(priority, others);
+    else ready.delete(priority);
+  }
+
+  private schedule(): void {
+    const { decision, core } = this;
+    this.decision = 'go on';
+    if (decision === 'go on') return;
+    const before = this.isSchedulable(core.current) ? this.thread(core.current).priority : undefined;
+    if (before !== undefined) this.enqueue(core.current, 'first');
+    // Who has just become ready goes before its equals, but not before one of them that runs.
+    if (decision !== 'choose')
+      this.enqueue(decision, this.thread(decision).priority === before ? 'last' : 'first');
+    core.current = core.ready.get(Math.max(-1, ...core.ready.keys()))?.[0] ?? 0;
+    if (core.current !== 0) this.dequeue(core.current);
+  }
+
+  // ---- Budgets (section 6.1.5) ----
+
+  protected isReady(sc: SchedContext): boolean {
+    return sc.refills[0].time <= this.now;
+  }
+  protected isExhausted(sc: SchedContext | undefined): boolean {
+    return isAccounted(sc) && !this.isReady(sc);
+  }
+
+  /** Lets a thread compete that an event starts: when its budget is replenished, if that is used up. */
+  protected wakeUp(me: Name): void {
+    const { state, sc: name } = this.thread(me);
+    const sc = this.context(name);
+    if (state !== ThreadState.Running) return;
+    if (isAccounted(sc) && sc.sporadic) Refills.unblock(sc, this.now);
+    if (this.isExhausted(sc)) this.postpone(me);
+    else this.possibleSwitchTo(me);
+  }
+
+  protected postpone(me: Name): void {
+    this.removeFromScheduling(me);
+    this.awaitBudget(me);
+    if (me === this.current) this.reschedule();
+    const { core } = this.thread(me);
+    if (core !== this.here && this.coreOf(me).release[0] === me) this.asked.add(core);
+  }
+  private awaitBudget(me: Name): void {
+    const timeOf = (name: Name): bigint => this.context(this.thread(name).sc).refills[0].time;
+    const others = this.coreOf(me).release.filter((other) => other !== me);
+    const later = others.findIndex((other) => timeOf(other) > timeOf(me));
+    this.coreOf(me).release = others.toSpliced(later < 0 ? others.length : later, 0, me);
+  }
+  private releaseReady(): void {
+    const { release } = this.core;
+    while (release.length > 0 && this.isReady(this.context(this.thread(release[0]).sc)))
+      this.possibleSwitchTo(release.shift()!);
+  }
+
+  private chargeTime(): void {
+    const { charging } = this.core;
+    if (!charging || charging.since === this.now) return;
+    const sc = this.context(charging.sc);
+    const usage = this.now - charging.since;
+    charging.since = this.now;
+    sc.consumed += usage;
+    if (!isAccounted(sc)) return;
+    Refills.charge(sc, usage);
+    // One that another core took away may wait by now, and waits longer then.
+    if (sc.thread !== 0 && this.coreOf(sc.thread).release.includes(sc.thread)) this.awaitBudget(sc.thread);
+  }
+  /** Whoever runs from now on is charged from now on. */
+  private beginTime(): void {
+    const { current, core } = this;
+    if (current !== 0 && this.thread(current).yieldTo !== 0) this.completeYieldTo(current);
+    const name = current === 0 ? 0 : this.thread(current).sc;
+    const sc = this.context(name);
+    if (core.charging?.sc === name && isAccounted(sc)) return;
+    this.chargeTime();
+    core.charging = isAccounted(sc) ? { sc: name, since: this.now } : undefined;
+    if (isAccounted(sc) && !sc.sporadic) Refills.unblock(sc, this.now);
+  }
+  protected forgetCharging(sc: Name): void {
+    for (const core of this.state.cores) if (core.charging?.sc === sc) core.charging = undefined;
+  }
+  /** Section 6.1.5: microseconds since this was last asked. */
+  protected takeConsumed(sc: SchedContext): bigint {
+    const { consumed } = sc;
+    sc.consumed = 0n;
+    return consumed / 1000n;
+  }
+
+  // ---- Scheduling contexts that change hands (sections 6.1.6 to 6.1.8) ----
+
+  protected bindContext(sc: Name, to: Name): void {
+    this.context(sc).thread = to;
+    this.thread(to).sc = sc;
+    this.thread(to).core = this.context(sc).core;
+    this.wakeUp(to);
+  }
+  /** Lends a context: its thread stays on its core, whose engine has its program. */
+  protected donate(sc: Name, to: Name): void {
+    this.takeContext(sc);
+    this.context(sc).thread = to;
+    this.thread(to).sc = sc;
+  }
+  protected takeContext(sc: Name): void {
+    const from = this.context(sc).thread;
+    if (from === 0) return;
+    this.removeFromScheduling(from);
+    this.thread(from).sc = 0;
+    this.context(sc).thread = 0;
+    if (from === this.current) this.reschedule();
+  }
+
+  /** `SchedContext_YieldTo` (section 6.1.8): who yields is told what the other has consumed, when it runs again. */
+  protected yieldTo(me: Name, name: Name): 'later' | bigint[] {
+    const sc = this.context(name);
+    const to = sc.thread;
+    if (sc.yieldFrom !== 0) this.completeYieldTo(sc.yieldFrom);
+    if (this.isSchedulable(to) && this.coreOf(to).current !== to) {
+      const isLess = this.coreOf(to) !== this.core || this.thread(to).priority < this.thread(me).priority;
+      this.dequeue(to);
+      if (!isLess) {
+        this.thread(me).yieldTo = name;
+        sc.yieldFrom = me;
+        this.reschedule();
+        this.enqueue(me, 'first');
+      }
+      this.enqueue(to, 'first');
+      if (!isLess) return 'later';
+    }
+    return [this.takeConsumed(sc)];
+  }
+  protected completeYieldTo(me: Name): void {
+    const thread = this.thread(me);
+    const sc = this.context(thread.yieldTo);
+    this.answer(thread, SeL4Error.NoError, [this.takeConsumed(sc)]);
+    thread.yieldTo = 0;
+    sc.yieldFrom = 0;
+  }
+}
