@@ -61,8 +61,8 @@ export class Invocations extends Objects {
         0,
         0,
         ({ object }) => {
-          refuseIf(this.thread(object).notification === 0, IllegalOperation);
-          this.unbindNotification(object);
+          refuseIf(this.boundTo(object) === 0, IllegalOperation);
+          this.notification(this.boundTo(object)).thread = 0;
         },
       ],
     },
@@ -111,6 +111,9 @@ export class Invocations extends Objects {
     return does(call);
   }
 
+  private context(name: Name): SchedContext {
+    return this.state.contexts.get(name)!;
+  }
   private need({ words, caps }: Call, leastWords: number, leastCaps: number): void {
     refuseIf(words.length < leastWords || caps.length < leastCaps, TruncatedMessage);
   }
@@ -128,7 +131,7 @@ export class Invocations extends Objects {
   private cancelBadgedSends(slot: Name): void {
     const { type, rights, object, badge } = this.cap(slot);
     refuseIf(type !== CapType.Endpoint || rights !== Number(Rights.All), IllegalOperation);
-    const [first] = this.state.endpoints.get(object)!.queue;
+    const [first] = this.state.endpoints.get(object)!;
     const sends = first !== undefined && this.thread(first).state === ThreadState.BlockedOnSend;
     if (badge !== 0n && sends) this.cancelAllIPC(object, badge);
   }
@@ -278,27 +281,26 @@ export class Invocations extends Objects {
     this.replace(name + TcbSlot.FaultHandler, caps[2]);
     this.setMCPriority(name, mcp);
     this.setPriority(name, priority);
-    if (type === CapType.SchedContext) this.bindContext(sc, name);
-    else if (this.thread(name).sc !== 0) this.takeContext(this.thread(name).sc);
+    if (type === CapType.SchedContext) this.bindContext(this.context(sc), name);
+    else this.takeContext(this.contextOf(name));
   }
 
   /** Section 5.3. */
   private bindNotification({ object: name, caps }: Call): void {
     const { type, rights, object } = this.cap(caps[0]);
-    refuseIf(this.thread(name).notification !== 0 || type !== CapType.Notification, IllegalOperation);
+    refuseIf(this.boundTo(name) !== 0 || type !== CapType.Notification, IllegalOperation);
     const notification = this.notification(object);
     const isInUse = notification.queue.length > 0 || notification.thread !== 0;
     refuseIf(!(rights & Rights.Read) || isInUse, IllegalOperation);
     notification.thread = name;
-    this.thread(name).notification = object;
   }
 
   // ---- Scheduling contexts (section 6.1.5) ----
 
   /** A thread that waits cannot get a context that has no time for it at this moment. */
   private checkBinding(name: Name, to: Name): void {
-    const [sc, { sc: other, state }] = [this.context(name), this.thread(to)];
-    refuseIf(other !== 0 || sc.thread !== 0 || sc.notification !== 0, IllegalOperation);
+    const [sc, { state }] = [this.context(name), this.thread(to)];
+    refuseIf(this.contextOf(to) !== undefined || sc.thread !== 0 || sc.notification !== 0, IllegalOperation);
     const isBlocked = state >= ThreadState.BlockedOnReceive && state <= ThreadState.BlockedOnNotification;
     refuseIf(isBlocked && (sc.maxRefills === 0 || this.isExhausted(sc)), IllegalOperation);
   }
@@ -309,11 +311,10 @@ export class Invocations extends Objects {
     const { type, object } = this.cap(caps[0]);
     if (type === CapType.Thread) {
       this.checkBinding(name, object);
-      return this.bindContext(name, object);
+      return this.bindContext(sc, object);
     }
     refuseIf(type !== CapType.Notification, InvalidCapability, 1);
-    refuseIf(this.notification(object).sc !== 0, IllegalOperation);
-    this.notification(object).sc = name;
+    refuseIf(this.contextFor(object) !== undefined, IllegalOperation);
     sc.notification = object;
   }
 
@@ -326,10 +327,10 @@ export class Invocations extends Objects {
     this.unbind(name, isThread, !isThread);
   }
   private unbind(name: Name, fromThread: boolean, fromNotification: boolean): void {
-    const { thread, notification } = this.context(name);
-    refuseIf(fromThread && thread !== 0 && thread === this.current, IllegalOperation);
-    if (fromThread) this.takeContext(name);
-    if (fromNotification && notification !== 0) this.unbindContextFrom(notification);
+    const sc = this.context(name);
+    refuseIf(fromThread && sc.thread !== 0 && sc.thread === this.current, IllegalOperation);
+    if (fromThread) this.takeContext(sc);
+    if (fromNotification) sc.notification = 0;
   }
 
   private configureFlags({ object: core, words, caps }: Call): void {

@@ -6,7 +6,7 @@ import type { LookupError } from './errors.js';
 import { labelOf, lengthOf, messageInfo } from './messages.js';
 import { Refills } from './refills.js';
 import { Scheduling, isAccounted } from './scheduling.js';
-import { NOTHING_SENT, type Cap, type Name, type Notification, type Thread } from './state.js';
+import { NOTHING_SENT, type Cap, type Name, type Notification, type SchedContext } from './state.js';
 
 const { Inactive, Running, BlockedOnReceive, BlockedOnSend, BlockedOnReply, BlockedOnNotification } =
   ThreadState;
@@ -34,7 +34,7 @@ export class Communication extends Scheduling {
     const [sender, receiver] = [this.thread(from), this.thread(to)];
     receiver.badge = badge;
     if (sender.fault !== 0) {
-      receiver.info = messageInfo(sender.fault, this.writeMessage(receiver, this.faultMessage(sender)));
+      receiver.info = messageInfo(sender.fault, this.writeMessage(receiver, this.faultMessage(from)));
       return;
     }
     const sent = this.readMessage(sender).slice(0, sender.buffer === 0 ? 4 : undefined);
@@ -90,8 +90,7 @@ export class Communication extends Scheduling {
   protected fault(me: Name, fault: FaultType, words: bigint[]): void {
     const thread = this.thread(me);
     Object.assign(thread, { redo: true, faultWords: words });
-    if (this.isHandler(me + TcbSlot.FaultHandler))
-      this.sendFault(me, fault, me + TcbSlot.FaultHandler, thread.sc !== 0);
+    if (this.isHandler(me + TcbSlot.FaultHandler)) this.sendFault(me, fault, me + TcbSlot.FaultHandler, true);
     else this.setState(me, Inactive);
   }
 
@@ -113,9 +112,10 @@ export class Communication extends Scheduling {
     this.sendIPC(me, this.cap(handler), { blocking: true, isCall: false, canDonate });
   }
 
-  private faultMessage(sender: Thread): bigint[] {
-    if (sender.fault !== Number(FaultType.Timeout)) return [BigInt(sender.pc), ...sender.faultWords];
-    const sc = this.context(sender.sc);
+  private faultMessage(from: Name): bigint[] {
+    const { fault, pc, faultWords } = this.thread(from);
+    if (fault !== Number(FaultType.Timeout)) return [BigInt(pc), ...faultWords];
+    const sc = this.contextOf(from);
     return sc ? [sc.badge, this.takeConsumed(sc)] : [0n];
   }
 
@@ -124,91 +124,87 @@ export class Communication extends Scheduling {
   protected sendIPC(me: Name, { object: name, badge, rights }: Cap, sending: Sending): void {
     const { isCall, blocking, canDonate } = sending;
     const thread = this.thread(me);
-    const { queue } = this.state.endpoints.get(name)!;
-    if (queue.length === 0 || this.thread(queue[0]).state !== BlockedOnReceive) {
+    const queue = this.state.endpoints.get(name)!;
+    const [to] = queue;
+    if (to === undefined || this.thread(to).state !== BlockedOnReceive) {
       if (!blocking) return;
       thread.send = { badge, rights, isCall };
-      return this.wait(me, name, BlockedOnSend);
+      return this.wait(me, queue, BlockedOnSend);
     }
-    const to = queue[0];
-    const { reply, sc } = this.thread(to);
+    const [reply, isActive] = [this.replyOf(to), this.contextOf(to) !== undefined];
     this.leaveQueue(to);
     this.transfer(me, name, badge, (rights & Rights.Grant) !== 0, to);
-    this.unlinkReply(to);
+    this.setReply(reply, 0);
     if (isCall || thread.fault !== 0) this.awaitReply(me, to, reply, rights, canDonate);
-    else if (canDonate && sc === 0 && thread.sc !== 0) this.donate(thread.sc, to);
+    else if (canDonate && !isActive) this.lend(me, to);
     this.setState(to, Running);
     // On a caller's time it runs at once, since the caller's handler waits for it.
-    if (sc !== 0) this.wakeUp(to);
+    if (isActive) this.wakeUp(to);
     else this.possibleSwitchTo(to);
   }
 
   protected receiveIPC(me: Name, name: Name, blocking: boolean, reply: Name): void {
-    const thread = this.thread(me);
     // A reply object serves one caller: whoever still waits for it is given up.
     const before = this.state.replies.get(reply) ?? 0;
     if (before !== 0 && before !== me) this.cancelIPC(before);
-    if (thread.notification !== 0) {
-      if (this.notification(thread.notification).active) return this.takeSignal(me, thread.notification);
-      if (blocking) this.returnContext(me, thread.notification);
+    const bound = this.boundTo(me);
+    if (bound !== 0) {
+      if (this.notification(bound).active) return this.takeSignal(me, bound);
+      if (blocking) this.returnContext(me, bound);
     }
-    const [from] = this.state.endpoints.get(name)!.queue;
+    const queue = this.state.endpoints.get(name)!;
+    const [from] = queue;
     if (from === undefined || this.thread(from).state !== BlockedOnSend) {
-      if (!blocking) return void (thread.badge = 0n);
-      this.linkReply(me, reply);
-      return this.wait(me, name, BlockedOnReceive);
+      if (!blocking) return void (this.thread(me).badge = 0n);
+      this.setReply(reply, me);
+      return this.wait(me, queue, BlockedOnReceive);
     }
-    const { fault, sc, send } = this.thread(from);
+    const { fault, send } = this.thread(from);
     this.leaveQueue(from);
     this.transfer(from, name, send.badge, (send.rights & Rights.Grant) !== 0, me);
-    if (send.isCall || fault !== 0) {
-      const canDonate = sc !== 0 && fault !== Number(FaultType.Timeout);
-      return this.awaitReply(from, me, reply, send.rights, canDonate);
-    }
+    if (send.isCall || fault !== 0)
+      return this.awaitReply(from, me, reply, send.rights, fault !== Number(FaultType.Timeout));
     this.setState(from, Running);
     this.possibleSwitchTo(from);
   }
 
-  private queueOf(name: Name): Name[] {
-    return (this.state.endpoints.get(name) ?? this.notification(name)).queue;
+  private queueOf(me: Name): Name[] | undefined {
+    const notifications = [...this.state.notifications.values()].map(({ queue }) => queue);
+    return [...this.state.endpoints.values(), ...notifications].find((queue) => queue.includes(me));
   }
 
   /** Section 6.1.3: waiting threads stand by priority, equals in the order in which they came. */
-  protected wait(me: Name, name: Name, state: ThreadState): void {
+  private wait(me: Name, queue: Name[], state: ThreadState): void {
     const { priority } = this.thread(me);
-    this.thread(me).waitsFor = name;
     this.setState(me, state);
-    const queue = this.queueOf(name);
     const before = queue.findIndex((other) => this.thread(other).priority < priority);
     queue.splice(before < 0 ? queue.length : before, 0, me);
   }
 
-  protected leaveQueue(me: Name): void {
-    const thread = this.thread(me);
-    const queue = this.queueOf(thread.waitsFor);
+  private leaveQueue(me: Name, queue = this.queueOf(me)!): void {
     queue.splice(queue.indexOf(me), 1);
-    Object.assign(thread, { waitsFor: 0, send: NOTHING_SENT });
+    this.thread(me).send = NOTHING_SENT;
   }
 
   /** A thread gives up what it waits for, and is inactive. Resumed, it makes its system call again. */
   protected cancelIPC(me: Name): void {
     const thread = this.thread(me);
-    if (thread.waitsFor !== 0) this.leaveQueue(me);
-    else if (thread.state === BlockedOnReply) this.cutCalls(thread.reply);
-    else return;
-    this.unlinkReply(me);
+    if (thread.state === Running || thread.state === Inactive) return;
+    if (thread.state === BlockedOnReply) this.cutCalls(this.replyOf(me));
+    else this.leaveQueue(me);
+    this.setReply(this.replyOf(me), 0);
     Object.assign(thread, { redo: true, fault: 0 });
     this.setState(me, Inactive);
   }
 
   /** Section 3.1.5: an endpoint's end, or `CNode_CancelBadgedSends` for those who send with one badge. */
   protected cancelAllIPC(name: Name, badge?: bigint): void {
-    for (const waiting of [...this.state.endpoints.get(name)!.queue]) {
+    for (const waiting of [...this.state.endpoints.get(name)!]) {
       const thread = this.thread(waiting);
       const receives = thread.state === BlockedOnReceive;
       if (badge !== undefined && thread.send.badge !== badge) continue;
       this.leaveQueue(waiting);
-      this.unlinkReply(waiting);
+      this.setReply(this.replyOf(waiting), 0);
       if (thread.fault !== 0) {
         thread.fault = 0;
         this.setState(waiting, Inactive);
@@ -224,28 +220,29 @@ export class Communication extends Scheduling {
 
   // ---- Replies (section 4.2.4) ----
 
-  private linkReply(me: Name, reply: Name): void {
-    this.thread(me).reply = reply;
-    if (reply !== 0) this.state.replies.set(reply, me);
+  /** The reply object that a thread offers, or for which it waits. */
+  private replyOf(me: Name): Name {
+    for (const [reply, waiting] of this.state.replies) if (waiting === me) return reply;
+    return 0;
   }
-  private unlinkReply(me: Name): void {
-    const { reply } = this.thread(me);
-    if (reply !== 0) this.state.replies.set(reply, 0);
-    this.thread(me).reply = 0;
+  private setReply(reply: Name, me: Name): void {
+    if (reply !== 0) this.state.replies.set(reply, me);
   }
 
   /** The caller waits for a reply, if there may be one, and lends its scheduling context to a callee that has none. */
   private awaitReply(caller: Name, callee: Name, reply: Name, rights: number, canDonate: boolean): void {
-    const { sc } = this.thread(caller);
     if (reply === 0 || !mayBeAnswered(rights)) {
       this.thread(caller).redo = true;
       return this.setState(caller, Inactive);
     }
-    this.linkReply(caller, reply);
+    this.setReply(reply, caller);
     this.setState(caller, BlockedOnReply);
-    if (!canDonate || sc === 0 || this.thread(callee).sc !== 0) return;
-    this.context(sc).calls.unshift(reply);
-    this.donate(sc, callee);
+    if (canDonate && !this.contextOf(callee)) this.lend(caller, callee)?.calls.unshift(reply);
+  }
+  private lend(from: Name, to: Name): SchedContext | undefined {
+    const sc = this.contextOf(from);
+    if (sc) this.donate(sc, to);
+    return sc;
   }
 
   /** The calls of a chain up to this one no longer get the context back. */
@@ -256,14 +253,11 @@ export class Communication extends Scheduling {
 
   /** Ends a wait for a reply. Where it was for the last call of a chain, the context goes back to the caller. */
   private endCall(reply: Name, caller: Name): void {
-    const lent = [...this.state.contexts].find(([, { calls }]) => calls[0] === reply);
-    if (lent === undefined) {
-      this.cutCalls(reply);
-    } else {
-      lent[1].calls.shift();
-      if (this.thread(caller).sc === 0) this.donate(lent[0], caller);
-    }
-    this.unlinkReply(caller);
+    const lent = [...this.state.contexts.values()].find(({ calls }) => calls[0] === reply);
+    if (!lent) this.cutCalls(reply);
+    lent?.calls.shift();
+    if (lent && !this.contextOf(caller)) this.donate(lent, caller);
+    this.setReply(reply, 0);
   }
 
   protected replyTo(me: Name, reply: Name, grant: boolean): void {
@@ -275,7 +269,7 @@ export class Communication extends Scheduling {
     this.transfer(me, 0, 0n, grant, to);
     this.setState(to, Running);
     // It goes on with its handler, even where its budget is used up.
-    const sc = this.context(receiver.sc);
+    const sc = this.contextOf(to);
     if (isAccounted(sc) && sc.sporadic) Refills.unblock(sc, this.now);
     this.possibleSwitchTo(to);
   }
@@ -329,7 +323,7 @@ export class Communication extends Scheduling {
     if (this.notification(name).active) return this.takeSignal(me, name);
     if (!blocking) return void (this.thread(me).badge = 0n);
     this.returnContext(me, name);
-    this.wait(me, name, BlockedOnNotification);
+    this.wait(me, this.notification(name).queue, BlockedOnNotification);
   }
 
   private takeSignal(me: Name, name: Name): void {
@@ -353,29 +347,27 @@ export class Communication extends Scheduling {
 
   /** Section 6.1.7: a passive thread that a notification wakes runs on the notification's context, until it waits. */
   private lendContext(me: Name, name: Name): void {
-    const { sc } = this.notification(name);
-    if (this.thread(me).sc === 0 && sc !== 0 && this.context(sc).thread === 0) this.donate(sc, me);
+    const sc = this.contextFor(name);
+    if (sc?.thread === 0 && !this.contextOf(me)) this.donate(sc, me);
   }
   private returnContext(me: Name, name: Name): void {
-    const { sc } = this.notification(name);
-    if (sc !== 0 && this.thread(me).sc === sc) this.takeContext(sc);
+    const sc = this.contextFor(name);
+    if (sc?.thread === me) this.takeContext(sc);
   }
-  protected unbindNotification(me: Name): void {
-    const { notification } = this.thread(me);
-    if (notification !== 0) this.notification(notification).thread = 0;
-    this.thread(me).notification = 0;
+  protected contextFor(notification: Name): SchedContext | undefined {
+    return [...this.state.contexts.values()].find((sc) => sc.notification === notification);
   }
-  protected unbindContextFrom(notification: Name): void {
-    const { sc } = this.notification(notification);
-    if (sc !== 0) this.context(sc).notification = 0;
-    this.notification(notification).sc = 0;
+  /** The notification that is bound to a thread, or 0 (section 5.3). */
+  protected boundTo(me: Name): Name {
+    for (const [name, { thread }] of this.state.notifications) if (thread === me) return name;
+    return 0;
   }
 
   // ---- Threads (sections 6.1.1 to 6.1.3) ----
 
   protected suspend(me: Name): void {
     this.cancelIPC(me);
-    if (this.thread(me).yieldTo !== 0) this.completeYieldTo(me);
+    this.completeYieldTo(me);
     this.setState(me, Inactive);
     this.removeFromScheduling(me);
   }
@@ -390,13 +382,13 @@ export class Communication extends Scheduling {
 
   protected setPriority(me: Name, priority: number): void {
     const thread = this.thread(me);
-    const { waitsFor, state, send } = thread;
+    const [{ state, send }, queue] = [thread, this.queueOf(me)];
     this.dequeue(me);
     thread.priority = priority;
-    if (waitsFor !== 0) {
-      this.leaveQueue(me);
+    if (queue) {
+      this.leaveQueue(me, queue);
       thread.send = send;
-      this.wait(me, waitsFor, state);
+      this.wait(me, queue, state);
     } else if (state === Running) {
       if (me === this.current) this.reschedule();
       else this.possibleSwitchTo(me);

@@ -47,7 +47,7 @@ export class Kernel extends Invocations {
   /** The thread gives way to its equals, and gives up what is left of its budget for now. */
   yieldCore(): void {
     const me = this.current;
-    const sc = this.context(this.thread(me).sc);
+    const sc = this.contextOf(me);
     this.reschedule();
     if (isAccounted(sc)) Refills.charge(sc, sc.refills[0].amount);
     if (this.isExhausted(sc)) this.postpone(me);
@@ -103,7 +103,7 @@ export class Kernel extends Invocations {
   private receive(me: Name, cptr: number, blocking: boolean, replyCptr: number | undefined): void {
     const thread = this.thread(me);
     // Section 6.1.5: here, and not in the middle of a handler, a thread stops whose budget is used up.
-    if (this.isExhausted(this.context(thread.sc))) {
+    if (this.isExhausted(this.contextOf(me))) {
       thread.redo = true;
       if (!this.timeoutFault(me)) this.postpone(me);
       return;

@@ -1,7 +1,7 @@
 /** Messages (section 4.1): a tag, and words in registers and in the IPC buffer, as far as a thread has one. */
 import { Limit } from '../kernel/api/constants.js';
 import { Capabilities } from './capabilities.js';
-import type { Name, SchedContext, State, Thread } from './state.js';
+import type { Name, State, Thread } from './state.js';
 
 const REGISTERS: number = Limit.FastMessageRegisters;
 /** Word offsets in an IPC buffer. */
@@ -25,9 +25,6 @@ export class Messages extends Capabilities {
 
   protected thread(name: Name): Thread {
     return this.state.threads.get(name)!;
-  }
-  protected context(name: Name): SchedContext {
-    return this.state.contexts.get(name)!;
   }
 
   private bufferWord({ buffer }: Thread, index: number): bigint {

@@ -103,7 +103,7 @@ export class Objects extends Communication {
   private create(type: CapType, at: Name): void {
     const { threads, endpoints, notifications, replies, contexts } = this.state;
     if (type === CapType.Thread) threads.set(at, newThread());
-    if (type === CapType.Endpoint) endpoints.set(at, { queue: [] });
+    if (type === CapType.Endpoint) endpoints.set(at, []);
     if (type === CapType.Notification) notifications.set(at, newNotification());
     if (type === CapType.Reply) replies.set(at, 0);
     if (type === CapType.SchedContext) contexts.set(at, newContext());
@@ -177,8 +177,7 @@ export class Objects extends Communication {
         endpoints.delete(object);
         break;
       case CapType.Notification:
-        this.unbindContextFrom(object);
-        if (this.notification(object).thread !== 0) this.unbindNotification(this.notification(object).thread);
+        for (const sc of contexts.values()) if (sc.notification === object) sc.notification = 0;
         this.cancelAllSignals(object);
         notifications.delete(object);
         break;
@@ -186,18 +185,15 @@ export class Objects extends Communication {
         this.endReply(object);
         replies.delete(object);
         break;
-      case CapType.SchedContext: {
-        const { notification, yieldFrom } = this.context(object);
-        this.takeContext(object);
-        if (notification !== 0) this.unbindContextFrom(notification);
-        if (yieldFrom !== 0) this.completeYieldTo(yieldFrom);
-        this.forgetCharging(object);
+      case CapType.SchedContext:
+        this.takeContext(contexts.get(object));
+        this.completeYieldsTo(object);
+        for (const core of this.state.cores) if (core.charging?.sc === object) core.charging = undefined;
         contexts.delete(object);
         break;
-      }
       case CapType.Thread:
-        if (this.thread(object).sc !== 0) this.takeContext(this.thread(object).sc);
-        this.unbindNotification(object);
+        this.takeContext(this.contextOf(object));
+        for (const bound of notifications.values()) if (bound.thread === object) bound.thread = 0;
         this.suspend(object);
         this.forgetStalled(object);
         threads.delete(object);

@@ -31,6 +31,11 @@ export class Scheduling extends Messages {
   private coreOf(me: Name): Core {
     return this.state.cores[this.thread(me).core];
   }
+  /** The scheduling context on which a thread runs; a passive one has none. */
+  protected contextOf(me: Name): SchedContext | undefined {
+    for (const sc of this.state.contexts.values()) if (sc.thread === me) return sc;
+    return undefined;
+  }
 
   /**
    * Enters the kernel on a core, at a time; does what its thread asks, or what an event wants done; and leaves it. What a
@@ -56,7 +61,7 @@ export class Scheduling extends Messages {
   protected isSchedulable(me: Name): boolean {
     const thread = this.state.threads.get(me);
     if (thread?.state !== ThreadState.Running || this.coreOf(me).release.includes(me)) return false;
-    return thread.sc !== 0 && this.context(thread.sc).maxRefills !== 0;
+    return (this.contextOf(me)?.maxRefills ?? 0) !== 0;
   }
 
   protected setState(me: Name, state: ThreadState): void {
@@ -140,9 +145,8 @@ export class Scheduling extends Messages {
 
   /** Lets a thread compete that an event starts: when its budget is replenished, if that is used up. */
   protected wakeUp(me: Name): void {
-    const { state, sc: name } = this.thread(me);
-    const sc = this.context(name);
-    if (state !== ThreadState.Running) return;
+    const sc = this.contextOf(me);
+    if (this.thread(me).state !== ThreadState.Running) return;
     if (isAccounted(sc) && sc.sporadic) Refills.unblock(sc, this.now);
     if (this.isExhausted(sc)) this.postpone(me);
     else this.possibleSwitchTo(me);
@@ -156,21 +160,21 @@ export class Scheduling extends Messages {
     if (core !== this.here && this.coreOf(me).release[0] === me) this.asked.add(core);
   }
   private awaitBudget(me: Name): void {
-    const timeOf = (name: Name): bigint => this.context(this.thread(name).sc).refills[0].time;
+    const timeOf = (thread: Name): bigint => this.contextOf(thread)!.refills[0].time;
     const others = this.coreOf(me).release.filter((other) => other !== me);
     const later = others.findIndex((other) => timeOf(other) > timeOf(me));
     this.coreOf(me).release = others.toSpliced(later < 0 ? others.length : later, 0, me);
   }
   private releaseReady(): void {
     const { release } = this.core;
-    while (release.length > 0 && this.isReady(this.context(this.thread(release[0]).sc)))
+    while (release.length > 0 && this.isReady(this.contextOf(release[0])!))
       this.possibleSwitchTo(release.shift()!);
   }
 
   private chargeTime(): void {
     const { charging } = this.core;
     if (!charging || charging.since === this.now) return;
-    const sc = this.context(charging.sc);
+    const sc = this.state.contexts.get(charging.sc)!;
     const usage = this.now - charging.since;
     charging.since = this.now;
     sc.consumed += usage;
@@ -182,16 +186,15 @@ export class Scheduling extends Messages {
   /** Whoever runs from now on is charged from now on. */
   private beginTime(): void {
     const { current, core } = this;
-    if (current !== 0 && this.thread(current).yieldTo !== 0) this.completeYieldTo(current);
-    const name = current === 0 ? 0 : this.thread(current).sc;
-    const sc = this.context(name);
-    if (core.charging?.sc === name && isAccounted(sc)) return;
+    if (current !== 0) this.completeYieldTo(current);
+    const accounted = [...this.state.contexts].find(([, sc]) => sc.thread === current && isAccounted(sc));
+    if (current !== 0 && accounted && accounted[0] === core.charging?.sc) return;
     this.chargeTime();
-    core.charging = isAccounted(sc) ? { sc: name, since: this.now } : undefined;
-    if (isAccounted(sc) && !sc.sporadic) Refills.unblock(sc, this.now);
-  }
-  protected forgetCharging(sc: Name): void {
-    for (const core of this.state.cores) if (core.charging?.sc === sc) core.charging = undefined;
+    core.charging = undefined;
+    if (current === 0 || !accounted) return;
+    const [name, sc] = accounted;
+    core.charging = { sc: name, since: this.now };
+    if (!sc.sporadic) Refills.unblock(sc, this.now);
   }
   /** Section 6.1.5: microseconds since this was last asked. */
   protected takeConsumed(sc: SchedContext): bigint {
@@ -202,38 +205,33 @@ export class Scheduling extends Messages {
 
   // ---- Scheduling contexts that change hands (sections 6.1.6 to 6.1.8) ----
 
-  protected bindContext(sc: Name, to: Name): void {
-    this.context(sc).thread = to;
-    this.thread(to).sc = sc;
-    this.thread(to).core = this.context(sc).core;
+  protected bindContext(sc: SchedContext, to: Name): void {
+    sc.thread = to;
+    this.thread(to).core = sc.core;
     this.wakeUp(to);
   }
   /** Lends a context: its thread stays on its core, whose engine has its program. */
-  protected donate(sc: Name, to: Name): void {
+  protected donate(sc: SchedContext, to: Name): void {
     this.takeContext(sc);
-    this.context(sc).thread = to;
-    this.thread(to).sc = sc;
+    sc.thread = to;
   }
-  protected takeContext(sc: Name): void {
-    const from = this.context(sc).thread;
-    if (from === 0) return;
-    this.removeFromScheduling(from);
-    this.thread(from).sc = 0;
-    this.context(sc).thread = 0;
-    if (from === this.current) this.reschedule();
+  protected takeContext(sc: SchedContext | undefined): void {
+    if (!sc || sc.thread === 0) return;
+    this.removeFromScheduling(sc.thread);
+    if (sc.thread === this.current) this.reschedule();
+    sc.thread = 0;
   }
 
   /** `SchedContext_YieldTo` (section 6.1.8): who yields is told what the other has consumed, when it runs again. */
   protected yieldTo(me: Name, name: Name): 'later' | bigint[] {
-    const sc = this.context(name);
+    const sc = this.state.contexts.get(name)!;
     const to = sc.thread;
-    if (sc.yieldFrom !== 0) this.completeYieldTo(sc.yieldFrom);
+    this.completeYieldsTo(name);
     if (this.isSchedulable(to) && this.coreOf(to).current !== to) {
       const isLess = this.coreOf(to) !== this.core || this.thread(to).priority < this.thread(me).priority;
       this.dequeue(to);
       if (!isLess) {
         this.thread(me).yieldTo = name;
-        sc.yieldFrom = me;
         this.reschedule();
         this.enqueue(me, 'first');
       }
@@ -244,9 +242,11 @@ export class Scheduling extends Messages {
   }
   protected completeYieldTo(me: Name): void {
     const thread = this.thread(me);
-    const sc = this.context(thread.yieldTo);
-    this.answer(thread, SeL4Error.NoError, [this.takeConsumed(sc)]);
+    const sc = this.state.contexts.get(thread.yieldTo);
+    if (sc) this.answer(thread, SeL4Error.NoError, [this.takeConsumed(sc)]);
     thread.yieldTo = 0;
-    sc.yieldFrom = 0;
+  }
+  protected completeYieldsTo(name: Name): void {
+    for (const [me, { yieldTo }] of this.state.threads) if (yieldTo === name) this.completeYieldTo(me);
   }
 }

@@ -18,16 +18,12 @@ export interface Cap {
 
 export interface Thread {
   state: ThreadState;
-  /** The endpoint or notification at which it waits. */
-  waitsFor: Name;
-  reply: Name;
-  sc: Name;
-  notification: Name;
   priority: number;
   mcp: number;
   /** The core of the cluster that runs it. */
   core: number;
   fault: number;
+  /** Whose consumed time it is to be told when it runs again: a context. */
   yieldTo: Name;
   /** What a waiting sender's capability carried. */
   send: { badge: bigint; rights: number; isCall: boolean };
@@ -46,22 +42,14 @@ export interface Thread {
 export interface Notification {
   active: boolean;
   badge: bigint;
+  /** Threads that wait, the next one first. */
   queue: Name[];
+  /** The thread that is bound to it. */
   thread: Name;
-  sc: Name;
-}
-
-export interface Endpoint {
-  /** Threads that wait to send, or to receive (all of them the same), the next one first. */
-  queue: Name[];
-}
-
-export interface Refill {
-  time: bigint;
-  amount: bigint;
 }
 
 export interface SchedContext {
+  /** The thread that has it, and the notification that lends it. */
   thread: Name;
   notification: Name;
   /** The reply objects of the calls along which it was lent, the last call first. */
@@ -73,9 +61,8 @@ export interface SchedContext {
   badge: bigint;
   sporadic: boolean;
   maxRefills: number;
-  refills: Refill[];
+  refills: { time: bigint; amount: bigint }[];
   consumed: bigint;
-  yieldFrom: Name;
 }
 
 export interface Core {
@@ -102,7 +89,8 @@ export interface State {
   /** Slots whose capability is not a mere copy: what is derived from it is its child, and not its sibling. */
   originals: Set<Name>;
   threads: Map<Name, Thread>;
-  endpoints: Map<Name, Endpoint>;
+  /** Who waits to send, or to receive (all of them the same), the next one first. */
+  endpoints: Map<Name, Name[]>;
   notifications: Map<Name, Notification>;
   /** By reply object: who waits for it, or offers it. */
   replies: Map<Name, Name>;
@@ -118,27 +106,12 @@ export const NOTHING_SENT: Thread['send'] = { badge: 0n, rights: 0, isCall: fals
 // Objects as they are made (section 2.4): all zero.
 
 export const newThread = (): Thread => ({
-  ...{
-    state: ThreadState.Inactive,
-    waitsFor: 0,
-    reply: 0,
-    sc: 0,
-    notification: 0,
-    priority: 0,
-    mcp: 0,
-    core: 0,
-  },
-  ...{ fault: 0, faultWords: [], yieldTo: 0, send: NOTHING_SENT, badge: 0n, info: 0n, mrs: [0n, 0n, 0n, 0n] },
+  ...{ state: ThreadState.Inactive, priority: 0, mcp: 0, core: 0, fault: 0 },
+  ...{ faultWords: [], yieldTo: 0, send: NOTHING_SENT, badge: 0n, info: 0n, mrs: [0n, 0n, 0n, 0n] },
   ...{ pc: 0, program: 0, redo: false, buffer: 0 },
 });
-export const newNotification = (): Notification => ({
-  active: false,
-  badge: 0n,
-  queue: [],
-  thread: 0,
-  sc: 0,
-});
+export const newNotification = (): Notification => ({ active: false, badge: 0n, queue: [], thread: 0 });
 export const newContext = (): SchedContext => ({
   ...{ thread: 0, notification: 0, calls: [], core: 0, budget: 0n, period: 0n, badge: 0n, sporadic: false },
-  ...{ maxRefills: 0, refills: [], consumed: 0n, yieldFrom: 0 },
+  ...{ maxRefills: 0, refills: [], consumed: 0n },
 });

@@ -29,11 +29,11 @@ export function abstraction(memory: KernelMemory): State {
     if (revocable) state.originals.add(at);
     if (slot.prev === 0) plantTree(slots, slot, state.children);
     if (type === CapType.Thread) state.threads.set(object, threadAt(memory, object));
-    if (type === CapType.Endpoint) state.endpoints.set(object, { queue: queueOf(memory, object) });
+    if (type === CapType.Endpoint) state.endpoints.set(object, queueOf(memory, object));
     if (type === CapType.Notification) {
-      const { state: kind, badge, bound, sc } = memory.notification(object);
+      const { state: kind, badge, bound } = memory.notification(object);
       const queue = queueOf(memory, object);
-      state.notifications.set(object, { active: kind === 2, badge, queue, thread: bound, sc });
+      state.notifications.set(object, { active: kind === 2, badge, queue, thread: bound });
     }
     if (type === CapType.Reply) state.replies.set(object, memory.reply(object).caller);
     if (type === CapType.SchedContext) state.contexts.set(object, contextAt(memory, object));
@@ -96,18 +96,10 @@ function isParent(a: Slot, b: Slot): boolean {
 
 function threadAt(memory: KernelMemory, at: Name): Thread {
   const thread = memory.thread(at);
-  const { state, reply, sc, priority, mcp, fault, sendBadge, sendRights, sendIsCall } = thread;
-  const waits =
-    state === ThreadState.BlockedOnReceive ||
-    state === ThreadState.BlockedOnSend ||
-    state === ThreadState.BlockedOnNotification;
+  const { state, priority, mcp, fault, sendBadge, sendRights, sendIsCall } = thread;
   const sends = state === ThreadState.BlockedOnSend;
   return {
     state,
-    waitsFor: waits ? thread.blockedOn : 0,
-    reply,
-    sc,
-    notification: thread.boundNotification,
     priority,
     mcp,
     core: thread.core,
@@ -128,7 +120,7 @@ function threadAt(memory: KernelMemory, at: Name): Thread {
 }
 
 function contextAt(memory: KernelMemory, at: Name): SchedContext {
-  const { tcb, core, notification, reply, budget, period, badge, refillMax, refills, yieldFrom } =
+  const { tcb, core, notification, reply, budget, period, badge, refillMax, refills } =
     memory.schedContext(at);
   return {
     thread: tcb,
@@ -143,6 +135,5 @@ function contextAt(memory: KernelMemory, at: Name): SchedContext {
     // What all the time of a core is made of, nobody can see.
     refills: budget === period ? [] : refills,
     consumed: memory.u64(at + 56),
-    yieldFrom,
   };
 }
