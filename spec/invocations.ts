@@ -174,9 +174,8 @@ export class Invocations extends Objects {
     if (source !== target) this.mustBeEmpty(target);
     this.mustBeThere(!this.isEmpty(source), sourceDepth, true);
     this.mustBeThere(!this.isEmpty(pivot), pivotDepth, false);
-    const changed = (slot: Name, data: bigint): Cap =>
-      data === 0n ? this.cap(slot) : this.withData(this.cap(slot), data, false);
-    const [newSource, newPivot] = [changed(source, sourceData), changed(pivot, pivotData)];
+    const newSource = this.withData(this.cap(source), sourceData, false);
+    const newPivot = this.withData(this.cap(pivot), pivotData, false);
     refuseIf(newSource.type === CapType.Null || newPivot.type === CapType.Null, IllegalOperation);
     if (source !== target) this.swap(pivot, target, newPivot);
     this.swap(source, pivot, newSource, source === target ? newPivot : EMPTY);
@@ -207,12 +206,13 @@ export class Invocations extends Objects {
 
   private configure({ object, words: [rootData, buffer], caps: [root, frame] }: Call): void {
     this.checkBuffer(buffer, this.cap(frame));
-    this.setRoot(object, root, rootData);
+    this.replace(object + TcbSlot.Root, root, this.asRoot(object, root, rootData));
     this.setBuffer(object, buffer, frame);
   }
   private setSpace({ object, words: [rootData], caps: [handler, root] }: Call): void {
+    const cap = this.asRoot(object, root, rootData);
     this.checkHandler(handler, 1);
-    this.setRoot(object, root, rootData);
+    this.replace(object + TcbSlot.Root, root, cap);
     this.replace(object + TcbSlot.FaultHandler, handler);
   }
   private setIPCBuffer({ object, words: [buffer], caps: [frame] }: Call): void {
@@ -242,12 +242,12 @@ export class Invocations extends Objects {
     this.thread(name).buffer = Number(buffer);
     this.state.caps.set(slot, { ...this.cap(slot), badge: BigInt(name) });
   }
-  private setRoot(name: Name, root: Name, data: bigint): void {
+  /** The root of a thread's capability space: not instead of a last capability, since all goes that is in that CNode. */
+  private asRoot(name: Name, root: Name, data: bigint): Cap {
     const slot = name + TcbSlot.Root;
     const cap = data === 0n ? this.cap(root) : this.withData(this.cap(root), data, true);
-    // To delete the last capability to a CNode deletes all that is in it, perhaps this very thread.
     refuseIf(cap.type !== CapType.CNode || (!this.isEmpty(slot) && this.isFinal(slot)), IllegalOperation);
-    this.replace(slot, root, cap);
+    return cap;
   }
   /** Puts a copy into a TCB's own slot, unless what was there took the source with it. */
   private replace(slot: Name, source: Name, cap = this.cap(source)): void {
@@ -300,21 +300,20 @@ export class Invocations extends Objects {
   /** A thread that waits cannot get a context that has no time for it at this moment. */
   private checkBinding(name: Name, to: Name): void {
     const [sc, { state }] = [this.context(name), this.thread(to)];
-    refuseIf(this.contextOf(to) !== undefined || sc.thread !== 0 || sc.notification !== 0, IllegalOperation);
+    refuseIf(this.contextOf(to) !== undefined || sc.thread !== 0, IllegalOperation);
     const isBlocked = state >= ThreadState.BlockedOnReceive && state <= ThreadState.BlockedOnNotification;
     refuseIf(isBlocked && (sc.maxRefills === 0 || this.isExhausted(sc)), IllegalOperation);
   }
 
   private bind({ object: name, caps }: Call): void {
     const sc = this.context(name);
-    refuseIf(sc.thread !== 0 || sc.notification !== 0, IllegalOperation);
     const { type, object } = this.cap(caps[0]);
     if (type === CapType.Thread) {
       this.checkBinding(name, object);
       return this.bindContext(sc, object);
     }
     refuseIf(type !== CapType.Notification, InvalidCapability, 1);
-    refuseIf(this.contextFor(object) !== undefined, IllegalOperation);
+    refuseIf(sc.notification !== 0 || this.contextFor(object) !== undefined, IllegalOperation);
     sc.notification = object;
   }
 
@@ -331,6 +330,7 @@ export class Invocations extends Objects {
     refuseIf(fromThread && sc.thread !== 0 && sc.thread === this.current, IllegalOperation);
     if (fromThread) this.takeContext(sc);
     if (fromNotification) sc.notification = 0;
+    if (fromThread && fromNotification) sc.calls = [];
   }
 
   private configureFlags({ object: core, words, caps }: Call): void {

@@ -19,7 +19,7 @@ import {
   rescheduleRequired,
 } from '../scheduler/schedule';
 import { bindContext } from './notification';
-import { NANOSECONDS, bindThread, completeYieldTo, takeConsumed, unbindNotification, unbindThread } from './schedcontext';
+import { NANOSECONDS, bindThread, completeYieldTo, takeConsumed, unbindAll, unbindNotification, unbindThread } from './schedcontext';
 import { isBlocked } from './tcb-invocation';
 
 /** Longest and shortest period and budget, in microseconds: an hour is the longest. */
@@ -36,8 +36,7 @@ export function invokeSchedContext(thread: TCB, label: u32, slot: Slot): SeL4Err
       return bind(sc);
     case Invocation.SchedContextUnbind:
       if (!isNull(sc.tcb) && isCurrent(sc.tcb)) return SeL4Error.IllegalOperation;
-      unbindThread(sc);
-      unbindNotification(sc);
+      unbindAll(sc);
       return SeL4Error.NoError;
     case Invocation.SchedContextUnbindObject:
       return unbindObject(sc);
@@ -80,17 +79,16 @@ function yieldTo(thread: TCB, sc: SchedContext): SeL4Error {
 function bind(sc: SchedContext): SeL4Error {
   const cap = extraCap(0);
   if (isNull(cap)) return SeL4Error.TruncatedMessage;
-  if (!isNull(sc.tcb) || !isNull(sc.notification)) return SeL4Error.IllegalOperation;
   if (cap.type == CapType.Thread) {
     const tcb = changetype<TCB>(cap.object);
-    if (!isNull(tcb.sc)) return SeL4Error.IllegalOperation;
+    if (!isNull(sc.tcb) || !isNull(tcb.sc)) return SeL4Error.IllegalOperation;
     if (isBlocked(tcb) && !isReleased(sc)) return SeL4Error.IllegalOperation;
     bindThread(sc, tcb);
     return SeL4Error.NoError;
   }
   if (cap.type == CapType.Notification) {
     const notification = changetype<Notification>(cap.object);
-    if (!isNull(notification.sc)) return SeL4Error.IllegalOperation;
+    if (!isNull(sc.notification) || !isNull(notification.sc)) return SeL4Error.IllegalOperation;
     bindContext(notification, sc);
     return SeL4Error.NoError;
   }

@@ -81,14 +81,18 @@ export function maybeReturnContext(notification: Notification, tcb: TCB): void {
   if (!isNull(sc) && changetype<usize>(sc) == changetype<usize>(tcb.sc)) release(sc);
 }
 
-export function finaliseSchedContext(sc: SchedContext): void {
+/** Nobody has the context, nor gets it back from a call along which it was lent. */
+export function unbindAll(sc: SchedContext): void {
   unbindThread(sc);
   unbindNotification(sc);
   const reply = sc.reply;
-  if (!isNull(reply)) {
-    reply.sc = none<SchedContext>();
-    sc.reply = none<Reply>();
-  }
+  if (isNull(reply)) return;
+  reply.sc = none<SchedContext>();
+  sc.reply = none<Reply>();
+}
+
+export function finaliseSchedContext(sc: SchedContext): void {
+  unbindAll(sc);
   if (!isNull(sc.yieldFrom)) completeYieldTo(sc.yieldFrom);
   for (let core: u32 = 0; core < cluster().cores; core++) {
     const state = coreState(core);

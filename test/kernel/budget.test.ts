@@ -327,6 +327,47 @@ for (const image of IMAGES) {
       }
     });
 
+    it('binds and unbinds as seL4 does, with its errors in their order', () => {
+      const { m, limited, ntfn } = world();
+      const sc = limited.schedContext;
+      refuses(() => m.invoke(sc, Invocation.SchedContextBind, [], [sc]), SeL4Error.InvalidCapability, [1]);
+      refuses(
+        () => m.invoke(sc, Invocation.SchedContextBind, [], [limited.cptr]),
+        SeL4Error.IllegalOperation,
+      );
+      m.invoke(sc, Invocation.SchedContextBind, [], [ntfn]);
+      refuses(() => m.invoke(sc, Invocation.SchedContextBind, [], [ntfn]), SeL4Error.IllegalOperation);
+      m.invoke(sc, Invocation.SchedContextUnbindObject, [], [limited.cptr]);
+      // It may have both a thread and a notification.
+      m.invoke(limited.cptr, Invocation.TCBSetSchedParams, [0, 50], [InitialSlot.ThreadTCB, sc, 0]);
+      // Where neither handler nor root will do, the root is the one that is refused.
+      const space = [ntfn, limited.cptr];
+      refuses(() => m.invoke(limited.cptr, Invocation.TCBSetSpace, [0], space), SeL4Error.IllegalOperation);
+      space[1] = limited.cspace;
+      refuses(
+        () => m.invoke(limited.cptr, Invocation.TCBSetSpace, [0], space),
+        SeL4Error.InvalidCapability,
+        [1],
+      );
+    });
+
+    it('a context that is unbound does not come back with a reply', () => {
+      const { m, limited } = world();
+      const ep = m.create(ObjectType.Endpoint);
+      const reply = m.create(ObjectType.Reply);
+      const server = m.thread({ priority: 60 }).give(EP, ep).give(REPLY, reply);
+      limited.give(EP, ep);
+      server.recv(EP, REPLY);
+      m.invoke(server.schedContext, Invocation.SchedContextUnbind);
+      assert.equal(limited.call(EP), server, 'on the time of its caller');
+      m.invoke(limited.schedContext, Invocation.SchedContextUnbind);
+      m.invoke(server.schedContext, Invocation.SchedContextBind, [], [server.cptr]);
+      m.invoke(limited.schedContext, Invocation.SchedContextBind, [], [m.create(ObjectType.TCB)]);
+      assert.equal(server.replyRecv(EP, REPLY), m.current());
+      assert.notEqual(m.current(), limited, 'the context is another thread’s by now');
+      checkInvariants(m.image());
+    });
+
     it('refuses what seL4 refuses, in its order', () => {
       const m = new Machine({ image });
       const sc = m.create(ObjectType.SchedContext, 7);

@@ -112,7 +112,7 @@ function calls(buffer: number): Call[] {
     { ...cnode(Invocation.CNodeCopy, [FREE, RADIX, UNTYPED, RADIX, Rights.All]), before: MAKES_CHILD },
     cnode(Invocation.CNodeMove, [FREE, RADIX, BADGED, RADIX]),
     cnode(Invocation.CNodeMutate, [FREE, RADIX, CNODE, RADIX, 62]),
-    cnode(Invocation.CNodeRotate, [FREE, RADIX, 0, NOTIFICATION, RADIX, 0, ENDPOINT, RADIX], [OWN, OWN]),
+    cnode(Invocation.CNodeRotate, [FREE, RADIX, 0, FRAME, RADIX, 0, SPARE, RADIX], [OWN, OWN]),
     cnode(Invocation.CNodeRotate, [FREE, RADIX, 62, CNODE, RADIX, 58, 2, RADIX], [OWN, OWN]),
     cnode(Invocation.CNodeRotate, [CNODE, RADIX, 58, 2, RADIX, 62, CNODE, RADIX], [OWN, OWN]),
     of(TCBS, Invocation.TCBReadRegisters, [1, 2]),
