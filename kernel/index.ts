@@ -6,13 +6,14 @@
  * What must hold at every return: the current thread is the highest that may run, it is in no queue, and the lock is
  * free.
  */
-import { CoreState, FASTPATH, SMP, here } from './model/state';
+import { CoreState, FASTPATH, SMP, coreState, here } from './model/state';
 import { handleInvocation, handleRecv } from './api/syscall';
-import { userException } from './api/fault';
+import { unknownSyscall as noSuchCall, userException } from './api/fault';
 import { handleInterrupt } from './object/interrupt';
 import { completeYieldTo } from './object/schedcontext';
 import { yieldCore as yieldThread } from './object/tcb';
 import { beginTime, chargeTime, nextReplenishment, releaseReady } from './scheduler/budget';
+import { checkDomainTime, nextTurn } from './scheduler/domain';
 import { hold as setHeld, rescheduleRequired, schedule } from './scheduler/schedule';
 import { acquire, release } from './smp/lock';
 import { fastCall } from './fastpath/call';
@@ -54,6 +55,7 @@ function endStall(core: CoreState): void {
 @inline
 function leave(): u32 {
   schedule();
+  if (!SMP) checkDomainTime(here());
   const current = here().current;
   if (current.yielding) completeYieldTo(current);
   beginTime(here());
@@ -148,6 +150,12 @@ export function fault(number: u32, code: u32): u32 {
   return leave();
 }
 
+/** The current thread's program made a system call that there is none. */
+export function unknownSyscall(number: u32): u32 {
+  if (enter()) noSuchCall(here().current, number);
+  return leave();
+}
+
 /** An interrupt has come to this core. */
 export function interrupt(irq: u32): u32 {
   enterByItself();
@@ -156,14 +164,16 @@ export function interrupt(irq: u32): u32 {
 }
 
 /**
- * When the next thread of this core has its budget replenished: nanoseconds, or 0 if none waits for that. Others may
- * take that thread away meanwhile, hence the lock.
+ * When a core that is idle has something to do by itself: the next thread has its budget replenished, or the turn of a
+ * domain comes that has ready threads. Nanoseconds, or 0 if nothing waits for that. Others may take that thread away
+ * meanwhile, hence the lock.
  */
 export function deadline(): f64 {
   if (SMP) acquire(here());
-  const time = nextReplenishment();
+  let time = nextReplenishment();
   if (SMP) release(here());
-  return time;
+  else time = nextTurn(here(), time);
+  return <f64>time;
 }
 
 /** The time that `deadline()` gave has come. */
@@ -173,12 +183,12 @@ export function timer(): u32 {
 }
 
 /**
- * Tells the scheduler which thread's interrupted handler is on top of this core's stack and waits (by its TCB's
- * address, or 0 for none), and chooses anew. See `CoreState.floor`.
+ * Tells the scheduler which thread's interrupted handler is the topmost on this core's stack that waits, of those of a
+ * scheduling domain (by its TCB's address, or 0 for none), and chooses anew. See `CoreState.floor`.
  */
-export function setFloor(tcb: usize): u32 {
+export function setFloor(tcb: usize, domain: u32): u32 {
   enterByItself();
-  here().floor = changetype<TCB>(tcb);
+  (SMP ? here() : coreState(domain)).floor = changetype<TCB>(tcb);
   rescheduleRequired();
   return leave();
 }

@@ -16,12 +16,13 @@ import { EMPTY, type Cap, type Name, type SchedContext } from './state.js';
 export type Result = readonly bigint[] | 'later' | undefined | void;
 type Row = readonly [words: number, caps: number, does: (call: Call) => Result];
 
-const { IllegalOperation, InvalidCapability, RangeError, TruncatedMessage } = SeL4Error;
+const { IllegalOperation, InvalidArgument, InvalidCapability, RangeError, TruncatedMessage } = SeL4Error;
 const READ_WRITE = Rights.Read | Rights.Write;
 /** An hour, in microseconds. */
 const MAX_PERIOD = 3_600_000_000n;
 const NANOSECONDS = 1000n;
 const BUFFER_BYTES = 1024n;
+const LAST_ENTRY = Limit.DomainSchedule - 1;
 
 export class Invocations extends Objects {
   private readonly table: Partial<Record<CapType, Partial<Record<Invocation, Row>>>> = {
@@ -39,6 +40,7 @@ export class Invocations extends Objects {
     [CapType.Thread]: {
       [Invocation.TCBReadRegisters]: [2, 0, (call) => this.readRegisters(call)],
       [Invocation.TCBWriteRegisters]: [2, 0, (call) => this.writeRegisters(call)],
+      [Invocation.TCBCopyRegisters]: [1, 1, (call) => this.copyRegisters(call)],
       [Invocation.TCBConfigure]: [2, 2, (call) => this.configure(call)],
       [Invocation.TCBSetSpace]: [1, 2, (call) => this.setSpace(call)],
       [Invocation.TCBSetIPCBuffer]: [1, 1, (call) => this.setIPCBuffer(call)],
@@ -93,6 +95,11 @@ export class Invocations extends Objects {
       [Invocation.IRQAckIRQ]: [0, 0, () => undefined],
       [Invocation.IRQSetIRQHandler]: [0, 1, (call) => this.setIRQHandler(call)],
       [Invocation.IRQClearIRQHandler]: [0, 0, ({ object }) => this.deleteOne(this.irqSlot(object))],
+    },
+    [CapType.Domain]: {
+      [Invocation.DomainSetSet]: [1, 0, (call) => this.setDomainOf(call)],
+      [Invocation.DomainScheduleConfigure]: [3, 0, (call) => this.configureSchedule(call)],
+      [Invocation.DomainScheduleSetStart]: [1, 0, (call) => this.setStart(call)],
     },
     [CapType.Frame]: {},
     // Memory from other clusters is Atoll's own, and none of the manual's: what is issued is not specified here.
@@ -202,6 +209,17 @@ export class Invocations extends Objects {
     thread.redo = false;
     this.forgetStalled(object);
     if (flags & 1n) this.resume(object);
+  }
+
+  private copyRegisters({ object: name, words: [flags], caps: [source] }: Call): void {
+    const { type, object } = this.cap(source);
+    refuseIf(type !== CapType.Thread, InvalidCapability, 1);
+    if (flags & 1n) this.suspend(object);
+    if (flags & 2n) this.resume(name);
+    const { pc, program, redo, badge, info, mrs } = this.thread(object);
+    if (flags & 4n) Object.assign(this.thread(name), { pc, program, redo });
+    if (flags & 8n) Object.assign(this.thread(name), { badge, info, mrs: [...mrs] });
+    if (name === this.current) this.reschedule();
   }
 
   private configure({ object, words: [rootData, buffer], caps: [root, frame] }: Call): void {
@@ -366,6 +384,32 @@ export class Invocations extends Objects {
     const from = time > this.now ? time : this.now;
     sc.refills = [{ time: from, amount: left }];
     if (left < sc.budget) Refills.add(sc, from + sc.period, sc.budget - left);
+  }
+
+  // ---- Scheduling domains (section 6.3, RFC 20) ----
+
+  private setDomainOf({ words: [domain], caps: [thread] }: Call): void {
+    refuseIf(domain >= BigInt(this.state.domains), InvalidArgument, 0);
+    refuseIf(thread === undefined, TruncatedMessage);
+    refuseIf(this.cap(thread).type !== CapType.Thread, InvalidArgument, 1);
+    this.setDomain(this.cap(thread).object, Number(domain));
+  }
+  private configureSchedule({ words: [index, domain, duration] }: Call): void {
+    const { schedule, domains } = this.state;
+    refuseIf(index > LAST_ENTRY, RangeError, 0, LAST_ENTRY);
+    refuseIf(domain >= BigInt(domains), RangeError, 0, domains - 1);
+    refuseIf(duration >= 2n ** 56n, InvalidArgument, 2);
+    refuseIf(duration === 0n && domain !== 0n, InvalidArgument, 1);
+    refuseIf(duration === 0n && Number(index) === schedule.start, InvalidArgument, 2);
+    if (duration === 0n) schedule.entries.delete(Number(index));
+    else schedule.entries.set(Number(index), { domain: Number(domain), duration });
+  }
+  /** Another schedule begins when the turn of whoever is under way ends. */
+  private setStart({ words: [index] }: Call): void {
+    refuseIf(index > LAST_ENTRY, RangeError, 0, LAST_ENTRY);
+    refuseIf(!this.state.schedule.entries.has(Number(index)), InvalidArgument, 0);
+    Object.assign(this.state.schedule, { start: Number(index), index: LAST_ENTRY });
+    if (this.state.domainEnd !== 0n) this.state.domainEnd = 1n;
   }
 
   // ---- Interrupts (section 8.1), and the RFC on the interrupt-sending capability ----

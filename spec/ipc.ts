@@ -3,7 +3,7 @@ import { FaultType, Rights } from '../kernel/api/constants.js';
 import { CapType, ThreadState } from '../src/core/inspect/memory.js';
 import { TcbSlot } from './capabilities.js';
 import type { LookupError } from './errors.js';
-import { labelOf, lengthOf, messageInfo } from './messages.js';
+import { labelOf, messageInfo } from './messages.js';
 import { Refills } from './refills.js';
 import { Scheduling, isAccounted } from './scheduling.js';
 import { NOTHING_SENT, type Cap, type Name, type Notification, type SchedContext } from './state.js';
@@ -37,8 +37,7 @@ export class Communication extends Scheduling {
       receiver.info = messageInfo(sender.fault, this.writeMessage(receiver, this.faultMessage(from)));
       return;
     }
-    const sent = this.readMessage(sender).slice(0, sender.buffer === 0 ? 4 : undefined);
-    const length = this.writeMessage(receiver, sent);
+    const length = this.writeMessage(receiver, this.sentMessage(sender));
     const [unwrapped, count] =
       grant && receiver.buffer !== 0 ? this.transferCaps(from, endpoint, to) : [0, 0];
     receiver.info = messageInfo(labelOf(sender.info), length, unwrapped, count);
@@ -235,6 +234,7 @@ export class Communication extends Scheduling {
       this.thread(caller).redo = true;
       return this.setState(caller, Inactive);
     }
+    this.thread(callee).underWay = this.thread(caller).underWay;
     this.setReply(reply, caller);
     this.setState(caller, BlockedOnReply);
     if (canDonate && !this.contextOf(callee)) this.lend(caller, callee)?.calls.unshift(reply);
@@ -274,13 +274,20 @@ export class Communication extends Scheduling {
     this.possibleSwitchTo(to);
   }
 
-  /** Section 6.2: the answer says whether the thread goes on, and where. */
+  /** Section 6.2: the answer says whether the thread goes on, and where; after an unknown call also what that returns. */
   private replyToFault(me: Name, to: Name): void {
-    const [{ info, mrs }, receiver] = [this.thread(me), this.thread(to)];
-    const always = receiver.fault === Number(FaultType.CapFault);
-    if (!always && lengthOf(info) > 0) receiver.pc = Number(BigInt.asUintN(32, mrs[0]));
+    const [sender, receiver] = [this.thread(me), this.thread(to)];
+    const { fault, badge, info } = receiver;
+    const always = fault === Number(FaultType.CapFault);
+    const [pc, , , ...registers] = this.sentMessage(sender);
+    if (!always && pc !== undefined) receiver.pc = Number(BigInt.asUintN(32, pc));
+    if (fault === Number(FaultType.UnknownSyscall) && pc !== undefined) {
+      const [newBadge = badge, newInfo = info, ...mrs] = registers.slice(0, 6);
+      Object.assign(receiver, { badge: newBadge, info: newInfo, redo: false });
+      mrs.forEach((word, index) => (receiver.mrs[index] = word));
+    }
     receiver.fault = 0;
-    this.setState(to, always || labelOf(info) === 0n ? Running : Inactive);
+    this.setState(to, always || labelOf(sender.info) === 0n ? Running : Inactive);
     this.wakeUp(to);
   }
 
@@ -370,6 +377,7 @@ export class Communication extends Scheduling {
     this.completeYieldTo(me);
     this.setState(me, Inactive);
     this.removeFromScheduling(me);
+    this.thread(me).underWay = false;
   }
 
   protected resume(me: Name): void {

@@ -18,7 +18,13 @@ const NB_SEND: Sending = { isCall: false, blocking: false, canDonate: false };
 const REPLY: Sending = { isCall: false, blocking: false, canDonate: true };
 
 /** What their invocations can stop or end the very thread that is to receive then: such a first phase is not done. */
-const STOPPING = new Set([CapType.Thread, CapType.CNode, CapType.SchedControl, CapType.SchedContext]);
+const STOPPING = new Set([
+  CapType.Thread,
+  CapType.CNode,
+  CapType.SchedControl,
+  CapType.SchedContext,
+  CapType.Domain,
+]);
 
 export class Kernel extends Invocations {
   call(cptr: number): void {
@@ -49,6 +55,7 @@ export class Kernel extends Invocations {
     const me = this.current;
     const sc = this.contextOf(me);
     this.reschedule();
+    this.thread(me).underWay = false;
     if (isAccounted(sc)) Refills.charge(sc, sc.refills[0].amount);
     if (this.isExhausted(sc)) this.postpone(me);
     else this.enqueue(me, 'last');
@@ -56,6 +63,11 @@ export class Kernel extends Invocations {
   /** Section 6.2.3: the thread's program failed. */
   userException(number: number, code: number): void {
     this.fault(this.current, FaultType.UserException, [0n, BigInt(number), BigInt(code)]);
+  }
+  /** Section 6.2.2, with the registers of RISC-V: of sp and ra, a0 to a5, and a6 there are only a0 to a5. */
+  unknownSyscall(number: number): void {
+    const { badge, info, mrs } = this.thread(this.current);
+    this.fault(this.current, FaultType.UnknownSyscall, [0n, 0n, badge, info, ...mrs, 0n, BigInt(number)]);
   }
   /** Section 8.1: an interrupt has come, to the slot of its notification. */
   interrupt(irqSlot: Name): void {
@@ -102,6 +114,7 @@ export class Kernel extends Invocations {
 
   private receive(me: Name, cptr: number, blocking: boolean, replyCptr: number | undefined): void {
     const thread = this.thread(me);
+    thread.underWay = false;
     // Section 6.1.5: here, and not in the middle of a handler, a thread stops whose budget is used up.
     if (this.isExhausted(this.contextOf(me))) {
       thread.redo = true;

@@ -38,6 +38,11 @@ export class Messages extends Capabilities {
     return Array.from({ length: lengthOf(thread.info) }, (_, index) => word(index));
   }
 
+  /** What of it can be sent. */
+  protected sentMessage(thread: Thread): bigint[] {
+    return this.readMessage(thread).slice(0, thread.buffer === 0 ? REGISTERS : undefined);
+  }
+
   /** Writes as many words as the thread has room for, and returns how many. */
   protected writeMessage(thread: Thread, words: readonly bigint[]): number {
     const fit = thread.buffer === 0 ? words.slice(0, REGISTERS) : words;

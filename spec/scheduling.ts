@@ -2,7 +2,7 @@
  * Who runs (sections 6.1.3 and 6.1.5): on each core the highest priority that is ready, first come, first served among
  * equals, as long as its scheduling context gives it time. The decision falls when the kernel is left.
  */
-import { SeL4Error } from '../kernel/api/constants.js';
+import { Limit, SeL4Error } from '../kernel/api/constants.js';
 import { ThreadState } from '../src/core/inspect/memory.js';
 import { Messages } from './messages.js';
 import { Refills } from './refills.js';
@@ -53,6 +53,7 @@ export class Scheduling extends Messages {
     if (stalled === undefined || byEvent) action();
     else if (stalled !== 0) this.thread(stalled).redo = true;
     this.schedule();
+    this.checkDomainTime();
     this.beginTime();
   }
 
@@ -78,11 +79,13 @@ export class Scheduling extends Messages {
   /** Lets a thread compete that can run from now on: here at once, and on another core by asking that. */
   protected possibleSwitchTo(me: Name): void {
     if (!this.isSchedulable(me)) return;
-    const { core, priority } = this.thread(me);
+    const { core, priority, domain } = this.thread(me);
     if (core !== this.here) {
       const { current } = this.coreOf(me);
       if (current !== me) this.enqueue(me, 'first');
       if (current === me || current === 0 || priority > this.thread(current).priority) this.asked.add(core);
+    } else if (domain !== this.state.domain) {
+      this.enqueue(me, 'first');
     } else if (me !== this.current && this.decision === 'go on') {
       this.decision = me;
     } else if (me !== this.current) {
@@ -108,17 +111,21 @@ export class Scheduling extends Messages {
 
   protected enqueue(me: Name, where: 'first' | 'last'): void {
     const { ready, release } = this.coreOf(me);
-    const { priority } = this.thread(me);
-    const queue = ready.get(priority) ?? [];
+    const place = this.placeOf(me);
+    const queue = ready.get(place) ?? [];
     if (queue.includes(me) || release.includes(me)) return;
-    ready.set(priority, where === 'first' ? [me, ...queue] : [...queue, me]);
+    ready.set(place, where === 'first' ? [me, ...queue] : [...queue, me]);
   }
   protected dequeue(me: Name): void {
     const { ready } = this.coreOf(me);
-    const { priority } = this.thread(me);
-    const others = (ready.get(priority) ?? []).filter((other) => other !== me);
-    if (others.length > 0) ready.set(priority, others);
-    else ready.delete(priority);
+    const place = this.placeOf(me);
+    const others = (ready.get(place) ?? []).filter((other) => other !== me);
+    if (others.length > 0) ready.set(place, others);
+    else ready.delete(place);
+  }
+  private placeOf(me: Name): number {
+    const { domain, priority } = this.thread(me);
+    return Limit.Priorities * domain + priority;
   }
 
   private schedule(): void {
@@ -130,8 +137,33 @@ export class Scheduling extends Messages {
     // Who has just become ready goes before its equals, but not before one of them that runs.
     if (decision !== 'choose')
       this.enqueue(decision, this.thread(decision).priority === before ? 'last' : 'first');
-    core.current = core.ready.get(Math.max(-1, ...core.ready.keys()))?.[0] ?? 0;
+    this.choose();
+  }
+  private choose(): void {
+    const { core, state } = this;
+    const isOfDomain = (place: number): boolean => Math.floor(place / Limit.Priorities) === state.domain;
+    const highest = Math.max(-1, ...[...core.ready.keys()].filter(isOfDomain));
+    core.current = core.ready.get(highest)?.[0] ?? 0;
     if (core.current !== 0) this.dequeue(core.current);
+  }
+
+  /** Section 6.3: a domain's turn ends when its time is over, and who would run next is not in the middle of a handler. */
+  private checkDomainTime(): void {
+    const { state, current } = this;
+    const { schedule, domainEnd } = state;
+    if (domainEnd === 0n || this.now < domainEnd) return;
+    if (current !== 0 && this.thread(current).underWay) return;
+    if (current !== 0) this.enqueue(current, 'first');
+    schedule.index = schedule.entries.has(schedule.index + 1) ? schedule.index + 1 : schedule.start;
+    const { domain, duration } = schedule.entries.get(schedule.index)!;
+    Object.assign(state, { domain, domainEnd: this.now + duration });
+    this.choose();
+  }
+  protected setDomain(me: Name, domain: number): void {
+    this.dequeue(me);
+    this.thread(me).domain = domain;
+    if (me === this.current) this.reschedule();
+    else this.possibleSwitchTo(me);
   }
 
   // ---- Budgets (section 6.1.5) ----
@@ -187,6 +219,7 @@ export class Scheduling extends Messages {
   private beginTime(): void {
     const { current, core } = this;
     if (current !== 0) this.completeYieldTo(current);
+    if (current !== 0 && this.state.domainEnd !== 0n) this.thread(current).underWay = true;
     const accounted = [...this.state.contexts].find(([, sc]) => sc.thread === current && isAccounted(sc));
     if (current !== 0 && accounted && accounted[0] === core.charging?.sc) return;
     this.chargeTime();

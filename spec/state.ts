@@ -25,6 +25,9 @@ export interface Thread {
   fault: number;
   /** Whose consumed time it is to be told when it runs again: a context. */
   yieldTo: Name;
+  domain: number;
+  /** In the middle of a handler, or called from one. */
+  underWay: boolean;
   /** What a waiting sender's capability carried. */
   send: { badge: bigint; rights: number; isCall: boolean };
   /** Registers. */
@@ -68,7 +71,7 @@ export interface SchedContext {
 export interface Core {
   /** Who runs: 0 is the idle thread. */
   current: Name;
-  /** Threads that can run and do not, by priority, in the order in which they will. */
+  /** Threads that can run and do not, by 256 times their domain plus priority, in the order in which they will. */
   ready: Map<number, Name[]>;
   /** Threads that wait for their budget, by when it is replenished. */
   release: Name[];
@@ -97,6 +100,12 @@ export interface State {
   contexts: Map<Name, SchedContext>;
   cores: Core[];
   issuedIrqs: Set<number>;
+  /** How many scheduling domains there are, whose turn it is, and when that ends; 0 where there is but one. */
+  domains: number;
+  domain: number;
+  domainEnd: bigint;
+  /** Where there is no entry, a schedule ends; `start` is the first of that which is followed. */
+  schedule: { entries: Map<number, { domain: number; duration: bigint }>; index: number; start: number };
 }
 
 /** The capability of an empty slot. */
@@ -106,7 +115,7 @@ export const NOTHING_SENT: Thread['send'] = { badge: 0n, rights: 0, isCall: fals
 // Objects as they are made (section 2.4): all zero.
 
 export const newThread = (): Thread => ({
-  ...{ state: ThreadState.Inactive, priority: 0, mcp: 0, core: 0, fault: 0 },
+  ...{ state: ThreadState.Inactive, priority: 0, mcp: 0, core: 0, fault: 0, domain: 0, underWay: false },
   ...{ faultWords: [], yieldTo: 0, send: NOTHING_SENT, badge: 0n, info: 0n, mrs: [0n, 0n, 0n, 0n] },
   ...{ pc: 0, program: 0, redo: false, buffer: 0 },
 });

@@ -8,10 +8,17 @@ import { promisify } from 'node:util';
 
 const execute = promisify(execFile);
 const TIMEOUT_MILLISECONDS = 60_000;
+/** How a baseline ends that cannot be on the CPU it is given (threads.h). */
+const NO_CPU = 3;
+
+/** A baseline that was compiled cannot run, as where a core is not to be had. */
+export class BaselineError extends Error {
+  override readonly name = 'BaselineError';
+}
 
 /** A compiled program; to be removed when it is no longer needed. */
 export interface Baseline {
-  /** Runs it. @returns the numbers that it prints, one a line. @throws Error where it fails. */
+  /** Runs it. @returns the numbers that it prints, one a line. @throws BaselineError */
   run(...args: readonly number[]): Promise<number[]>;
   remove(): Promise<void>;
 }
@@ -37,8 +44,14 @@ export async function compileBaseline(source: 'line.c' | 'boost-spsc.cc'): Promi
   }
   return {
     run: async (...args) => {
-      const { stdout } = await execute(program, args.map(String), { timeout: TIMEOUT_MILLISECONDS });
-      return stdout.split('\n').slice(0, -1).map(Number);
+      try {
+        const { stdout } = await execute(program, args.map(String), { timeout: TIMEOUT_MILLISECONDS });
+        return stdout.split('\n').slice(0, -1).map(Number);
+      } catch (error) {
+        const { code, signal } = error as { code?: number | null; signal?: string | null };
+        const end = code === NO_CPU ? `${code}, as where a CPU is not to be had` : (code ?? signal);
+        throw new BaselineError(`${source} ended with ${end ?? String(error)}`);
+      }
     },
     remove,
   };

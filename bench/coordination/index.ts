@@ -7,7 +7,7 @@ import { machineTopology } from '../../src/machine/topology/index.js';
 import { postMessageRoundTrip } from '../ipc/post-message.js';
 import { systemRounds } from '../ipc/system-rounds.js';
 import { median } from '../median.js';
-import { compileBaseline } from './baseline.js';
+import { type Baseline, BaselineError, compileBaseline } from './baseline.js';
 import { ringRounds } from './ring.js';
 
 /** Nanoseconds, each a median after warm-up. Null where it could not be measured. */
@@ -31,6 +31,10 @@ export interface CoordinationFigures {
   /** A message of 64 bytes, of many that stream through Boost's `spsc_queue`. */
   readonly boost_spsc_message_ns: number | null;
 }
+
+/** What is measured in turns. */
+type TurnFigure =
+  'line_rtt_ns' | 'c_line_rtt_ns' | 'c_two_lines_rtt_ns' | 'ring_message_ns' | 'boost_spsc_message_ns';
 
 export interface RatioTarget {
   readonly ratio: number | null;
@@ -67,56 +71,68 @@ const CAPACITY = 1024;
 export async function coordinationBenchmark(): Promise<CoordinationReport> {
   const topology = await machineTopology('host', { measure: 'never' });
   const cpus = topology.cores.slice(0, 2).map(({ cpu }) => cpu);
-  const missing: Record<string, string> = {};
-  if (cpus.length < 2) return report(1, {}, missing);
+  if (cpus.length < 2) return report(1, {}, {});
   const [first, second] = cpus;
   const line = await compileBaseline('line.c');
   const boost = await compileBaseline('boost-spsc.cc');
   const rounds = MESSAGE_WARM_UP + MESSAGE_ROUNDS;
-  const times = {
-    ...{ line: [] as number[], c: [] as number[], cTwo: [] as number[] },
-    ...{ ring: [] as number[], boost: [] as number[] },
+  const turns: Record<TurnFigure, number[]> = {
+    line_rtt_ns: [],
+    c_line_rtt_ns: [],
+    c_two_lines_rtt_ns: [],
+    ring_message_ns: [],
+    boost_spsc_message_ns: [],
   };
+  const failures: CoordinationReport['missing'] = {};
+  const measure = async (figure: TurnFigure, once: () => Promise<number>): Promise<void> => {
+    try {
+      turns[figure].push(await once());
+    } catch (error) {
+      if (!(error instanceof LineCostError || error instanceof BaselineError)) throw error;
+      failures[figure] = error.message;
+    }
+  };
+  const cLine = async (lines: number): Promise<number> =>
+    median((await runnable(line).run(first, second, LINE_ROUNDS, LINE_TRIPS, lines)).slice(1));
+  const messages = (times: readonly number[]): number => median(times.slice(MESSAGE_WARM_UP));
   try {
-    if (typeof line === 'string') missing.c_line_rtt_ns = line;
-    if (typeof boost === 'string') missing.boost_spsc_message_ns = boost;
     for (let turn = 0; turn < TURNS; turn++) {
-      try {
-        times.line.push(await lineRoundTrip(first, second));
-      } catch (error) {
-        if (!(error instanceof LineCostError)) throw error;
-        missing.line_rtt_ns = error.message;
-      }
-      if (typeof line !== 'string') {
-        times.c.push(median((await line.run(first, second, LINE_ROUNDS, LINE_TRIPS, 1)).slice(1)));
-        times.cTwo.push(median((await line.run(first, second, LINE_ROUNDS, LINE_TRIPS, 2)).slice(1)));
-      }
-      const ring = await ringRounds([first, second], rounds, MESSAGES, CAPACITY);
-      times.ring.push(median(ring.slice(MESSAGE_WARM_UP)));
-      if (typeof boost !== 'string') {
-        const messages = await boost.run(first, second, rounds, MESSAGES, CAPACITY);
-        times.boost.push(median(messages.slice(MESSAGE_WARM_UP)));
-      }
+      await measure('line_rtt_ns', () => lineRoundTrip(first, second));
+      await measure('c_line_rtt_ns', () => cLine(1));
+      await measure('c_two_lines_rtt_ns', () => cLine(2));
+      await measure('ring_message_ns', async () =>
+        messages(await ringRounds([first, second], rounds, MESSAGES, CAPACITY)),
+      );
+      await measure('boost_spsc_message_ns', async () =>
+        messages(await runnable(boost).run(first, second, rounds, MESSAGES, CAPACITY)),
+      );
     }
   } finally {
     for (const baseline of [line, boost]) if (typeof baseline !== 'string') await baseline.remove();
   }
-  const figure = (all: readonly number[]): number | null => (all.length === 0 ? null : median(all));
+  const measured: Partial<CoordinationFigures> = Object.fromEntries(
+    Object.entries(turns).map(([figure, times]) => [figure, times.length === 0 ? null : median(times)]),
+  );
+  const missing = Object.fromEntries(
+    Object.entries(failures).filter(([figure]) => measured[figure as TurnFigure] === null),
+  );
   return report(
     topology.cores.length,
     {
-      line_rtt_ns: figure(times.line),
-      c_line_rtt_ns: figure(times.c),
-      c_two_lines_rtt_ns: figure(times.cTwo),
+      ...measured,
       notify_cross_cluster_rtt_ns: await systemRounds('notify.system', topology),
       ppcall_cross_cluster_rtt_ns: await systemRounds('ppcall-cores.system', topology),
       ppcall_cross_core_rtt_ns: await systemRounds('ppcall-cores.system', topology, 'one'),
       post_message_rtt_ns: await postMessageRoundTrip(first, second),
-      ring_message_ns: figure(times.ring),
-      boost_spsc_message_ns: figure(times.boost),
     },
     missing,
   );
+}
+
+/** @throws BaselineError where `baseline` is the reason why there is none. */
+function runnable(baseline: Baseline | string): Baseline {
+  if (typeof baseline === 'string') throw new BaselineError(baseline);
+  return baseline;
 }
 
 function report(

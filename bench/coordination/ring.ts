@@ -1,8 +1,8 @@
 /** Messages streamed through a ring by two pinned threads. */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-// For its V8 flags, which hold for threads that start afterwards.
-import '../../src/system/run.js';
+// They hold for threads that start afterwards.
+import '../../src/system/v8-flags.js';
 import type { RingEndData } from './ring-worker.js';
 
 /** Nanoseconds a message of one line, of each round. `capacity`: lines, a power of two. */

@@ -1,8 +1,8 @@
 /** The floor under a protected call: two calls of an empty WebAssembly function, in a thread made like a core's. */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-// For its V8 flags, which hold for threads that start afterwards.
-import '../../src/system/run.js';
+// They hold for threads that start afterwards.
+import '../../src/system/v8-flags.js';
 import { median } from '../median.js';
 
 /** The median time of the two calls, in nanoseconds. */

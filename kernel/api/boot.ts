@@ -2,7 +2,7 @@
  * Boot: lays the kernel's state at the partition's base, turns the rest into untyped memory, and makes the initial
  * thread that holds it all (manual chapter 9).
  *
- * partition: | kernel state | idle and queues per core | bootinfo | initial thread's objects | untyped … |
+ * partition: | kernel state | idle and queues per core or domain | bootinfo | initial thread's objects | untyped … |
  */
 import { CapType, Slot, setCap, slotAt } from '../model/cap';
 import { SchedContext, TCB, ThreadState } from '../model/objects';
@@ -18,6 +18,7 @@ import {
   scratch,
 } from '../model/state';
 import { initLock } from '../smp/lock';
+import { initDomains } from '../scheduler/domain';
 import { refillNew } from '../scheduler/refill';
 import { insertNewCap } from '../object/derivation';
 import { useBuffer } from '../object/tcb';
@@ -36,20 +37,31 @@ function alignUp(address: usize, bits: u32): usize {
 /**
  * Boots the cluster. `size`: bytes of its partition, all zero, from the image's base. `cores`: its cores.
  * `sharedBase` and `sharedSize`: memory shared with other clusters, given to the initial thread as device memory.
- * `rootBits`: radix of the initial thread's CNode. Returns the bootinfo's address, or 0 if the partition or the CNode is too small.
+ * `rootBits`: radix of the initial thread's CNode. `domains`: scheduling domains, 0 for one, as it is where there are
+ * several cores. Returns the bootinfo's address, or 0 if the partition or the CNode is too small.
  */
-export function boot(size: usize, cores: u32, sharedBase: usize, sharedSize: usize, rootBits: u32): usize {
+export function boot(
+  size: usize,
+  cores: u32,
+  sharedBase: usize,
+  sharedSize: usize,
+  rootBits: u32,
+  domains: u32,
+): usize {
   const start = base();
   const end = start + size;
-  const bootInfo = start + STATE_HEADER + <usize>cores * STATE_PER_CORE;
+  const states = SMP || domains == 0 ? cores : domains;
+  const bootInfo = start + STATE_HEADER + <usize>states * STATE_PER_CORE;
   const tcb = alignUp(bootInfo + PAGE, SizeBits.TCB);
   const sc = tcb + ((<usize>1) << SizeBits.TCB);
   const buffer = alignUp(sc + ((<usize>1) << SizeBits.MinSchedContext), SizeBits.SmallPage);
   const cnode = alignUp(buffer + PAGE, rootBits + SizeBits.Slot);
   const free = cnode + ((<usize>1) << (rootBits + SizeBits.Slot));
   if (free >= end || end < start || <u32>InitialSlot.FirstSchedControl + cores > (<u32>1) << rootBits) return 0;
+  if (states > <u32>Limit.Domains && !SMP) return 0;
 
   cluster().cores = cores;
+  cluster().domains = SMP ? 1 : states;
   cluster().end = end;
   for (let core: u32 = 0; core < cores; core++) bootCore(core);
 
@@ -71,6 +83,7 @@ export function boot(size: usize, cores: u32, sharedBase: usize, sharedSize: usi
   provide(cnode, InitialSlot.IRQControl, CapType.IRQControl, 0, 0, 0, 0);
   const frameRights = <u8>(Rights.Read | Rights.Write);
   const frame = provide(cnode, InitialSlot.IPCBuffer, CapType.Frame, buffer, SizeBits.SmallPage, frameRights, 0);
+  if (!SMP) provide(cnode, InitialSlot.Domain, CapType.Domain, 0, 0, 0, 0);
   provide(cnode, InitialSlot.SchedContext, CapType.SchedContext, sc, SizeBits.MinSchedContext, 0, 0);
   provide(cnode, InitialSlot.UntypedControl, CapType.UntypedControl, 0, 0, 0, 0);
   for (let core: u32 = 0; core < cores; core++) {
@@ -92,6 +105,7 @@ export function boot(size: usize, cores: u32, sharedBase: usize, sharedSize: usi
   store<u32>(bootInfo + BootInfo.InitialTCB, tcb);
 
   coreState(0).current = thread;
+  if (!SMP) initDomains(coreState(0));
   return bootInfo;
 }
 

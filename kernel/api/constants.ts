@@ -84,6 +84,10 @@ export enum Invocation {
   SchedContextUnbindObject = 31,
   SchedContextConsumed = 32,
   SchedContextYieldTo = 33,
+  DomainSetSet = 34,
+  DomainScheduleConfigure = 35,
+  DomainScheduleSetStart = 36,
+  TCBCopyRegisters = 37,
   UntypedIssue = 40,
 }
 
@@ -122,6 +126,8 @@ export enum InitialSlot {
   CNode = 2,
   IRQControl = 4,
   IPCBuffer = 10,
+  /** In clusters of one core. */
+  Domain = 11,
   SchedContext = 14,
   /** Atoll's own: see object/untyped-control.ts. */
   UntypedControl = 15,
@@ -176,6 +182,10 @@ export enum Limit {
   Interrupts = 64,
   Priorities = 256,
   MaxPriority = 255,
+  /** Scheduling domains that a kernel can be booted with. */
+  Domains = 256,
+  /** Entries of the domain schedule that can be set: behind them an end marker stands for good. */
+  DomainSchedule = 255,
   /** Untyped capabilities in a cluster's bootinfo. */
   BootUntypeds = 64,
 }

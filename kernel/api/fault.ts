@@ -6,7 +6,7 @@ import { sendIPC } from '../object/endpoint';
 import { takeConsumed } from '../object/schedcontext';
 import { setThreadState } from '../scheduler/schedule';
 import { getMR, messageLabel, messageLength, setMR } from '../ipc/message';
-import { FaultType, Rights } from './constants';
+import { FaultType, Limit, Rights } from './constants';
 import { setLookupFailure } from './lookup';
 
 /** The capability at `cptr` could not be found or is not of use; `inReceive` says in which phase. */
@@ -14,7 +14,7 @@ export function capFault(thread: TCB, cptr: u64, inReceive: bool): void {
   const core = here();
   thread.faultAddress = cptr;
   thread.faultInReceive = inReceive ? 1 : 0;
-  thread.lookupFailure = core.lookupFailure;
+  thread.lookupFailure = <u8>core.lookupFailure;
   thread.lookupWord0 = core.lookupWord0;
   thread.lookupWord1 = core.lookupWord1;
   thread.lookupWord2 = core.lookupWord2;
@@ -26,6 +26,12 @@ export function userException(thread: TCB, number: u64, code: u64): void {
   thread.faultNumber = number;
   thread.lookupWord0 = code;
   handleFault(thread, FaultType.UserException);
+}
+
+/** The thread made a system call of a number that there is none. */
+export function unknownSyscall(thread: TCB, number: u64): void {
+  thread.faultNumber = number;
+  handleFault(thread, FaultType.UnknownSyscall);
 }
 
 /**
@@ -60,6 +66,19 @@ function sendFault(thread: TCB, fault: FaultType, handler: Slot, canDonate: bool
   sendIPC(true, false, handler.badge, handler.rights, canDonate, thread, endpoint);
 }
 
+/**
+ * What a system call is made with, in the order of the register file: badge, tag and four message registers. In a message
+ * about an unknown call they are RISC-V's a0 to a5: behind pc, sp and ra, and before a6 and the number of the call. There
+ * is no sp, ra and a6 here, so they are 0.
+ */
+const CALL_REGISTERS: u32 = 6;
+const FIRST_CALL_REGISTER: u32 = 3;
+
+@inline
+function callRegister(thread: TCB, index: u32): u64 {
+  return load<u64>(changetype<usize>(thread) + (<usize>index << 3));
+}
+
 /** Writes the message of `sender`'s fault into `receiver`'s message registers; returns its length. */
 export function setFaultMessage(sender: TCB, receiver: TCB): u32 {
   if (sender.fault == FaultType.UserException) {
@@ -67,6 +86,14 @@ export function setFaultMessage(sender: TCB, receiver: TCB): u32 {
     setMR(receiver, 1, 0);
     setMR(receiver, 2, sender.faultNumber);
     return setMR(receiver, 3, sender.lookupWord0);
+  }
+  if (sender.fault == FaultType.UnknownSyscall) {
+    setMR(receiver, 0, sender.pc);
+    setMR(receiver, 1, 0);
+    setMR(receiver, 2, 0);
+    for (let i: u32 = 0; i < CALL_REGISTERS; i++) setMR(receiver, FIRST_CALL_REGISTER + i, callRegister(sender, i));
+    setMR(receiver, FIRST_CALL_REGISTER + CALL_REGISTERS, 0);
+    return setMR(receiver, FIRST_CALL_REGISTER + CALL_REGISTERS + 1, sender.faultNumber);
   }
   if (sender.fault == FaultType.Timeout) {
     const sc = sender.sc;
@@ -82,10 +109,26 @@ export function setFaultMessage(sender: TCB, receiver: TCB): u32 {
 
 /**
  * Whether the handler's reply lets the thread go on: always after a capability fault, else on label 0. What the reply
- * brings along is where the thread goes on: its program counter.
+ * brings along is where the thread goes on: its program counter; after an unknown call also the registers that a call
+ * returns in, laid out as in the fault's message. Then the call has been answered, and is not made again.
  */
 export function handleFaultReply(receiver: TCB, sender: TCB): bool {
   if (receiver.fault == FaultType.CapFault) return true;
-  if (messageLength(sender.msgInfo) != 0) receiver.pc = <u32>getMR(sender, 0);
+  const length = sentLength(sender);
+  if (length != 0) {
+    receiver.pc = <u32>getMR(sender, 0);
+    if (receiver.fault == FaultType.UnknownSyscall) {
+      receiver.redo = 0;
+      for (let i: u32 = 0; i < CALL_REGISTERS && FIRST_CALL_REGISTER + i < length; i++)
+        store<u64>(changetype<usize>(receiver) + (<usize>i << 3), getMR(sender, FIRST_CALL_REGISTER + i));
+    }
+  }
   return messageLabel(sender.msgInfo) == 0;
+}
+
+/** How many words of its message a thread can send. */
+function sentLength(sender: TCB): u32 {
+  const length = messageLength(sender.msgInfo);
+  const fast = <u32>Limit.FastMessageRegisters;
+  return sender.ipcBuffer == 0 && length > fast ? fast : length;
 }

@@ -1,11 +1,12 @@
 /** The slow paths of the system calls (manual section 2.2, MCS): Call, Send, Recv and their variants. */
 import { CapType, Slot, isNull, none } from '../model/cap';
 import { Endpoint, Notification, Reply, TCB } from '../model/objects';
-import { here } from '../model/state';
+import { SMP, here } from '../model/state';
 import { receiveIPC, sendIPC } from '../object/endpoint';
 import { receiveSignal, sendSignal } from '../object/notification';
 import { doReplyTransfer } from '../object/reply';
 import { invokeCNode } from '../object/cnode';
+import { invokeDomain } from '../object/domain';
 import { invokeIRQControl, invokeIRQHandler } from '../object/interrupt';
 import { invokeSchedContext, invokeSchedControl } from '../object/schedcontext-invocation';
 import { invokeTCB } from '../object/tcb-invocation';
@@ -62,6 +63,7 @@ export function handleInvocation(
     case CapType.CNode:
     case CapType.SchedControl:
     case CapType.SchedContext:
+    case CapType.Domain:
       if (firstPhase) return;
   }
   beginWork();
@@ -91,6 +93,8 @@ function invokeObject(thread: TCB, cap: Slot): SeL4Error {
       return invokeIRQHandler(label, cap);
     case CapType.UntypedControl:
       return invokeUntypedControl(thread, label, length, cap);
+    case CapType.Domain:
+      return SMP ? SeL4Error.IllegalOperation : invokeDomain(thread, label, length);
     case CapType.Frame:
       return SeL4Error.IllegalOperation;
     default:
@@ -121,6 +125,7 @@ function setResult(thread: TCB): u32 {
 
 /** Recv, NBRecv, Wait and NBWait. `replyCptr` names the reply object to offer; Wait and NBWait offer none. */
 export function handleRecv(thread: TCB, cptr: u64, blocking: bool, canReply: bool, replyCptr: u64): void {
+  if (!SMP) thread.underWay = 0;
   if (here().timed != 0 && isExhausted(thread)) {
     // It makes its system call when it has time again.
     thread.redo = 1;

@@ -25,6 +25,7 @@ export const enum CapType {
   IRQHandler = 12,
   SGISignal = 13,
   UntypedControl = 14,
+  Domain = 15,
 }
 
 /** Bits of `Slot.mdb`. */

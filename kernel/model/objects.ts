@@ -78,7 +78,12 @@ export class TCB {
   sendIsCall: u8;
   mcp: u8;
   faultInReceive: u8;
-  lookupFailure: u32;
+  lookupFailure: u8;
+  /** The scheduling domain; only in clusters of one core. */
+  domain: u8;
+  /** 1 while it is in the middle of a handler, or called from one: see scheduler/domain.ts. */
+  underWay: u8;
+  unused: u8;
   faultAddress: u64;
   lookupWord0: u64;
   lookupWord1: u64;

@@ -2,8 +2,8 @@
  * The kernel's own state: at the image's base, and nowhere else. Wasm globals are per instance, and a cluster's
  * cores are separate instances over one memory, so no module of the kernel has a mutable variable.
  *
- * base          the cluster's state: the lock, then interrupts
- * base + 8 KiB  one `CoreState` for each core, 4 KiB apart
+ * base          the cluster's state: the lock, then interrupts, then the domain schedule
+ * base + 8 KiB  one `CoreState` for each core, 4 KiB apart; where there is one core, one for each scheduling domain
  */
 import { Limit } from '../api/constants';
 import { Slot } from './cap';
@@ -23,6 +23,7 @@ export const FASTPATH: bool = ATOLL_FASTPATH != 0;
 
 const IRQ_SLOTS: usize = 2048;
 const IRQ_STATES: usize = IRQ_SLOTS + (<usize>Limit.Interrupts << 5);
+const SCHEDULE: usize = 6144;
 const CORES: usize = 8192;
 const CORE_SIZE: usize = 4096;
 
@@ -43,6 +44,8 @@ export class ClusterState {
   halted: u32;
   /** Where the partition ends. */
   end: usize;
+  /** Scheduling domains: at least one, and one where there are several cores. */
+  domains: u32;
 }
 
 @unmanaged
@@ -52,7 +55,8 @@ export class ReadyQueue {
 }
 
 /**
- * What one core's kernel instance works on. The first line is all that the fastpaths touch, the lock's word included: a
+ * What one core's kernel instance works on. Of those for scheduling domains but the first, only what is about ready
+ * threads is in use: `ready0` to `ready3`, `floor` and the queues. The first line is all that the fastpaths touch, the lock's word included: a
  * core that waits for this one's turn to end takes the line, but it needs none of it longer than the turn.
  */
 @unmanaged
@@ -107,6 +111,12 @@ export class CoreState {
   extra0: Slot;
   extra1: Slot;
   extra2: Slot;
+
+  /** The scheduling domain whose threads run (scheduler/domain.ts), and until when; 0 where there is but one. */
+  domain: u32;
+  scheduleIndex: u32;
+  scheduleStart: u32;
+  domainEnd: u64;
 }
 
 export const RESUME_CURRENT: usize = 0;
@@ -142,9 +152,38 @@ export function here(): CoreState {
   return SMP ? coreState(CORE) : changetype<CoreState>(BASE + CORES);
 }
 
+/** The state that has a thread's ready queue: that of its core, or of its scheduling domain. */
 @inline
-export function readyQueue(core: u32, priority: u8): ReadyQueue {
-  return changetype<ReadyQueue>(changetype<usize>(coreState(core)) + CORE_QUEUES + (<usize>priority << 3));
+export function homeOf(tcb: TCB): CoreState {
+  return coreState(SMP ? tcb.core : tcb.domain);
+}
+
+/** The state that has the ready queues of those who may run on a core now. */
+@inline
+export function readyHere(core: CoreState): CoreState {
+  return SMP ? core : coreState(core.domain);
+}
+
+@inline
+export function readyQueue(home: CoreState, priority: u8): ReadyQueue {
+  return changetype<ReadyQueue>(changetype<usize>(home) + CORE_QUEUES + (<usize>priority << 3));
+}
+
+/** How many states of cores or domains there are. */
+@inline
+export function homes(): u32 {
+  return SMP ? cluster().cores : cluster().domains;
+}
+
+/** An entry of the domain schedule: the domain in the highest byte, below it how long, in nanoseconds. 0 ends the schedule. */
+@inline
+export function scheduleEntry(index: u32): u64 {
+  return load<u64>(BASE + SCHEDULE + (<usize>index << 3));
+}
+
+@inline
+export function setScheduleEntry(index: u32, entry: u64): void {
+  store<u64>(BASE + SCHEDULE + (<usize>index << 3), entry);
 }
 
 /** The slot that holds the notification of an interrupt line. */

@@ -33,6 +33,7 @@ export function sameRegionAs(a: Slot, b: Slot): bool {
     case CapType.Thread:
     case CapType.SchedContext:
     case CapType.SchedControl:
+    case CapType.Domain:
     case CapType.IRQHandler:
       return b.type == a.type && b.object == a.object;
     case CapType.CNode:

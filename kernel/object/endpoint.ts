@@ -9,6 +9,7 @@ import {
   ThreadState,
 } from '../model/objects';
 import { Slot, isNull, none } from '../model/cap';
+import { SMP } from '../model/state';
 import { FaultType, Rights } from '../api/constants';
 import { doIPCTransfer } from '../ipc/transfer';
 import { wakeUp } from '../scheduler/budget';
@@ -86,6 +87,7 @@ export function sendIPC(
 /** The caller waits for the callee's reply, if the callee offered a reply object and the caller may be answered. */
 function awaitReply(caller: TCB, callee: TCB, reply: Reply, rights: u8, canDonate: bool): void {
   if (!isNull(reply) && rights & (<u8>(Rights.Grant | Rights.GrantReply))) {
+    if (!SMP) callee.underWay = caller.underWay;
     replyPush(caller, callee, reply, canDonate);
   } else {
     caller.redo = 1;

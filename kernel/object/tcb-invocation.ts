@@ -13,7 +13,7 @@ import { bindNotification, unbindNotification } from './notification';
 import { bindThread, unbindThreadContext } from './schedcontext';
 import { restart, setPriority, suspend, useBuffer, forgetStalled } from './tcb';
 import { isReleased } from '../scheduler/budget';
-import { isCurrent } from '../scheduler/schedule';
+import { isCurrent, rescheduleRequired } from '../scheduler/schedule';
 
 const REGISTERS: u64 = 2;
 
@@ -25,6 +25,8 @@ export function invokeTCB(thread: TCB, label: u32, length: u32, slot: Slot): SeL
       return readRegisters(thread, length, tcb);
     case Invocation.TCBWriteRegisters:
       return writeRegisters(thread, length, tcb);
+    case Invocation.TCBCopyRegisters:
+      return copyRegisters(thread, length, tcb);
     case Invocation.TCBConfigure:
       return configure(thread, length, tcb);
     case Invocation.TCBSetPriority:
@@ -85,6 +87,36 @@ function writeRegisters(thread: TCB, length: u32, tcb: TCB): SeL4Error {
   tcb.redo = 0;
   forgetStalled(tcb);
   if (flags & 1) restart(tcb);
+  return SeL4Error.NoError;
+}
+
+/** Flags of CopyRegisters. */
+const SUSPEND_SOURCE: u64 = 1;
+const RESUME_TARGET: u64 = 2;
+const TRANSFER_FRAME: u64 = 4;
+const TRANSFER_INTEGER: u64 = 8;
+
+/**
+ * `CopyRegisters(flags)` with the source as extra capability. The frame is where the thread stands: `pc`, `program`, and
+ * whether it makes its system call again. The integer registers are what a system call is made with.
+ */
+function copyRegisters(thread: TCB, length: u32, target: TCB): SeL4Error {
+  const cap = extraCap(0);
+  if (length < 1 || isNull(cap)) return SeL4Error.TruncatedMessage;
+  if (cap.type != CapType.Thread) return invalidCapability(1);
+  const flags = getMR(thread, 0);
+  const source = changetype<TCB>(cap.object);
+  if (flags & SUSPEND_SOURCE) suspend(source);
+  if (flags & RESUME_TARGET) restart(target);
+  if (flags & TRANSFER_FRAME) {
+    target.pc = source.pc;
+    target.program = source.program;
+    target.redo = source.redo;
+    forgetStalled(target);
+  }
+  if (flags & TRANSFER_INTEGER)
+    memory.copy(changetype<usize>(target), changetype<usize>(source), offsetof<TCB>('pc'));
+  if (isCurrent(target)) rescheduleRequired();
   return SeL4Error.NoError;
 }
 

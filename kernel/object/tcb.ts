@@ -1,6 +1,6 @@
 /** Threads: what suspends, resumes and ends them (manual section 6.1). */
 import { Endpoint, TCB, ThreadState } from '../model/objects';
-import { SMP, cluster, coreState } from '../model/state';
+import { SMP, cluster, coreState, homes } from '../model/state';
 import { none } from '../model/cap';
 import {
   isCurrent,
@@ -21,6 +21,7 @@ export function suspend(tcb: TCB): void {
   if (tcb.yielding) completeYieldTo(tcb);
   setThreadState(tcb, ThreadState.Inactive);
   removeFromScheduling(tcb);
+  if (!SMP) tcb.underWay = 0;
 }
 
 /** Makes a stopped thread go on. One that waits gives its wait up and makes its system call again. */
@@ -58,8 +59,8 @@ export function finaliseThread(tcb: TCB): void {
   unbindNotification(tcb);
   suspend(tcb);
   forgetStalled(tcb);
-  for (let core: u32 = 0; core < cluster().cores; core++) {
-    const state = coreState(core);
+  for (let home: u32 = 0; home < homes(); home++) {
+    const state = coreState(home);
     if (changetype<usize>(state.floor) == changetype<usize>(tcb)) state.floor = none<TCB>();
   }
 }
@@ -76,6 +77,7 @@ export function forgetStalled(tcb: TCB): void {
 /** The thread gives way to its equals, and gives up what is left of its budget for now. */
 export function yieldCore(tcb: TCB): void {
   rescheduleRequired();
+  if (!SMP) tcb.underWay = 0;
   if (giveUpBudget(tcb)) postpone(tcb);
   else enqueueTail(tcb);
 }

@@ -72,6 +72,10 @@ export function beginTime(core: CoreState): void {
     core.sc = none<SchedContext>();
     core.timed = isNull(core.releaseHead) ? 0 : 1;
   }
+  if (!SMP && core.domainEnd != 0) {
+    core.timed = 1;
+    core.current.underWay = 1;
+  }
   core.now = 0;
 }
 
@@ -125,7 +129,7 @@ export function goOn(tcb: TCB): void {
 
 /** When the next thread of this core has its budget replenished, or 0. */
 @inline
-export function nextReplenishment(): f64 {
+export function nextReplenishment(): u64 {
   const tcb = here().releaseHead;
-  return isNull(tcb) ? 0 : <f64>refillHead(tcb.sc).time;
+  return isNull(tcb) ? 0 : refillHead(tcb.sc).time;
 }

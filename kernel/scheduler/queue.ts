@@ -1,24 +1,24 @@
 /**
- * Ready queues: one for each core and priority, first in, first out, and a bitmap of those that are not empty.
- * What must hold: a thread is in the queue of its core and priority exactly when it could run and does not; the
+ * Ready queues: one for each core (where there is one core, for each scheduling domain) and priority, first in, first out, and a bitmap of those that are not empty.
+ * What must hold: a thread is in the queue of its core or domain and priority exactly when it could run and does not; the
  * current thread is in none; a priority's bit is set exactly when its queue is not empty.
  */
 import { Queued, TCB } from '../model/objects';
 import { isNull, none } from '../model/cap';
-import { CoreState, coreState, readyQueue } from '../model/state';
+import { CoreState, coreState, homeOf, readyQueue } from '../model/state';
 import { refillHead } from './refill';
 
 const READY_OFFSET: usize = offsetof<CoreState>('ready0');
 
 @inline
-function readyWord(core: u32, priority: u8): usize {
-  return changetype<usize>(coreState(core)) + READY_OFFSET + ((<usize>priority >> 6) << 3);
+function readyWord(tcb: TCB): usize {
+  return changetype<usize>(homeOf(tcb)) + READY_OFFSET + ((<usize>tcb.priority >> 6) << 3);
 }
 
 /** Puts a thread at the head of its queue: it was about to run, or runs next among its equals. */
 export function enqueueHead(tcb: TCB): void {
   if (tcb.queued != Queued.Nowhere) return;
-  const queue = readyQueue(tcb.core, tcb.priority);
+  const queue = readyQueue(homeOf(tcb), tcb.priority);
   const head = queue.head;
   tcb.queuePrev = none<TCB>();
   tcb.queueNext = head;
@@ -35,7 +35,7 @@ export function enqueueHead(tcb: TCB): void {
 /** Puts a thread at the tail of its queue. */
 export function enqueueTail(tcb: TCB): void {
   if (tcb.queued != Queued.Nowhere) return;
-  const queue = readyQueue(tcb.core, tcb.priority);
+  const queue = readyQueue(homeOf(tcb), tcb.priority);
   const tail = queue.tail;
   tcb.queueNext = none<TCB>();
   tcb.queuePrev = tail;
@@ -52,24 +52,24 @@ export function enqueueTail(tcb: TCB): void {
 
 export function dequeue(tcb: TCB): void {
   if (tcb.queued != Queued.Ready) return;
-  const queue = readyQueue(tcb.core, tcb.priority);
+  const queue = readyQueue(homeOf(tcb), tcb.priority);
   if (isNull(tcb.queuePrev)) queue.head = tcb.queueNext;
   else tcb.queuePrev.queueNext = tcb.queueNext;
   if (isNull(tcb.queueNext)) queue.tail = tcb.queuePrev;
   else tcb.queueNext.queuePrev = tcb.queuePrev;
   if (isNull(queue.head)) {
-    const word = readyWord(tcb.core, tcb.priority);
+    const word = readyWord(tcb);
     store<u64>(word, load<u64>(word) & ~((<u64>1) << (tcb.priority & 63)));
   }
   tcb.queued = <u8>Queued.Nowhere;
 }
 
 function setReady(tcb: TCB): void {
-  const word = readyWord(tcb.core, tcb.priority);
+  const word = readyWord(tcb);
   store<u64>(word, load<u64>(word) | ((<u64>1) << (tcb.priority & 63)));
 }
 
-/** The highest priority with a ready thread on the core, or -1. */
+/** The highest priority with a ready thread among those of a core or domain, or -1. */
 @inline
 export function highestReady(core: CoreState): i32 {
   if (core.ready3 != 0) return 255 - <i32>clz(core.ready3);

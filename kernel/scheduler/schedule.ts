@@ -1,7 +1,17 @@
 /** Who runs: the highest priority that is ready, first come, first served among equals (manual section 6.1.3). */
 import { Queued, SchedContext, TCB, ThreadState } from '../model/objects';
 import { isNull } from '../model/cap';
-import { CHOOSE_NEW, CoreState, RESUME_CURRENT, SMP, coreState, here, readyQueue, thisCore } from '../model/state';
+import {
+  CHOOSE_NEW,
+  CoreState,
+  RESUME_CURRENT,
+  SMP,
+  coreState,
+  here,
+  readyHere,
+  readyQueue,
+  thisCore,
+} from '../model/state';
 import { dequeue, enqueueHead, enqueueTail, highestReady, releaseRemove } from './queue';
 import { sendIPI } from '../smp/machine';
 
@@ -55,6 +65,8 @@ export function possibleSwitchTo(tcb: TCB): void {
     wakeCore(tcb);
   } else if (isCurrent(tcb)) {
     return;
+  } else if (!SMP && tcb.domain != here().domain) {
+    enqueueHead(tcb);
   } else if (here().action != RESUME_CURRENT) {
     rescheduleRequired();
     enqueueHead(tcb);
@@ -90,11 +102,12 @@ export function removeFromScheduling(tcb: TCB): void {
   }
 }
 
-/** Decides which thread this core runs when it leaves the kernel. */
+/** Decides which thread of the domain whose turn it is this core runs when it leaves the kernel. */
 export function schedule(): void {
   const core = here();
   const action = core.action;
   if (action == RESUME_CURRENT) return;
+  const ready = readyHere(core);
   const current = core.current;
   const wasRunnable = isSchedulable(current);
   if (wasRunnable) enqueueHead(current);
@@ -105,7 +118,7 @@ export function schedule(): void {
     if (wasRunnable && candidate.priority == current.priority) {
       enqueueTail(candidate);
       chooseThread(core);
-    } else if (<i32>candidate.priority < highestReady(core) || !mayStart(core, candidate)) {
+    } else if (<i32>candidate.priority < highestReady(ready) || !mayStart(ready, candidate)) {
       enqueueHead(candidate);
       chooseThread(core);
     } else {
@@ -116,18 +129,19 @@ export function schedule(): void {
 }
 
 @inline
-function mayStart(core: CoreState, tcb: TCB): bool {
-  const floor = core.floor;
+function mayStart(ready: CoreState, tcb: TCB): bool {
+  const floor = ready.floor;
   return isNull(floor) || tcb.priority > floor.priority || changetype<usize>(tcb) == changetype<usize>(floor);
 }
 
-function chooseThread(core: CoreState): void {
+export function chooseThread(core: CoreState): void {
   let next = core.idle;
-  const priority = highestReady(core);
+  const ready = readyHere(core);
+  const priority = highestReady(ready);
   if (priority >= 0) {
-    const head = readyQueue(thisCore(), <u8>priority).head;
-    if (mayStart(core, head)) next = head;
-    else if (core.floor.queued) next = core.floor;
+    const head = readyQueue(ready, <u8>priority).head;
+    if (mayStart(ready, head)) next = head;
+    else if (ready.floor.queued) next = ready.floor;
   }
   dequeue(next);
   core.current = next;

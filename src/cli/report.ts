@@ -1,6 +1,6 @@
 /** What a run did, in tables for people. */
 import type { Placement } from '../system/placement/placement.js';
-import type { RunReport, SimulatedCluster } from '../system/run.js';
+import type { RunReport, SimulatedCluster } from '../system/run-report.js';
 import { table } from './table.js';
 
 const ENDED = {

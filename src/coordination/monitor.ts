@@ -8,7 +8,7 @@
  * domains come first, one by one, before any program of the cluster runs and before signals of other clusters are
  * taken: each waits at once, loses its context to its notification, and later starts by a signal, as all others start.
  */
-import { Invocation, ProgramCounter, Register } from '../../kernel/api/constants.js';
+import { InitialSlot, Invocation, ProgramCounter, Register } from '../../kernel/api/constants.js';
 import type { CallPair } from '../core/call-lines.js';
 import { CHILD_ORDERS } from '../core/child-orders.js';
 import type { Core } from '../core/core.js';
@@ -51,6 +51,11 @@ export interface MonitorCapabilities {
   readonly events: readonly MonitorEvent[];
   readonly children: readonly RemoteChildCapabilities[];
   readonly recheck: RecheckCapabilities;
+  /** If the cluster has a domain schedule: its first entry, and each thread's domain, the monitor's last. */
+  readonly schedule?: {
+    readonly start: number;
+    readonly domains: readonly (readonly [tcb: number, domain: number])[];
+  };
   /** If memory can move between clusters. */
   readonly memory?: MemoryCapabilities;
   /** TCBs of the domains that are not passive. */
@@ -121,10 +126,20 @@ export class Monitor {
     } else {
       for (const { notification } of passive) this.core.kernel.signal(notification);
       for (const tcb of active) this.resume(tcb);
+      this.startSchedule();
       this.started = true;
       return this.takeSignals();
     }
     return this.wait();
+  }
+
+  /** Until now all were in one domain, so that the monitor could wait for each of them. */
+  private startSchedule(): void {
+    const { schedule } = this.capabilities;
+    if (schedule === undefined) return;
+    this.invoker.call(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [schedule.start]);
+    for (const [tcb, domain] of schedule.domains)
+      this.invoker.call(InitialSlot.Domain, Invocation.DomainSetSet, [domain], [tcb]);
   }
 
   /** Where memory can move between clusters: to be called before `start`. */

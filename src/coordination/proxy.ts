@@ -31,6 +31,7 @@ const REDO_WORD = Register.Redo / 4;
 const TAG_WORD = Register.MsgInfo / 4;
 
 export class Proxy implements EngineThread {
+  readonly schedulingDomain = 0;
   onStack = false;
   held = false;
   private readonly registers: number;

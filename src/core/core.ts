@@ -9,7 +9,9 @@
  * handler is buried cannot go on before those above are done. Two rules keep that rare and bounded:
  * - While a handler waits in the middle (for a reply that did not come at once), the kernel starts nothing of its
  *   priority or below on top of it (`setFloor`): the stack resource policy (Baker, 1991), free of deadlock since
- *   calls go to higher priorities only.
+ *   calls go to higher priorities only. Where there are several scheduling domains, that holds in each for itself: in the
+ *   turn of one its threads start on top of whatever handlers of the others wait. A plan in which one of them could then
+ *   wait for such a buried handler is refused (system/placement/domain-schedule.ts).
  * - Where a domain of the machine has faulted or is stopped, such a wait may never end, and the floor is lifted so
  *   that others (its parent, perhaps) run on; a buried thread that becomes current is then held back until those
  *   above it have finished.
@@ -128,6 +130,8 @@ export interface CoreParts {
   readonly hasDoorbells: boolean;
   /** Whether the cluster's interrupts come to this core. */
   readonly first: boolean;
+  /** How many the kernel has. */
+  readonly schedulingDomains: number;
   /** Told at once when the kernel panics. */
   readonly reportPanic: (reason: string) => void;
   readonly access: SharedAccess;
@@ -143,6 +147,7 @@ export class Core {
   readonly access: SharedAccess;
   readonly calls: CallAccess;
   readonly observer: Observer | undefined;
+  readonly schedulingDomains: number;
   /** Threads by handle. Handle 0 is the idle thread. */
   readonly threads: (EngineThread | undefined)[] = [];
   /** Physical memory, as 32-bit words and as bytes. */
@@ -156,7 +161,8 @@ export class Core {
   protected readonly idleTimes: Float64Array;
   private readonly awake: Int32Array;
   private readonly ticksTaken: Int32Array;
-  private floor = 0;
+  /** By scheduling domain. */
+  private readonly floors: number[] = [0];
   /** Whether anything but ticks has come since the core last parked. */
   private busy = true;
   /**
@@ -180,6 +186,7 @@ export class Core {
     this.access = parts.access;
     this.calls = parts.access.calls;
     this.observer = parts.observer;
+    this.schedulingDomains = parts.schedulingDomains;
     this.words = new Uint32Array(memory);
     this.bytes = new Uint8Array(memory);
     this.device = parts.device;
@@ -243,24 +250,26 @@ export class Core {
    */
   runOthers(thread: EngineThread, next: number, cut: () => boolean): void {
     if (thread.held) next = this.release(thread);
-    const outer = this.floor;
+    const { tcb, schedulingDomain } = thread;
+    const outer = this.floorOf(thread);
     while (next !== thread.handle) {
       if (cut()) break;
       if (next === 0) {
         next = this.idle();
-        if (this.floor === thread.tcb && this.anyStopped()) next = this.setFloor(0);
+        if (this.floorOf(thread) === tcb && this.anyStopped()) next = this.setFloor(0, schedulingDomain);
       } else if (
-        this.floor !== thread.tcb &&
+        this.floorOf(thread) !== tcb &&
         !this.anyStopped() &&
-        this.threads[next]!.priority <= thread.priority
+        (this.schedulingDomains > 1 || this.threads[next]!.priority <= thread.priority)
       ) {
-        next = this.setFloor(thread.tcb);
+        next = this.setFloor(tcb, schedulingDomain);
       } else {
         next = this.runThread(next);
         if (thread.held) next = this.release(thread);
       }
     }
-    if (this.floor !== outer) this.settle(thread, this.setFloor(!this.anyStopped() ? outer : 0), cut);
+    if (this.floorOf(thread) !== outer)
+      this.settle(thread, this.setFloor(!this.anyStopped() ? outer : 0, schedulingDomain), cut);
   }
 
   /** A change of the floor may make another thread current for a moment. */
@@ -281,9 +290,13 @@ export class Core {
     return this.kernel.hold(thread.tcb, 0);
   }
 
-  private setFloor(tcb: number): number {
-    this.floor = tcb;
-    return this.kernel.setFloor(tcb);
+  private floorOf({ schedulingDomain }: EngineThread): number {
+    return this.floors[schedulingDomain] ?? 0;
+  }
+
+  private setFloor(tcb: number, schedulingDomain: number): number {
+    this.floors[schedulingDomain] = tcb;
+    return this.kernel.setFloor(tcb, schedulingDomain);
   }
 
   takeInterrupts(next: number): number {

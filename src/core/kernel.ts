@@ -20,7 +20,15 @@ export interface KernelMachine {
 
 /** The kernel's entry points (kernel/index.ts). Each system call returns the program handle of the current thread. */
 export interface Kernel {
-  boot(size: number, cores: number, sharedBase: number, sharedSize: number, rootBits: number): number;
+  /** `domains`: scheduling domains; one, unless given, and where there are several cores. */
+  boot(
+    size: number,
+    cores: number,
+    sharedBase: number,
+    sharedSize: number,
+    rootBits: number,
+    domains?: number,
+  ): number;
   call(cptr: number): number;
   replyRecv(cptr: number, reply: number): number;
   send(cptr: number): number;
@@ -33,12 +41,15 @@ export interface Kernel {
   signal(cptr: number): number;
   yieldCore(): number;
   fault(number: number, code: number): number;
+  /** The current thread made a system call of a number that there is none. */
+  unknownSyscall(number: number): number;
   interrupt(irq: number): number;
-  /** To be called when the time that `deadline` gives has come: the next at which a thread of this core can go on. */
+  /** To be called when the time that `deadline` gives has come: the next at which a thread of this core can go on, if the core is idle. */
   timer(): number;
   /** Nanoseconds, as `KernelMachine.now` has them; 0 if there is none. */
   deadline(): number;
-  setFloor(tcb: number): number;
+  /** `domain`: the scheduling domain of the thread, or that whose floor is lifted. */
+  setFloor(tcb: number, domain?: number): number;
   hold(tcb: number, held: number): number;
   currentAddress(): number;
   currentTCB(): number;
@@ -58,6 +69,7 @@ export const SYSTEM_CALLS = [
   'signal',
   'yieldCore',
   'fault',
+  'unknownSyscall',
 ] as const satisfies readonly (keyof Kernel)[];
 /** What the machine enters it for. The other functions of {@link Kernel} are no entries of a real kernel. */
 export const INTERRUPTS = ['interrupt', 'timer'] as const satisfies readonly (keyof Kernel)[];

@@ -6,6 +6,8 @@ export interface EngineThread {
   readonly tcb: number;
   /** Its priority, which does not change. */
   readonly priority: number;
+  /** The kernel's number of its scheduling domain, which does not change either. */
+  readonly schedulingDomain: number;
   /** True while one of its handlers is on the core's stack. */
   onStack: boolean;
   /** True while the scheduler is told not to choose it, since its handler is buried under others. */

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { BootReport } from '../../bench/boot/index.js';
 import type { KernelReport } from '../../bench/kernel/index.js';
+import { BaselineError, compileBaseline } from '../../bench/coordination/baseline.js';
 import type { CoordinationReport } from '../../bench/coordination/index.js';
 import type { IpcReport } from '../../bench/ipc/index.js';
 import type { ScalingReport } from '../../bench/scaling/index.js';
@@ -80,6 +81,17 @@ describe('atoll bench', () => {
       const ratio = figures.ring_message_ns! / figures.boost_spsc_message_ns;
       assert.deepEqual(targets.ring_per_boost, { ratio, at_most: 0.6, met: ratio <= 0.6 });
     }
+  });
+
+  it('a baseline that cannot run says so, and is no figure', async (context) => {
+    const baseline = await compileBaseline('line.c');
+    if (typeof baseline === 'string') return context.skip(baseline);
+    const NO_SUCH_CPU = 100_000;
+    await assert.rejects(
+      baseline.run(0, NO_SUCH_CPU, 1, 1, 1),
+      new BaselineError('line.c ended with 3, as where a CPU is not to be had'),
+    );
+    await baseline.remove();
   });
 
   it('boot measures how long many domains take to initialise, and their memory', () => {

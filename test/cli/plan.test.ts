@@ -91,6 +91,23 @@ describe('atoll plan', { concurrency: 2 }, () => {
       assert.deepEqual(readdirSync(out).sort(), [...written, 'notes'].sort());
     }));
 
+  it('exports a domain schedule as it is', () => {
+    const schedule =
+      '<domains><domain name="x"/><domain_schedule><schedule_entry domain="x" duration="5 us"/></domain_schedule></domains>';
+    const system = {
+      description: schedule + domain('idle', 'priority="10" domain="x"'),
+      programs: { idle: 'return { init() {} };' },
+    };
+    return withFiles({ ...filesOf(system), 'four.xml': manyCores(4, 1) }, async (folder) => {
+      const args = ['--machine', join(folder, 'four.xml'), '--export', join(folder, 'board')];
+      const ended = await atoll('plan', join(folder, 'test.system'), ...args);
+      assert.equal(ended.code, 0, ended.stderr);
+      const exported = readFileSync(join(folder, 'board', 'cluster0.system'), 'utf8');
+      assert.match(exported, /<schedule_entry domain="x" duration="5 us" \/>/);
+      assert.match(exported, /<protection_domain name="idle" priority="10" domain="x" cpu="0">/);
+    });
+  });
+
   const valid: Profile = {
     format: 'atoll profile',
     version: 1,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { atoll, domain, filesOf, withClusters, withFiles, type Ended } from '../run/system.js';
+import { atoll, channel, domain, filesOf, withClusters, withFiles, type Ended } from '../run/system.js';
 
 const GOOD = 'return { init() {} };';
 
@@ -34,6 +34,10 @@ function assertRefused({ code, stdout, stderr }: Ended, error: RegExp): void {
   assert.equal(stdout, '');
   assert.equal(code, 2);
 }
+
+const TURNS = '<schedule_entry domain="x" duration="5 us"/><schedule_entry domain="y" duration="5 us"/>';
+const scheduled = (entries: string, content: string): string =>
+  `<domains><domain name="x"/><domain name="y"/><domain_schedule>${entries}</domain_schedule></domains>${content}`;
 
 const bomb = `<!DOCTYPE system [<!ENTITY a "aaaaaaaaaa">${[...'bcdefghij']
   .map((name, index) => `<!ENTITY ${name} "${`&${'abcdefghi'[index]};`.repeat(10)}">`)
@@ -86,6 +90,31 @@ describe('atoll run refuses', { concurrency: 3 }, () => {
     'a device': {
       description: `<memory_region name="uart" size="0x1000" phys_addr="0x9000000"/>${domain('a', 'priority="1"')}`,
       error: /no device at physical address 0x9000000/,
+    },
+    'a domain schedule that begins with its end': {
+      description: scheduled('<schedule_end_marker/>', domain('a', 'priority="1" domain="x"')),
+      error: /start_index \(0\) is the end of a schedule, so that no domain would run: .*test\.system:1:9/,
+    },
+    'a turn of years': {
+      description: scheduled(
+        '<schedule_entry domain="x" duration="72057594037928 us"/>',
+        domain('a', 'priority="1" domain="x"'),
+      ),
+      error: /a duration in the domain schedule cannot be more than 72057594037927 us: .*test\.system:1:9/,
+    },
+    'a domain schedule on several cores': {
+      description: scheduled(TURNS, domain('a', 'priority="1" domain="x" cpu="1"')),
+      error: /the domain scheduler is not supported in multicore builds of seL4 .*test\.system:1:\d+/,
+    },
+    'calls between scheduling domains that could wait for each other': {
+      description:
+        scheduled(TURNS, domain('a', 'priority="1" domain="x"')) +
+        domain('b', 'priority="2" domain="y"', '', 'a') +
+        domain('c', 'priority="3" domain="x"', '', 'a') +
+        channel('a 0 pp="true"', 'b 0') +
+        channel('b 1 pp="true"', 'c 0'),
+      error:
+        /protected calls of 'a' lead to 'b', which is of another scheduling domain and makes .*test\.system:1:\d+/,
     },
     'a cpu that the machine has not': { description: domain('a', 'priority="1" cpu="63"'), error: /cpu 63/ },
     'a grant to nobody': { args: ['--grant', 'topology:a,b'], error: /there is no protection domain 'b'/ },

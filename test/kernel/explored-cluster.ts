@@ -53,6 +53,7 @@ export type Call = (program: Program) => number;
 
 /** A program that makes one system call after the other. */
 export class Program implements EngineThread {
+  readonly schedulingDomain = 0;
   readonly handle: number;
   readonly tcb: number;
   readonly priority = 100;
@@ -207,7 +208,13 @@ export class ExploredCluster {
       const once = { spin: () => device.spin(1), take: () => device.take() };
       const core = new Core({
         ...{ id, kernel, memory: memory.buffer, interrupts: this.interrupts, device: this.asCalls(once) },
-        ...{ orders: this.orders, stopped: new Int32Array(16), hasDoorbells: false, first: id === 0 },
+        ...{
+          orders: this.orders,
+          stopped: new Int32Array(16),
+          hasDoorbells: false,
+          schedulingDomains: 1,
+          first: id === 0,
+        },
         reportPanic: (reason) => {
           throw new Error(reason);
         },

@@ -359,6 +359,45 @@ for (const image of IMAGES) {
       assert.equal(server.replyRecv(EP, REPLY, [], 1), undefined, 'any other label leaves it inactive');
     });
 
+    it('an unknown system call reaches the handler, with the registers that it was made with', () => {
+      const { m, server, client } = faultWorld();
+      m.setU32(client.tcb + Register.PC, 1);
+      m.setU64(client.tcb + Register.Badge, 5n);
+      client.compose([11, 12, 13, 14], 3);
+      const tag = (3n << 12n) | 4n;
+      assert.equal(client.unknownSyscall(77), server);
+      assert.equal(server.message.label, FaultType.UnknownSyscall);
+      assert.deepEqual(server.message.words, [1n, 0n, 0n, 5n, tag, 11n, 12n, 13n, 14n, 0n, 77n]);
+      assert.equal(server.replyRecv(EP, REPLY), client);
+      assert.ok(client.redo, 'without an answer it makes the call again');
+      client.clearRedo();
+
+      assert.equal(client.unknownSyscall(77), server);
+      assert.equal(server.replyRecv(EP, REPLY, [1, 0, 0, 6, 2n << 12n, 21, 22, 23, 24, 99, 99]), client);
+      assert.equal(client.redo, false, 'its call has been answered');
+      assert.equal(client.badge, 6n);
+      assert.equal(client.message.label, 2);
+      const registers = [0, 1, 2, 3].map((index) => m.u64(client.tcb + Register.MR0 + 8 * index));
+      assert.deepEqual(registers, [21n, 22n, 23n, 24n]);
+      client.unknownSyscall(77);
+      assert.equal(server.replyRecv(EP, REPLY, [0], 1), undefined, 'any other label leaves it inactive');
+    });
+
+    it('an unknown system call is answered as far as the registers of who answers reach', () => {
+      const { m, server, client } = faultWorld();
+      m.invoke(server.cptr, Invocation.TCBSetIPCBuffer, [0], [server.frame]);
+      client.compose([11], 3);
+      assert.equal(client.unknownSyscall(8), server);
+      assert.equal(m.u64(server.tcb + Register.MsgInfo) & 127n, 4n, 'it has no buffer for more');
+      for (const [index, word] of [0n, 0n, 0n, 9n].entries())
+        m.setU64(server.tcb + Register.MR0 + 8 * index, word);
+      m.setU64(server.tcb + Register.MsgInfo, 9n);
+      assert.equal(m.threadOf(m.kernels[0].replyRecv(EP, REPLY)), client);
+      assert.equal(client.badge, 9n);
+      assert.equal(client.message.label, 3);
+      assert.deepEqual(client.message.words, [11n]);
+    });
+
     it('a missing capability is a fault that says where', () => {
       const { server, client } = faultWorld();
       client.call(200, []);

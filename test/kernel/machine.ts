@@ -48,6 +48,8 @@ export interface MachineOptions {
   readonly base?: number;
   readonly size?: number;
   readonly rootBits?: number;
+  /** Scheduling domains. */
+  readonly domains?: number;
   readonly memory?: WebAssembly.Memory;
   readonly device?: { readonly base: number; readonly size: number };
   /** In place of the image as it is, such as an instrumented one. */
@@ -119,7 +121,8 @@ export class Machine {
       );
     }
     const device = options.device ?? { base: 0, size: 0 };
-    const address = this.kernels[0].boot(size, cores, device.base, device.size, options.rootBits ?? 10);
+    const { rootBits = 10, domains } = options;
+    const address = this.kernels[0].boot(size, cores, device.base, device.size, rootBits, domains);
     assert.notEqual(address, 0, 'the kernel boots');
     this.info = readBootInfo(this.memory.buffer, address);
     this.nextSlot = this.info.emptyStart;
@@ -428,6 +431,9 @@ export class Thread {
   }
   yieldCore() {
     return this.#machine.threadOf(this.kernel.yieldCore());
+  }
+  unknownSyscall(number: number) {
+    return this.#machine.threadOf(this.kernel.unknownSyscall(number));
   }
   fault(number: number, code: number) {
     return this.#machine.threadOf(this.kernel.fault(number, code));

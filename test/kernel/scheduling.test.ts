@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { InitialSlot, Invocation, ObjectType, Register, SeL4Error } from '../../kernel/api/constants.js';
+import { ThreadState } from '../../src/core/inspect/memory.js';
 import { IMAGES, Machine, refuses, type Thread } from './machine.js';
 
 const N = 6;
@@ -50,6 +51,58 @@ for (const image of IMAGES) {
       assert.equal(first.wait(N), second);
       assert.equal(second.signal(N), second);
       assert.equal(second.yieldCore(), first);
+    });
+
+    it('copies registers: where a thread stands, what its call is made with, or both', () => {
+      const m = new Machine({ image });
+      const ntfn = m.create(ObjectType.Notification);
+      const source = m.thread({ priority: 20 }).give(N, ntfn);
+      m.sleep();
+      source.compose([1, 2, 3, 4], 5);
+      m.setU32(source.tcb + Register.PC, 1);
+      assert.equal(source.wait(N), undefined);
+      const SUSPEND_SOURCE = 1;
+      const RESUME_TARGET = 2;
+      const FRAME = 4;
+      const INTEGER = 8;
+      const frameOf = ({ tcb }: Thread) =>
+        [Register.PC, Register.Program, Register.Redo].map((register) => m.u32(tcb + register));
+      const callOf = ({ tcb }: Thread) => Array.from({ length: 6 }, (_, index) => m.u64(tcb + 8 * index));
+      const copy = (target: Thread, flags: number) =>
+        m.invoke(target.cptr, Invocation.TCBCopyRegisters, [flags], [source.cptr]);
+
+      const none = m.thread({ running: false });
+      const before = [frameOf(none), callOf(none)];
+      copy(none, 0);
+      assert.deepEqual([frameOf(none), callOf(none)], before);
+      const both = m.thread({ running: false });
+      copy(both, FRAME);
+      assert.deepEqual(frameOf(both), [1, source.program, 0]);
+      assert.deepEqual(callOf(both), before[1]);
+      copy(both, INTEGER);
+      assert.deepEqual(callOf(both), [0n, (5n << 12n) | 4n, 1n, 2n, 3n, 4n]);
+      assert.equal(m.image().thread(source.tcb).state, ThreadState.BlockedOnNotification);
+      copy(both, SUSPEND_SOURCE | FRAME);
+      assert.equal(m.image().thread(source.tcb).state, ThreadState.Inactive);
+      assert.deepEqual(
+        frameOf(both),
+        [1, source.program, 1],
+        'the call that the source was at is made again',
+      );
+      assert.equal(m.current(), undefined);
+      copy(both, RESUME_TARGET);
+      assert.equal(m.kernels[0].currentTCB(), both.tcb);
+
+      refuses(
+        () => m.invoke(both.cptr, Invocation.TCBCopyRegisters, [], [source.cptr]),
+        SeL4Error.TruncatedMessage,
+      );
+      refuses(() => m.invoke(both.cptr, Invocation.TCBCopyRegisters, [4]), SeL4Error.TruncatedMessage);
+      refuses(
+        () => m.invoke(both.cptr, Invocation.TCBCopyRegisters, [4], [ntfn]),
+        SeL4Error.InvalidCapability,
+        [1],
+      );
     });
 
     it('suspends, resumes, and changes priority', () => {

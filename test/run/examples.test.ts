@@ -22,6 +22,15 @@ describe('the examples', { concurrency: 3 }, () => {
     assert.deepEqual(ran.said, ['hello, world, from the protection domain hello']);
   });
 
+  it('domains parts the time by its schedule', async () => {
+    const ran = await example('domains', '--machine', 'cortex-a53', '--for', '40ms');
+    assert.equal(ran.code, 0);
+    const notified = (name: string): number =>
+      ran.domain(`${name}_ping`).entries.notified + ran.domain(`${name}_pong`).entries.notified;
+    const share = notified('calm') / (notified('calm') + notified('eager'));
+    assert.ok(Math.abs(share - 0.75) < 0.01, `${share}`);
+  });
+
   it('passive_server answers on its clients time', async () => {
     const ran = await example('passive_server');
     assertDone(ran);

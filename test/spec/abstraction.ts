@@ -11,6 +11,7 @@ import type { Cap, Core, Name, SchedContext, State, Thread } from '../../spec/st
 
 export function abstraction(memory: KernelMemory): State {
   const slots = memory.allSlots();
+  const { domain, domainEnd, scheduleIndex, scheduleStart } = memory.core(0);
   const state: State = {
     caps: new Map(),
     children: new Map(),
@@ -22,6 +23,8 @@ export function abstraction(memory: KernelMemory): State {
     contexts: new Map(),
     cores: Array.from({ length: memory.cores }, (_, core) => coreAt(memory, core)),
     issuedIrqs: new Set(),
+    ...{ domain, domainEnd, domains: memory.domains },
+    schedule: { entries: new Map(), index: scheduleIndex, start: scheduleStart },
   };
   for (const slot of slots.values()) {
     const { at, type, object, rights, bits, guardSize, badge, revocable } = slot;
@@ -39,6 +42,10 @@ export function abstraction(memory: KernelMemory): State {
     if (type === CapType.SchedContext) state.contexts.set(object, contextAt(memory, object));
     if (type === CapType.IRQHandler) state.issuedIrqs.add(object);
   }
+  for (let index = 0; index < (Limit.DomainSchedule as number); index++) {
+    const entry = memory.scheduleEntry(index);
+    if (entry.duration !== 0n) state.schedule.entries.set(index, entry);
+  }
   return state;
 }
 
@@ -46,8 +53,11 @@ function coreAt(memory: KernelMemory, index: number): Core {
   const core = memory.core(index);
   const queue = (first: Name): Name[] => chain(first, (at) => memory.thread(at).queueNext);
   const ready = new Map<number, Name[]>();
-  for (let priority = 0; priority < (Limit.Priorities as number); priority++)
-    if (core.ready(priority)) ready.set(priority, queue(core.head(priority)));
+  for (let domain = 0; domain < memory.domains; domain++) {
+    const home = memory.core(index + domain);
+    for (let priority = 0; priority < (Limit.Priorities as number); priority++)
+      if (home.ready(priority)) ready.set(Limit.Priorities * domain + priority, queue(home.head(priority)));
+  }
   const named = (thread: Name): Name => (thread === core.idle ? 0 : thread);
   return {
     current: named(core.current),
@@ -96,7 +106,7 @@ function isParent(a: Slot, b: Slot): boolean {
 
 function threadAt(memory: KernelMemory, at: Name): Thread {
   const thread = memory.thread(at);
-  const { state, priority, mcp, fault, sendBadge, sendRights, sendIsCall } = thread;
+  const { state, priority, mcp, fault, domain, underWay, sendBadge, sendRights, sendIsCall } = thread;
   const sends = state === ThreadState.BlockedOnSend;
   return {
     state,
@@ -105,6 +115,7 @@ function threadAt(memory: KernelMemory, at: Name): Thread {
     core: thread.core,
     fault,
     yieldTo: thread.yielding ? thread.yieldTo : 0,
+    ...{ domain, underWay },
     send: sends
       ? { badge: sendBadge, rights: sendRights, isCall: sendIsCall }
       : { badge: 0n, rights: 0, isCall: false },

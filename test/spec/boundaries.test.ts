@@ -11,6 +11,7 @@ import { World } from './world.js';
 /** Slots of the caller, as `World` fills them. */
 const [CNODE, NOTIFICATION, ENDPOINT, REPLY] = [31, 16, 20, 24];
 const [BADGED, UNTYPED, RAW_CONTEXT, SCHED_CONTROL, FRAME, IRQ_CONTROL] = [22, 30, 32, 33, 34, 36];
+const DOMAIN = 9;
 /** Of the threads the first is the caller, the last has never run. The contexts are theirs, in the same order. */
 const [CALLER, SPARE] = [4, 8];
 const TCBS = [6, 5, 7, CALLER, SPARE];
@@ -27,8 +28,8 @@ const OWN = CSPACE_SLOT;
 const LIMITS = [
   // As slots these are one of each kind.
   ...[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 17, 20, 22, 24, 30, 31, 33, 34, 36].map(BigInt),
-  ...[62, 63, 64, 65, 100, 101, 255, 256, 257].map(BigInt),
-  ...[31n, 32n, 40n, 63n].flatMap((bits) => [2n ** bits - 1n, 2n ** bits]),
+  ...[62, 63, 64, 65, 100, 101, 254, 255, 256, 257].map(BigInt),
+  ...[31n, 32n, 40n, 56n, 63n].flatMap((bits) => [2n ** bits - 1n, 2n ** bits]),
   ...[2n ** 64n - 1n, 3_600_000_000n, 3_600_000_001n],
 ];
 /** What is added to an argument that has a meaning of its own, such as an address. */
@@ -44,6 +45,7 @@ interface Call {
   readonly caps?: readonly number[];
   /** Calls that the thread makes before. */
   readonly before?: Before;
+  readonly domains?: number;
 }
 
 const message = (
@@ -62,6 +64,7 @@ const MAKES_CHILD: Before = [
 const MAKES_HANDLER: Before = [
   [IRQ_CONTROL, message(Invocation.IRQIssueIRQHandler, [5, OTHER_FREE, RADIX], [OWN])],
 ];
+const MAKES_SCHEDULE: Before = [[DOMAIN, message(Invocation.DomainScheduleConfigure, [1, 2, 1000])]];
 /** A CNode of radix 2 whose slot 1 leads back to it, behind a guard of three bits, and whose slot 2 has a frame. */
 const MAKES_LOOP: Before = [
   [CNODE, message(Invocation.CNodeMint, [1, 2, CNODE, RADIX, Rights.All, (0b101 << 6) | 3], [OWN])],
@@ -117,6 +120,7 @@ function calls(buffer: number): Call[] {
     cnode(Invocation.CNodeRotate, [CNODE, RADIX, 58, 2, RADIX, 62, CNODE, RADIX], [OWN, OWN]),
     of(TCBS, Invocation.TCBReadRegisters, [1, 2]),
     of(TCBS, Invocation.TCBWriteRegisters, [1, 2, 3, 7]),
+    of(TCBS, Invocation.TCBCopyRegisters, [15], [TCBS[0]]),
     of(TCBS, Invocation.TCBConfigure, [58, buffer], [OWN, FRAME]),
     of(TCBS, Invocation.TCBSetSpace, [58], [ENDPOINT, OWN]),
     of(TCBS, Invocation.TCBSetPriority, [65], [CALLER]),
@@ -141,6 +145,15 @@ function calls(buffer: number): Call[] {
     of([IRQ_CONTROL], Invocation.IRQIssueSGISignal, [5, 9, FREE, RADIX], [OWN]),
     ...[handler(Invocation.IRQAckIRQ), handler(Invocation.IRQClearIRQHandler)],
     handler(Invocation.IRQSetIRQHandler, [NOTIFICATION]),
+    ...[
+      of([DOMAIN], Invocation.DomainSetSet, [1], [TCBS[0]]),
+      of([DOMAIN], Invocation.DomainSetSet, [1], [CALLER]),
+      of([DOMAIN], Invocation.DomainScheduleConfigure, [1, 2, 1000]),
+      of([DOMAIN], Invocation.DomainScheduleConfigure, [1, 0, 0]),
+      of([DOMAIN], Invocation.DomainScheduleConfigure, [0, 0, 1]),
+      { ...of([DOMAIN], Invocation.DomainScheduleSetStart, [1]), before: MAKES_SCHEDULE },
+    ].map((call) => ({ ...call, domains: 4 })),
+    of([DOMAIN], Invocation.DomainSetSet, [0], [CALLER]),
     of(
       [...RECEIVES, REPLY, NOTIFICATION, ENDPOINT],
       Invocation.Invalid,
@@ -185,8 +198,8 @@ const [SEND, REPLY_RECEIVE, RECEIVE, WAIT] = [0, 3, 5, 9];
 for (const image of BUILDS) {
   describe(`${image} at the boundaries of its interface`, () => {
     /** The first thread runs; of the others one waits for a signal, one to receive, one to send. */
-    const world = (before: Before = []): World => {
-      const w = new World({ image });
+    const world = (before: Before = [], domains = 1): World => {
+      const w = new World({ image, domains });
       w.step(step(WAIT, 17));
       w.step(step(RECEIVE, 21, 25));
       w.step(step(SEND, 20));
@@ -201,7 +214,7 @@ for (const image of BUILDS) {
           messages = [...messages].filter(({ words }) => words.join() === (of.words ?? []).join());
         let w: World | undefined;
         for (const said of messages) {
-          w ??= world(of.before);
+          w ??= world(of.before, of.domains);
           const caller = w.machine.kernels[0].currentTCB();
           w.call(target, said);
           const refused = w.machine.u64(caller + Register.MsgInfo) >> 12n !== 0n;

@@ -38,7 +38,7 @@ const arbitraryStep: fc.Arbitrary<Step> = fc.record({
   late: fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
   target: small,
   other: small,
-  label: fc.nat(11),
+  label: fc.nat(12),
   words: fc.array(small, { minLength: 8, maxLength: 8 }),
   caps: fc.array(small, { minLength: 3, maxLength: 3 }),
   raw: fc.option(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), { freq: 12, nil: undefined }),
@@ -117,6 +117,10 @@ export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
     }),
     biased(80, { call: between(0, 9), target: between(16, 23), other: between(24, 27) }),
   ),
+  domains: fc.oneof(
+    biased(100, { call: fc.constant(12), target: fc.constant(9), time: fc.nat(60) }),
+    biased(90, { call: between(0, 11), target: between(16, 23), other: between(24, 27), time: fc.nat(60) }),
+  ),
   faults: fc.oneof(
     biased(100, { call: fc.constant(11), label: between(6, 11) }),
     biased(100, { call: between(3, 6), target: between(20, 21), other: between(24, 27) }),
@@ -137,11 +141,12 @@ export const programOf = (step: fc.Arbitrary<Step>): fc.Arbitrary<Step[]> =>
 const LABELS: Partial<Record<CapType, readonly Invocation[]>> = {
   [CapType.Untyped]: [Invocation.UntypedRetype],
   [CapType.CNode]: [15, 16, 16, 17, 18, 19, 19, 20, 21, 22, 18, 16],
-  [CapType.Thread]: [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13],
+  [CapType.Thread]: [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 37],
   [CapType.SchedContext]: [29, 30, 31, 32, 33],
   [CapType.SchedControl]: [Invocation.SchedControlConfigureFlags],
   [CapType.IRQControl]: [23, 24],
   [CapType.IRQHandler]: [25, 26, 27],
+  [CapType.Domain]: [34, 34, 34, 35, 36],
 };
 
 export interface Message {
@@ -197,6 +202,11 @@ export function messageTo(type: CapType, step: Step, buffer: number): Message {
     case Invocation.TCBWriteRegisters:
       shaped = [a & 1, 2, b & 1, 7];
       break;
+    case Invocation.TCBCopyRegisters:
+      // Words that the library and the test's harness read must stay what they are.
+      shaped = [a & 15];
+      extra = [4 + (b % 5)];
+      break;
     case Invocation.TCBConfigure:
       shaped = [58, a < 32 ? buffer : 0];
       extra = [CSPACE_SLOT, 12 + (b % 30)];
@@ -218,6 +228,16 @@ export function messageTo(type: CapType, step: Step, buffer: number): Message {
       break;
     case Invocation.SchedControlConfigureFlags:
       shaped = [1 + a, b < 16 ? 1 + a : 1 + a + b, c % 4, d, d & 1];
+      break;
+    case Invocation.DomainSetSet:
+      shaped = [a % 4];
+      extra = [4 + (b % 5)];
+      break;
+    case Invocation.DomainScheduleConfigure:
+      shaped = [a % 5, b % 3, c < 10 ? 0 : 1000 * c];
+      break;
+    case Invocation.DomainScheduleSetStart:
+      shaped = [a % 6];
       break;
     case Invocation.IRQIssueIRQHandler:
       shaped = [a % 5, b, RADIX];

@@ -28,7 +28,8 @@ for (const [cluster, { image, cores }] of CLUSTERS.entries()) {
         let calls = 0;
         fc.assert(
           fc.property(programOf(step), (program) => {
-            const world = new World({ image, cores }, CALLS_PER_CHECK, BEGINNINGS[kind]);
+            const domains = kind === 'domains' && image.startsWith('unicore') ? 3 : 1;
+            const world = new World({ image, cores, domains }, CALLS_PER_CHECK, BEGINNINGS[kind]);
             for (const each of program) world.step(each);
             calls += world.calls;
           }),

@@ -78,6 +78,8 @@ function describe(state: State): string {
     ...['replies', ...sorted(state.replies)],
     ...['contexts', ...sorted(state.contexts)],
     `interrupts ${text([...state.issuedIrqs].sort())}`,
+    `domain ${text([state.domain, state.domainEnd])}`,
+    `schedule ${text([...state.schedule.entries, state.schedule.index, state.schedule.start])}`,
   ].join('\n');
 }
 
@@ -116,6 +118,7 @@ export class World {
       threads.map(({ cptr }) => cptr),
     );
     give(8, of(ObjectType.TCB, 1));
+    if (options.image === 'unicore') give(9, [InitialSlot.Domain]);
     give(
       12,
       threads.map(({ schedContext }) => schedContext),
@@ -170,6 +173,19 @@ export class World {
           [30, 120, 2, 7, 0],
           [schedContext],
         );
+    // Threads are in different scheduling domains, by a schedule that has begun.
+    if (options.domains === 3) {
+      for (const [index, domain] of [1, 0, 2].entries())
+        m.invoke(
+          InitialSlot.Domain,
+          Invocation.DomainScheduleConfigure,
+          [index, domain, 50_000 * (index + 1)],
+          [],
+        );
+      for (const [index, { cptr }] of threads.entries())
+        m.invoke(InitialSlot.Domain, Invocation.DomainSetSet, [index % 3], [cptr]);
+      m.invoke(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [0]);
+    }
     m.sleep();
     if (beginning === 'passive')
       for (const index of [3, 2]) {
@@ -323,10 +339,15 @@ export class World {
               () => kernel.yieldCore(),
               () => spec.yieldCore(),
             )
-          : this.both(
-              () => kernel.fault(target, other),
-              () => spec.userException(target, other),
-            );
+          : step.label > 9
+            ? this.both(
+                () => kernel.unknownSyscall(target),
+                () => spec.unknownSyscall(target),
+              )
+            : this.both(
+                () => kernel.fault(target, other),
+                () => spec.userException(target, other),
+              );
       case 15:
         return this.interrupt(1 + (other & 7));
       case 16:

@@ -38,12 +38,13 @@ export function checkInvariants(memory: KernelMemory): void {
   for (let core = 0; core < memory.cores; core++) checkCore(memory, core, threads);
   for (const thread of threads.values()) checkThread(memory, thread, waiting);
   checkInterrupts(memory, slots);
+  checkDomains(memory);
 }
 
 /** The derivation tree is a list in preorder, so that all to one object stand together and final ones are known. */
 function checkDerivation(slots: ReadonlyMap<number, Slot>): void {
   for (const { at, type, prev, next, firstBadged, badge } of slots.values()) {
-    check(type <= (CapType.UntypedControl as number), () => `slot ${hex(at)} holds a capability of no type`);
+    check(type <= (CapType.Domain as number), () => `slot ${hex(at)} holds a capability of no type`);
     check(
       next === 0 || slots.get(next)?.prev === at,
       () => `slot ${hex(at)}: the next slot does not lead back`,
@@ -242,11 +243,10 @@ function isSchedulable(memory: KernelMemory, { state, queued, sc }: Thread): boo
   return able && sc !== 0 && memory.schedContext(sc).refillMax !== 0;
 }
 
-/** Ready queues and their bitmap, and the release queue. */
-function checkCore(memory: KernelMemory, index: number, threads: ReadonlyMap<number, Thread>): void {
+/** The ready queues of a core or scheduling domain, and their bitmap. Returns who is in them. */
+function checkReady(memory: KernelMemory, index: number, threads: ReadonlyMap<number, Thread>): number[] {
   const core = memory.core(index);
-  check(core.action === 0, () => `core ${index} has left the kernel undecided`);
-  const listed = new Set<number>();
+  const listed: number[] = [];
   for (let priority = 0; priority < (Limit.Priorities as number); priority++) {
     const head = core.head(priority);
     check(
@@ -257,11 +257,13 @@ function checkCore(memory: KernelMemory, index: number, threads: ReadonlyMap<num
     for (let at = head; at !== 0;) {
       const thread = threads.get(at);
       check(thread !== undefined, () => `core ${index}: ${hex(at)} in a ready queue is no thread`);
-      const { queued, queuePrev, queueNext, core: home } = thread!;
+      const { queued, queuePrev, queueNext } = thread!;
+      // One of the two is 0.
+      const home = thread!.core + thread!.domain;
       const fits = queued === Queued.Ready && home === index && thread!.priority === priority;
       check(fits && isSchedulable(memory, thread!), () => `thread ${hex(at)} is ready but should not be`);
       check(queuePrev === previous, () => `core ${index}, priority ${priority}: the queue is broken`);
-      listed.add(at);
+      listed.push(at);
       previous = at;
       at = queueNext;
     }
@@ -270,6 +272,15 @@ function checkCore(memory: KernelMemory, index: number, threads: ReadonlyMap<num
       () => `core ${index}, priority ${priority}: wrong tail`,
     );
   }
+  return listed;
+}
+
+/** Who is ready on a core, who waits for its budget, and who runs. */
+function checkCore(memory: KernelMemory, index: number, threads: ReadonlyMap<number, Thread>): void {
+  const core = memory.core(index);
+  check(core.action === 0, () => `core ${index} has left the kernel undecided`);
+  const homes = memory.cores > 1 ? [index] : [...Array(memory.domains).keys()];
+  const listed = new Set(homes.flatMap((home) => checkReady(memory, home, threads)));
   let time = 0n;
   let previous = 0;
   for (let at = core.releaseHead; at !== 0;) {
@@ -300,6 +311,22 @@ function checkCore(memory: KernelMemory, index: number, threads: ReadonlyMap<num
   if (core.current === core.idle) return;
   const current = threads.get(core.current);
   check(current !== undefined && isSchedulable(memory, current), () => `core ${index} runs what cannot run`);
+  check(current!.domain === core.domain, () => `core ${index} runs a thread whose domain's turn it is not`);
+}
+
+/** The schedule that is followed has an entry to begin with, and ends; turns end where there are several domains. */
+function checkDomains(memory: KernelMemory): void {
+  const { domain, domainEnd, scheduleIndex, scheduleStart, timed } = memory.core(0);
+  const several = memory.domains > 1;
+  const last = Limit.DomainSchedule;
+  check(domain < memory.domains, () => `domain ${domain} is none of ${memory.domains}`);
+  check((domainEnd !== 0n) === several && (!several || timed !== 0), () => 'the turns of domains do not end');
+  const inside = scheduleIndex < (last as number) && scheduleStart < (last as number);
+  check(inside && memory.scheduleEntry(last).duration === 0n, () => 'the domain schedule has no end');
+  const start = memory.scheduleEntry(scheduleStart);
+  check(!several || start.duration !== 0n, () => 'the domain schedule begins with its end');
+  for (let index = 0; index < (last as number); index++)
+    check(memory.scheduleEntry(index).domain < memory.domains, () => `entry ${index} is of no domain`);
 }
 
 function checkThread(memory: KernelMemory, thread: Thread, waiting: ReadonlySet<number>): void {

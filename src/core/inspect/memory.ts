@@ -21,6 +21,7 @@ export enum CapType {
   IRQHandler,
   SGISignal,
   UntypedControl,
+  Domain,
 }
 
 export enum ThreadState {
@@ -41,6 +42,7 @@ export enum Queued {
 }
 
 const STATE_BYTES = 8192;
+const SCHEDULE = 6144;
 const CORE_BYTES = 4096;
 const IRQ_SLOTS = 2048;
 const IRQ_ISSUED = IRQ_SLOTS + 32 * Limit.Interrupts;
@@ -109,6 +111,18 @@ export class KernelMemory {
     };
   }
 
+  /** How many scheduling domains the kernel was booted with. */
+  get domains(): number {
+    return this.u32(this.base + 76);
+  }
+
+  /** Of the domain schedule an entry, 0 to `Limit.DomainSchedule`: the last is an end marker for good. */
+  scheduleEntry(index: number) {
+    const entry = this.u64(this.base + SCHEDULE + 8 * index);
+    return { domain: Number(entry >> 56n), duration: BigInt.asUintN(56, entry) };
+  }
+
+  /** A core, or the ready threads of a scheduling domain. */
   core(core: number) {
     const at = this.base + STATE_BYTES + core * CORE_BYTES;
     return {
@@ -121,6 +135,10 @@ export class KernelMemory {
       releaseHead: this.u32(at + 64),
       sc: this.u32(at + 68),
       charged: this.u64(at + 72),
+      domain: this.u32(at + 156),
+      scheduleIndex: this.u32(at + 160),
+      scheduleStart: this.u32(at + 164),
+      domainEnd: this.u64(at + 168),
       ready: (priority: number) =>
         ((this.u64(at + 16 + 8 * (priority >> 6)) >> BigInt(priority & 63)) & 1n) !== 0n,
       head: (priority: number) => this.u32(at + QUEUES + 8 * priority),
@@ -158,6 +176,8 @@ export class KernelMemory {
       sendRights: this.u8(at + 144),
       sendIsCall: this.u8(at + 145) !== 0,
       mcp: this.u8(at + 146),
+      domain: this.u8(at + 149),
+      underWay: this.u8(at + 150) !== 0,
       yieldTo: this.u32(at + 320),
     };
   }

@@ -47,6 +47,7 @@ const tell = (message: CoreMessage): void => parentPort!.postMessage(message);
 class RootTask implements EngineThread {
   readonly handle = rootHandle(cluster);
   readonly priority = 255;
+  readonly schedulingDomain = 0;
   onStack = false;
   held = false;
 
@@ -120,6 +121,7 @@ const hasDoorbells = first && cluster.links.incoming.some(({ line }) => line !==
 const parts: CoreParts = {
   ...{ id, kernel, memory: memory.buffer, interrupts, device: machine, orders: orders.orders },
   ...{ stopped: tables.stopped, hasDoorbells, first },
+  schedulingDomains: cluster.schedule?.domains ?? 1,
   reportPanic: (reason) => tell({ kind: 'panic', reason }),
   access: trace?.access(access, memory.buffer) ?? access,
   observer: observers([simulated?.observer, trace]),
@@ -138,6 +140,7 @@ function bootCluster(): { invoker: Invoker; built: BuiltCluster; tcb: number } {
     plan.sharedBase,
     plan.sharedSize,
     cluster.rootBits,
+    cluster.schedule?.domains,
   );
   const info = readBootInfo(memory.buffer, bootInfo);
   core.words[(info.initialTCB + Register.Program) / 4] = rootHandle(cluster);

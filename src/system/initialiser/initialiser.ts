@@ -164,6 +164,8 @@ export function buildCluster(
   };
   const doorbellHandler = handle(DOORBELL_LINE, DOORBELL_BADGE);
   const watches = system.clusters.length > 1;
+  for (const { index, domain, duration } of plan.schedule?.entries ?? [])
+    invoker.call(InitialSlot.Domain, Invocation.DomainScheduleConfigure, [index, domain, duration]);
 
   for (const domain of domains) {
     const words = [0, 2, ProgramCounter.Entry, domain.plan.configuration.handle];
@@ -186,6 +188,19 @@ export function buildCluster(
       events: linked.events,
       children: linked.children,
       recheck: linked.recheck,
+      ...(plan.schedule === undefined
+        ? {}
+        : {
+            schedule: {
+              start: plan.schedule.start,
+              domains: [
+                ...domains.map(
+                  ({ tcb, plan: { configuration } }) => [tcb, configuration.schedulingDomain] as const,
+                ),
+                [InitialSlot.ThreadTCB, plan.schedule.first] as const,
+              ],
+            },
+          }),
       ...(system.moving === undefined
         ? {}
         : { memory: { chunks: objects.slots(system.moving.chunks), links: linked.memory } }),

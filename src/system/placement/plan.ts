@@ -10,7 +10,7 @@
  */
 import type { KernelImage } from '../../core/kernel.js';
 import { CNODE_RADIX } from '../../core/engine/typescript/slots.js';
-import type { DomainConfiguration } from '../../core/engine/typescript/domain.js';
+import type { DomainConfiguration } from '../../core/engine/typescript/configuration.js';
 import { MOST_LEDGER_CLUSTERS } from '../../coordination/ledger.js';
 import { CHUNK_BYTES, type MemoryPlan, memoryWords } from '../../coordination/memory.js';
 import { heartbeatWords } from '../../coordination/liveness.js';
@@ -19,6 +19,7 @@ import type { RingSide } from '../../core/engine/typescript/ring.js';
 import type { Cluster, Topology } from '../../machine/topology/index.js';
 import { DescriptionError } from '../description/index.js';
 import type { Position, SystemDescription } from '../description/index.js';
+import { type SchedulePlan, planSchedule } from './domain-schedule.js';
 import {
   type ClusterLinks,
   type Crossing,
@@ -99,6 +100,7 @@ export interface ClusterPlan {
   readonly channels: readonly LocalChannel[];
   /** What it has to do with other clusters. Its proxies' handles follow that of the root task. */
   readonly links: ClusterLinks;
+  readonly schedule: SchedulePlan | undefined;
   /** Of each domain that may move memory between clusters: its handle, and the channel by which it says so. */
   readonly memoryGrants: readonly { readonly from: number; readonly id: number }[];
   /** Physical address of a word for each of its cores, in which the interrupt controller keeps their numbers. */
@@ -140,6 +142,7 @@ export function planSystem(
     throw new DescriptionError(message, { file: system.file, at });
   };
   refuseWhatCannotRun(system, refuse);
+  const schedule = planSchedule(system, refuse);
 
   const homes = system.protectionDomains.map((pd) => {
     if (pd.cpu >= topology.cores.length) {
@@ -261,7 +264,7 @@ export function planSystem(
       cores.length;
     const rootBits = Math.ceil(Math.log2(slots));
     const need =
-      (4 + cores.length) * PAGE +
+      (4 + Math.max(cores.length, schedule?.domains ?? 1)) * PAGE +
       3 * 2 ** (rootBits + 5) +
       indices.length * OBJECT_BYTES_PER_DOMAIN +
       links.proxies.length * OBJECT_BYTES_PER_PROXY +
@@ -281,6 +284,7 @@ export function planSystem(
       ),
       channels: channels.get(cluster)!,
       links,
+      schedule,
       memoryGrants: system.memoryGrants
         .filter(({ pd }) => homes[pd] === cluster)
         .map(({ pd, id }) => ({ from: handles[pd], id })),
@@ -329,8 +333,7 @@ type Refuse = (message: string, at: Position) => never;
 
 /** What the description may say, but Atoll or this machine has not. */
 function refuseWhatCannotRun(system: SystemDescription, refuse: Refuse): void {
-  const { domainSchedule, ioAddressSpaces } = system;
-  if (domainSchedule !== undefined) refuse('domain schedules cannot run yet', domainSchedule.at);
+  const { ioAddressSpaces } = system;
   if (ioAddressSpaces.length > 0)
     refuse('I/O address spaces cannot run: this machine has no IOMMU', ioAddressSpaces[0].at);
   for (const region of system.memoryRegions) {
@@ -414,6 +417,7 @@ function planDomain(
       handle,
       name: pd.name,
       priority: pd.priority,
+      schedulingDomain: pd.domain ?? 0,
       passive: pd.passive,
       notify: [...own.filter(({ notify }) => notify), ...signals].map(({ fromId }) => fromId),
       call: [

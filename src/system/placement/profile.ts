@@ -1,7 +1,7 @@
 /** What a run measured of a system, for the planner: written by `atoll run --profile-out`, read by `--profile`. */
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import type { SystemDescription } from '../description/index.js';
-import type { RunReport } from '../run.js';
+import type { RunReport } from '../run-report.js';
 import { FileError, cannotWrite, reasonOf } from './file-error.js';
 
 const FORMAT = 'atoll profile';

@@ -3,7 +3,8 @@ import { DEVICE_LINES } from '../placement/plan.js';
 import { HEARTBEAT_LINE, IDLE_TIME_STRIDE } from '../../core/core.js';
 import type { Bundle } from '../../core/engine/typescript/bundle.js';
 import { CoreError, RunError } from '../boot/running-cluster.js';
-import { RunningMachine, TIMER_LINE, TIMER_MILLISECONDS, type RunOptions, type RunReport } from '../run.js';
+import type { RunReport } from '../run-report.js';
+import { RunningMachine, TIMER_LINE, TIMER_MILLISECONDS, type RunOptions } from '../running-machine.js';
 import { TICK_MILLISECONDS } from '../late-cores.js';
 import { Simulation, type SimulationOrders, type SystemTimer } from './simulation.js';
 

@@ -8,10 +8,9 @@
  */
 import { Invocation, ProgramCounter, Register, RegisterState } from '../../../../kernel/api/constants.js';
 import { OUTBOX_WORDS } from '../../../machine/interrupts.js';
-import type { ProtectionDomain, RegionArray, RegionArrayConstructor, Ring } from '../../../program.js';
+import type { ProtectionDomain } from '../../../program.js';
 import type { Core } from '../../core.js';
 import { Halted, Stop } from '../../core.js';
-import { CHILD_ORDERS } from '../../child-orders.js';
 import { ACKNOWLEDGE } from '../../invocation.js';
 import { type DoorbellSignal, hear } from '../../doorbell-signals.js';
 import { Count } from '../../statistics.js';
@@ -20,54 +19,15 @@ import type { EngineThread } from '../../thread.js';
 import type { Bundle } from './bundle.js';
 import { checkProgram, describeThrown, evaluateProgram } from './compartment.js';
 import type { Console } from './console.js';
+import type { DomainConfiguration, MappedRegion } from './configuration.js';
 import { exceptionOf } from './exception.js';
+import { bitsOf, hasId, tableOf } from './identifiers.js';
+import { labelOf, messagesOf } from './message.js';
 import { originalPositions } from './positions.js';
 import { ProgramError } from './program-error.js';
-import { type Caller, RemoteCall, type RemoteCallConfiguration } from './remote-call.js';
-import { regionView } from './region.js';
-import { programRing, type RingSide } from './ring.js';
+import { makeProtectionDomain } from './protection-domain.js';
+import { type Caller, RemoteCall } from './remote-call.js';
 import { CALL_BADGE, CHANNELS, FAULT_BADGE, Slot } from './slots.js';
-
-/** What the system description gives a domain, as far as its engine needs to know. Plain data. */
-export interface DomainConfiguration {
-  readonly handle: number;
-  readonly name: string;
-  readonly priority: number;
-  readonly passive: boolean;
-  /** Channels on which it may notify, call, and acknowledge interrupts, and the identifiers of its children. */
-  readonly notify: readonly number[];
-  readonly call: readonly number[];
-  readonly irqs: readonly number[];
-  readonly children: readonly { readonly id: number; readonly handle: number }[];
-  /**
-   * For a channel to another cluster: one or two flags to raise, in this order, or where it has a doorbell of its own, a
-   * word of that (with mask 0).
-   */
-  readonly flags: readonly { readonly channel: number; readonly word: number; readonly mask: number }[];
-  /** Channels whose notifications come by a doorbell of their own, to be acknowledged. */
-  readonly doorbells: readonly (DoorbellSignal & { readonly channel: number })[];
-  /** Calls on channels, and of children's monitors, that go to other clusters. */
-  readonly remoteCalls: readonly RemoteCallConfiguration[];
-  readonly vars: readonly (readonly [string, bigint])[];
-}
-
-/** A region as mapped into a domain: bytes of physical memory. */
-export interface MappedRegion {
-  readonly symbol: string;
-  readonly address: number;
-  readonly length: number;
-  readonly writable: boolean;
-  /** Where the region is a ring, which end of it the domain has. */
-  readonly ring: RingSide | undefined;
-}
-
-const MOST_REGISTERS = 64;
-const COUNT_BITS = 7;
-const COUNT_MASK = 127;
-/** Labels are below 2^46: with the count they make a JavaScript integer. */
-const MOST_LABEL = 2 ** 46 - 1;
-/** Bits of the label in the low half of the tag. */
-const LOW_LABEL = 2 ** 20;
 
 /** Unwinds a handler whose domain was stopped or restarted. */
 class Cut extends Error {}
@@ -90,7 +50,7 @@ export type TypeScriptDomain = InstanceType<ReturnType<typeof typescriptEngine>>
  * @param states of the machine's clusters (coordination/liveness.ts).
  */
 export function typescriptEngine(core: Core, statistics: Float64Array, states: Int32Array) {
-  const { words, bytes, threads, memory, interrupts } = core;
+  const { words, bytes, threads, interrupts } = core;
   const { recv, replyRecv, nbSend, nbSendRecv, wait, fault } = core.kernel;
   const call = withHeadroom(core.kernel.call);
   const signal = withHeadroom(core.kernel.signal);
@@ -98,7 +58,6 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
   const CURRENT = core.kernel.currentAddress() / 4;
 
   // Here they are constants to the compiler; members of an enumeration are properties, to be loaded at each use.
-  const MR_WORD = Register.MR0 / 4;
   const TAG_WORD = Register.MsgInfo / 4;
   const PC_WORD = Register.PC / 4;
   const REDO_WORD = Register.Redo / 4;
@@ -116,6 +75,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
   const PROTECTED = Count.Protected;
   const NOTIFIED = Count.Notified;
   const NOTIFICATIONS = Count.Notifications;
+  const has = hasId;
 
   const lines = interrupts.words;
   const pending = interrupts.pendingIndex(core.id);
@@ -123,13 +83,9 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
   const outbox = interrupts.outboxIndex(core.id);
 
   const { hasDoorbells, doorbellPolls } = core;
+  /** Others than the most urgent of one domain may become current while a handler waits. */
+  const severalDomains = core.schedulingDomains > 1;
   let polls = 0;
-
-  /**
-   * Whether `id` is in a table. It must be a number, not what turns into one: an object could be one identifier when it
-   * is looked up here, and another when the capability's slot is computed.
-   */
-  const has = (table: Uint8Array, id: number): boolean => id === (id & 63) && table[id] === 1;
 
   /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */
   function poll(next: number): number {
@@ -138,14 +94,12 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
     return (lines[pending] & lines[enabled]) === 0 ? next : core.takeInterrupts(next);
   }
 
-  return class TypeScriptDomain implements EngineThread, Caller {
+  return class TypeScriptDomain extends messagesOf(words) implements EngineThread, Caller {
     readonly handle: number;
     readonly priority: number;
+    readonly schedulingDomain: number;
     onStack = false;
     held = false;
-    /** Index of the register file in the core's words. */
-    readonly registers: number;
-    readonly buffer: number;
     readonly pd: ProtectionDomain;
     entries: Entries | undefined = undefined;
     /** What the domain is to fault with when it next runs, such as what its program's factory threw at boot. */
@@ -182,17 +136,17 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
     constructor(
       readonly configuration: DomainConfiguration,
       readonly bundle: Bundle,
-      readonly tcb: number,
-      readonly regions: readonly MappedRegion[],
+      tcb: number,
+      regions: readonly MappedRegion[],
       /** Index of the domain's row in the statistics. */
       readonly row: number,
       readonly console: Console,
     ) {
+      super(tcb);
       this.handle = configuration.handle;
       this.priority = configuration.priority;
+      this.schedulingDomain = configuration.schedulingDomain;
       this.passivePending = configuration.passive;
-      this.registers = tcb / 4;
-      this.buffer = words[this.registers + Register.IPCBuffer / 4] / 4;
       this.callable = tableOf(configuration.call);
       const calls = configuration.remoteCalls.map(
         (each) =>
@@ -213,7 +167,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
         configuration.doorbells.find((doorbell) => doorbell.channel === channel),
       );
       this.outgoing = outboxes(configuration.flags, lines);
-      this.pd = this.makeProtectionDomain();
+      this.pd = makeProtectionDomain(core, this, regions, console);
     }
 
     /**
@@ -420,7 +374,12 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       if (next !== this.handle) {
         // The usual case: a more urgent thread, such as a server that was called, runs and gives way again.
         const other = threads[next];
-        if (other !== undefined && other.priority > this.priority && other.onStack === false)
+        if (
+          other !== undefined &&
+          other.priority > this.priority &&
+          other.onStack === false &&
+          !severalDomains
+        )
           next = other.run();
         if (next !== this.handle || this.held) {
           core.runOthers(this, next, this.isCut);
@@ -495,10 +454,16 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       return this.readTag();
     }
 
+    /** Signals the notification behind a channel that the domain has. */
+    notify(channel: number): void {
+      this.raise(channel);
+      this.trap(signal(FIRST_NOTIFICATION + channel));
+    }
+
     /** A call to a server on another cluster. */
     callElsewhere(channel: number, msginfo: number): number {
       const call = this.remoteCalls.get(channel);
-      if (call === undefined) this.refuse('channel to call', channel);
+      if (call === undefined) throw new RangeError(`${this.name} has no channel to call ${String(channel)}`);
       this.writeTag(msginfo);
       statistics[this.row + CALLS + channel]++;
       call.make(this);
@@ -525,10 +490,6 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       words[this.registers + TAG_WORD] = ACKNOWLEDGE;
       words[this.registers + TAG_WORD + 1] = 0;
       this.trap(nbSend(slot));
-    }
-
-    refuse(what: string, id: unknown): never {
-      throw new RangeError(`${this.name} has no ${what} ${String(id)}`);
     }
 
     /** Makes the deferred request now: the reply that the handler returned stays in the registers. */
@@ -574,201 +535,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       words[this.registers + TAG_WORD + 1] = 0;
       this.trap(call(slot));
     }
-
-    readTag(): number {
-      const low = words[this.registers + TAG_WORD];
-      const high = words[this.registers + TAG_WORD + 1];
-      const small = ((low >>> 12) << COUNT_BITS) | (low & COUNT_MASK);
-      return high === 0 ? small : high * LOW_LABEL * (COUNT_MASK + 1) + small;
-    }
-
-    writeTag(msginfo: unknown): void {
-      const index = this.registers + TAG_WORD;
-      const small = (msginfo as number) | 0;
-      if (small === msginfo && small >= 0 && (small & COUNT_MASK) <= MOST_REGISTERS) {
-        const label = small >>> COUNT_BITS;
-        words[index] = (label << 12) | (small & COUNT_MASK);
-        words[index + 1] = label >>> 20;
-      } else {
-        const label = labelOf(msginfo);
-        words[index] = ((label % LOW_LABEL) << 12) | ((msginfo as number) % (COUNT_MASK + 1));
-        words[index + 1] = Math.floor(label / LOW_LABEL);
-      }
-    }
-
-    // The next two are small so that V8 inlines them into programs, and leave what is rare to others.
-
-    mrGetNumber(index: number): number {
-      if (index === (index & 3)) {
-        const at = this.registers + MR_WORD + 2 * index;
-        if (words[at + 1] === 0) return words[at];
-      }
-      return this.getWideNumber(index);
-    }
-
-    mrSetNumber(index: number, value: number): void {
-      if (index === (index & 3) && value === value >>> 0) {
-        const at = this.registers + MR_WORD + 2 * index;
-        words[at] = value;
-        words[at + 1] = 0;
-      } else {
-        this.setWideNumber(index, value);
-      }
-    }
-
-    getWideNumber(index: number): number {
-      const at = this.register(index);
-      const high = words[at + 1];
-      if (high > 0x1fffff)
-        throw new RangeError(`message register ${index} holds a word of more than 53 bits`);
-      return high * 0x100000000 + words[at];
-    }
-
-    setWideNumber(index: number, value: number): void {
-      const at = this.register(index);
-      if (!Number.isSafeInteger(value) || value < 0) {
-        throw new RangeError(`${String(value)} is no integer from 0 to 2^53 - 1`);
-      }
-      words[at] = value % 0x100000000;
-      words[at + 1] = value / 0x100000000;
-    }
-
-    /** Index of a message register's low half in the core's words. */
-    register(index: number): number {
-      if (index !== index >>> 0 || index >= MOST_REGISTERS) {
-        throw new RangeError(`there is no message register ${index}: they are 0 to ${MOST_REGISTERS - 1}`);
-      }
-      return index < 4 ? this.registers + MR_WORD + 2 * index : this.buffer + 2 * (index + 1);
-    }
-
-    /** The object that the program gets: closures, so that nothing but these functions leads to the engine. */
-    makeProtectionDomain(): ProtectionDomain {
-      const { configuration } = this;
-      const { name } = configuration;
-      const notifiable = tableOf(configuration.notify);
-      const irqs = tableOf(configuration.irqs);
-      const children = new Map(configuration.children.map(({ id, handle }) => [id, handle]));
-      const refuse = (what: string, id: unknown): never => this.refuse(what, id);
-      const defer = (slot: number): void => {
-        this.beginRequest();
-        if (this.deferred !== 0) throw new RangeError('one deferred action at most may be outstanding');
-        this.deferred = slot;
-      };
-      const order = (child: number, operation: Invocation): void => {
-        this.beginRequest();
-        const remote = this.remoteChildren.get(child);
-        if (remote !== undefined) return this.control(remote, operation);
-        const handle = children.get(child) ?? refuse('child', child);
-        const { words: args, leaves } = CHILD_ORDERS.get(operation)!;
-        args.forEach((word, index) => this.setWord(index, word));
-        core.markStopped(handle, leaves);
-        this.invoke(Slot.FirstTCB + child, operation, args.length);
-      };
-      const vars = Object.create(null) as Record<string, bigint>;
-      for (const [symbol, value] of configuration.vars) vars[symbol] = value;
-
-      const rings = new Map<string, Ring>();
-
-      const pd: ProtectionDomain = {
-        name,
-        vars,
-        region: (symbol: string, as: RegionArrayConstructor<RegionArray> = Uint8Array) => {
-          const mapped = this.regions.find((region) => region.symbol === symbol);
-          if (mapped === undefined) throw new RangeError(`${name} has no region '${String(symbol)}'`);
-          return regionView(memory, mapped.address, mapped.length, as, mapped.writable) as never;
-        },
-        ring: (symbol) => {
-          let ring = rings.get(symbol);
-          if (ring === undefined) {
-            const mapped = this.regions.find(
-              (region) => region.symbol === symbol && region.ring !== undefined,
-            );
-            if (mapped === undefined) throw new RangeError(`${name} has no ring '${String(symbol)}'`);
-            ring = programRing(name, memory, mapped.address, mapped.length, mapped.ring!, core.access);
-            rings.set(symbol, ring);
-          }
-          return ring;
-        },
-        notify: (channel) => {
-          this.beginRequest();
-          if (!has(notifiable, channel)) refuse('channel to notify', channel);
-          this.raise(channel);
-          this.trap(signal(FIRST_NOTIFICATION + channel));
-        },
-        ppcall: (channel, msginfo) => this.ppcall(channel, msginfo),
-        deferredNotify: (channel) => {
-          if (!has(notifiable, channel)) refuse('channel to notify', channel);
-          defer(FIRST_NOTIFICATION + channel);
-        },
-        irqAck: (channel) => {
-          this.beginRequest();
-          if (!has(irqs, channel)) refuse('interrupt', channel);
-          this.invoke(Slot.FirstIrq + channel, Invocation.IRQAckIRQ, 0);
-        },
-        deferredIrqAck: (channel) => {
-          if (!has(irqs, channel)) refuse('interrupt', channel);
-          defer(Slot.FirstIrq + channel);
-        },
-        msginfoNew,
-        msginfoGetLabel: labelOf,
-        msginfoGetCount: (msginfo) => {
-          labelOf(msginfo);
-          return msginfo % (COUNT_MASK + 1);
-        },
-        mrGet: (index) => {
-          const at = this.register(index);
-          return (BigInt(words[at + 1]) << 32n) | BigInt(words[at]);
-        },
-        mrSet: (index, value) => {
-          const at = this.register(index);
-          const word = BigInt.asUintN(64, value);
-          words[at] = Number(word & 0xffffffffn);
-          words[at + 1] = Number(word >> 32n);
-        },
-        mrGetNumber: (index) => this.mrGetNumber(index),
-        mrSetNumber: (index, value) => this.mrSetNumber(index, value),
-        pdRestart: (child) => order(child, Invocation.TCBWriteRegisters),
-        pdStop: (child) => order(child, Invocation.TCBSuspend),
-        pdResume: (child) => order(child, Invocation.TCBResume),
-        compute: (cycles) => {
-          this.beginRequest();
-          if (!Number.isFinite(cycles) || cycles < 0)
-            throw new RangeError(`${String(cycles)} is no number of cycles, from 0`);
-          core.compute?.(cycles, this.handle, this.interrupted);
-        },
-        dbgPuts: (text) => this.console.write(String(text)),
-        dbgPutc: (character) => this.console.write(String.fromCodePoint(character)),
-      };
-      return harden(core.observer?.functions(this.row, pd) ?? pd);
-    }
-
-    setWord(index: number, value: number): void {
-      const at = this.register(index);
-      words[at] = value;
-      words[at + 1] = 0;
-    }
   };
-}
-
-function msginfoNew(label: number, count: number): number {
-  if (!Number.isSafeInteger(label) || label < 0 || label > MOST_LABEL) {
-    throw new RangeError(`${String(label)} is no label: labels are integers from 0 to 2^46 - 1`);
-  }
-  if (!Number.isSafeInteger(count) || count < 0 || count > MOST_REGISTERS) {
-    throw new RangeError(`a message has 0 to ${MOST_REGISTERS} registers, not ${String(count)}`);
-  }
-  return label * (COUNT_MASK + 1) + count;
-}
-
-/** @throws TypeError when `msginfo` is none. */
-function labelOf(msginfo: unknown): number {
-  const number = msginfo as number;
-  if (!Number.isSafeInteger(msginfo) || number < 0 || number % (COUNT_MASK + 1) > MOST_REGISTERS) {
-    throw new TypeError(
-      `${typeof msginfo === 'number' ? msginfo : typeof msginfo} is no msginfo: msginfoNew makes one`,
-    );
-  }
-  return Math.floor(number / (COUNT_MASK + 1));
 }
 
 /** For each channel, what its notifications put into the outbox (machine/interrupts.ts), of the controller's words. */
@@ -785,17 +552,5 @@ function outboxes(flags: DomainConfiguration['flags'], lines: Int32Array): Int32
     table[at + 1 + 2 * count] = word;
     table[at + 2 + 2 * count] = mask;
   }
-  return table;
-}
-
-/** A bit for each identifier below 32, and from 0. */
-function bitsOf(ids: readonly number[]): number {
-  return ids.reduce((bits, id) => (id >= 0 && id < 32 ? bits | (1 << id) : bits), 0);
-}
-
-/** One byte for each identifier: 1 where it is in `ids`. */
-function tableOf(ids: readonly number[]): Uint8Array {
-  const table = new Uint8Array(CHANNELS + 1);
-  for (const id of ids) table[id] = 1;
   return table;
 }
