@@ -16,19 +16,14 @@ const { Endpoint, Notification, CNode, Untyped, Frame, Reply, Zombie, IRQControl
 export class Capabilities {
   constructor(readonly state: State) {}
 
-  protected cap(slot: Name): Cap {
-    return this.state.caps.get(slot) ?? EMPTY;
-  }
-  protected isEmpty(slot: Name): boolean {
-    return !this.state.caps.has(slot);
-  }
+  protected cap = (slot: Name): Cap => this.state.caps.get(slot) ?? EMPTY;
+  protected isEmpty = (slot: Name): boolean => !this.state.caps.has(slot);
 
   // ---- Addresses (section 3.3) ----
 
   /** The slot at an address of a thread's capability space. */
-  protected lookup(me: Name, address: bigint): Name {
-    return this.resolve(this.cap(me + TcbSlot.Root), address, WORD_BITS, true);
-  }
+  protected lookup = (me: Name, address: bigint): Name =>
+    this.resolve(this.cap(me + TcbSlot.Root), address, WORD_BITS, true);
 
   /** The slot at an address of `depth` bits below a CNode; `partly`: the walk may end at what is no CNode. */
   private resolve(root: Cap, address: bigint, depth: number, partly: boolean): Name {
@@ -58,9 +53,7 @@ export class Capabilities {
       throw new Refusal(SeL4Error.FailedLookup, Number(isSource), ...thrown.words);
     }
   }
-  protected mustBeEmpty(slot: Name): void {
-    refuseIf(!this.isEmpty(slot), SeL4Error.DeleteFirst);
-  }
+  protected mustBeEmpty = (slot: Name): void => refuseIf(!this.isEmpty(slot), SeL4Error.DeleteFirst);
   protected mustBeThere(isThere: boolean, depth: bigint, isSource: boolean): void {
     const details = [Number(isSource), LookupFailure.MissingCapability, depth];
     refuseIf(!isThere, SeL4Error.FailedLookup, ...details);
@@ -93,9 +86,7 @@ export class Capabilities {
 
   // ---- The derivation tree (section 3.1.5) ----
 
-  protected childrenOf(slot: Name): Name[] {
-    return this.state.children.get(slot) ?? [];
-  }
+  protected childrenOf = (slot: Name): Name[] => this.state.children.get(slot) ?? [];
   private parentOf(slot: Name): Name {
     for (const [parent, children] of this.state.children) if (children.includes(slot)) return parent;
     return 0;

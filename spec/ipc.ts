@@ -23,9 +23,7 @@ const mayBeAnswered = (rights: number): boolean => (rights & (Rights.Grant | Rig
 export class Communication extends Scheduling {
   protected extraCaps: Name[] = [];
 
-  protected notification(name: Name): Notification {
-    return this.state.notifications.get(name)!;
-  }
+  protected notification = (name: Name): Notification => this.state.notifications.get(name)!;
 
   // ---- What travels when two threads meet (section 4.2) ----
 
@@ -81,9 +79,8 @@ export class Communication extends Scheduling {
 
   // ---- Faults (section 6.2) ----
 
-  protected capFault(me: Name, { address, words }: LookupError, inReceive: boolean): void {
+  protected capFault = (me: Name, { address, words }: LookupError, inReceive: boolean): void =>
     this.fault(me, FaultType.CapFault, [address, inReceive ? 1n : 0n, ...words]);
-  }
 
   /** Should the thread ever go on, it goes on with the system call that it was at. */
   protected fault(me: Name, fault: FaultType, words: bigint[]): void {
@@ -198,23 +195,22 @@ export class Communication extends Scheduling {
 
   /** Section 3.1.5: an endpoint's end, or `CNode_CancelBadgedSends` for those who send with one badge. */
   protected cancelAllIPC(name: Name, badge?: bigint): void {
-    for (const waiting of [...this.state.endpoints.get(name)!]) {
-      const thread = this.thread(waiting);
-      const receives = thread.state === BlockedOnReceive;
-      if (badge !== undefined && thread.send.badge !== badge) continue;
-      this.leaveQueue(waiting);
-      this.setReply(this.replyOf(waiting), 0);
-      if (thread.fault !== 0) {
-        thread.fault = 0;
-        this.setState(waiting, Inactive);
-        continue;
-      }
-      thread.redo = true;
-      this.setState(waiting, Running);
-      if (receives) this.wakeUp(waiting);
-      else this.possibleSwitchTo(waiting);
-    }
+    for (const waiting of [...this.state.endpoints.get(name)!])
+      if (badge === undefined || this.thread(waiting).send.badge === badge) this.cancelWait(waiting);
     this.reschedule();
+  }
+
+  /** Whoever waits makes its system call again, and finds out; whoever waits with a fault is left inactive. */
+  private cancelWait(me: Name): void {
+    const thread = this.thread(me);
+    const { fault, state } = thread;
+    this.leaveQueue(me);
+    this.setReply(this.replyOf(me), 0);
+    if (fault === 0) thread.redo = true;
+    thread.fault = 0;
+    this.setState(me, fault === 0 ? Running : Inactive);
+    if (state === BlockedOnSend) this.possibleSwitchTo(me);
+    else this.wakeUp(me);
   }
 
   // ---- Replies (section 4.2.4) ----
@@ -340,15 +336,10 @@ export class Communication extends Scheduling {
     this.lendContext(me, name);
   }
 
-  /** The notification is no more: whoever waits makes its system call again, and finds that out. */
+  /** Section 3.1.5: a notification's end. */
   protected cancelAllSignals(name: Name): void {
     const queue = [...this.notification(name).queue];
-    for (const waiting of queue) {
-      this.leaveQueue(waiting);
-      this.thread(waiting).redo = true;
-      this.setState(waiting, Running);
-      this.wakeUp(waiting);
-    }
+    for (const waiting of queue) this.cancelWait(waiting);
     if (queue.length > 0) this.reschedule();
   }
 
@@ -361,9 +352,8 @@ export class Communication extends Scheduling {
     const sc = this.contextFor(name);
     if (sc?.thread === me) this.takeContext(sc);
   }
-  protected contextFor(notification: Name): SchedContext | undefined {
-    return [...this.state.contexts.values()].find((sc) => sc.notification === notification);
-  }
+  protected contextFor = (notification: Name): SchedContext | undefined =>
+    [...this.state.contexts.values()].find((sc) => sc.notification === notification);
   /** The notification that is bound to a thread, or 0 (section 5.3). */
   protected boundTo(me: Name): Name {
     for (const [name, { thread }] of this.state.notifications) if (thread === me) return name;

@@ -27,19 +27,15 @@ const STOPPING = new Set([
 ]);
 
 export class Kernel extends Invocations {
-  call(cptr: number): void {
-    this.invoke(this.current, cptr, CALL);
-  }
-  send(cptr: number, blocking: boolean): void {
+  call = (cptr: number): void => this.invoke(this.current, cptr, CALL);
+  send = (cptr: number, blocking: boolean): void =>
     this.invoke(this.current, cptr, blocking ? SEND : NB_SEND);
-  }
   signal(cptr: number): void {
     this.thread(this.current).info = 0n;
     this.send(cptr, true);
   }
-  recv(cptr: number, blocking: boolean, reply: number | undefined): void {
+  recv = (cptr: number, blocking: boolean, reply: number | undefined): void =>
     this.receive(this.current, cptr, blocking, reply);
-  }
   replyRecv(cptr: number, reply: number): void {
     const me = this.current;
     this.invoke(me, reply, REPLY, true);
@@ -61,9 +57,8 @@ export class Kernel extends Invocations {
     else this.enqueue(me, 'last');
   }
   /** Section 6.2.3: the thread's program failed. */
-  userException(number: number, code: number): void {
+  userException = (number: number, code: number): void =>
     this.fault(this.current, FaultType.UserException, [0n, BigInt(number), BigInt(code)]);
-  }
   /** Section 6.2.2, with the registers of RISC-V: of sp and ra, a0 to a5, and a6 there are only a0 to a5. */
   unknownSyscall(number: number): void {
     const { badge, info, mrs } = this.thread(this.current);
@@ -75,9 +70,7 @@ export class Kernel extends Invocations {
     if (type === CapType.Notification && rights & Rights.Write) this.sendSignal(object, badge);
   }
   /** Another core of the cluster asks this one to look who is to run. */
-  rescheduleInterrupt(): void {
-    this.reschedule();
-  }
+  rescheduleInterrupt = (): void => this.reschedule();
 
   private invoke(me: Name, cptr: number, sending: Sending, receiveFollows = false): void {
     try {

@@ -23,13 +23,10 @@ export class Messages extends Capabilities {
     super(state);
   }
 
-  protected thread(name: Name): Thread {
-    return this.state.threads.get(name)!;
-  }
+  protected thread = (name: Name): Thread => this.state.threads.get(name)!;
 
-  private bufferWord({ buffer }: Thread, index: number): bigint {
-    return buffer === 0 ? 0n : (this.words.get(buffer + 8 * index) ?? 0n);
-  }
+  private bufferWord = ({ buffer }: Thread, index: number): bigint =>
+    buffer === 0 ? 0n : (this.words.get(buffer + 8 * index) ?? 0n);
 
   /** As many words as the tag says; those that would be in a buffer which is not there are 0. */
   protected readMessage(thread: Thread): bigint[] {
@@ -39,9 +36,8 @@ export class Messages extends Capabilities {
   }
 
   /** What of it can be sent. */
-  protected sentMessage(thread: Thread): bigint[] {
-    return this.readMessage(thread).slice(0, thread.buffer === 0 ? REGISTERS : undefined);
-  }
+  protected sentMessage = (thread: Thread): bigint[] =>
+    this.readMessage(thread).slice(0, thread.buffer === 0 ? REGISTERS : undefined);
 
   /** Writes as many words as the thread has room for, and returns how many. */
   protected writeMessage(thread: Thread, words: readonly bigint[]): number {
@@ -64,9 +60,8 @@ export class Messages extends Capabilities {
     const count = thread.buffer === 0 ? 0 : Number((thread.info >> 7n) & 3n);
     return Array.from({ length: count }, (_, index) => this.bufferWord(thread, CAPS + index));
   }
-  protected writeUnwrappedBadge({ buffer }: Thread, index: number, badge: bigint): void {
+  protected writeUnwrappedBadge = ({ buffer }: Thread, index: number, badge: bigint): unknown =>
     this.words.set(buffer + 8 * (CAPS + index), badge);
-  }
 
   /** The empty slot that a receiver names in its buffer, or 0. */
   protected receiveSlot(me: Name): Name {

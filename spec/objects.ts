@@ -158,52 +158,33 @@ export class Objects extends Communication {
     return true;
   }
 
-  /** What a last capability's object was in is undone, and a zombie left where there are slots to be emptied. */
+  /** Undoes what a last capability's object was in; a zombie is left where there are slots to be emptied. */
   private endObject(slot: Name): void {
     const { type, object, bits } = this.cap(slot);
     if (type === CapType.Zombie || !this.isFinal(slot)) return;
-    const { endpoints, notifications, replies, contexts, threads } = this.state;
-    const becomeZombie = (kind: number, slots: number): void =>
-      void this.state.caps.set(slot, {
-        ...EMPTY,
-        type: CapType.Zombie,
-        object,
-        bits: kind,
-        badge: BigInt(slots),
-      });
-    switch (type) {
-      case CapType.Endpoint:
-        this.cancelAllIPC(object);
-        endpoints.delete(object);
-        break;
-      case CapType.Notification:
-        for (const sc of contexts.values()) if (sc.notification === object) sc.notification = 0;
-        this.cancelAllSignals(object);
-        notifications.delete(object);
-        break;
-      case CapType.Reply:
-        this.endReply(object);
-        replies.delete(object);
-        break;
-      case CapType.SchedContext:
-        this.takeContext(contexts.get(object));
-        this.completeYieldsTo(object);
-        for (const core of this.state.cores) if (core.charging?.sc === object) core.charging = undefined;
-        contexts.delete(object);
-        break;
-      case CapType.Thread:
-        this.takeContext(this.contextOf(object));
-        for (const bound of notifications.values()) if (bound.thread === object) bound.thread = 0;
-        this.suspend(object);
-        this.forgetStalled(object);
-        threads.delete(object);
-        becomeZombie(ZOMBIE_TCB, TCB_SLOTS.length);
-        break;
-      case CapType.CNode:
-        becomeZombie(bits, 2 ** bits);
-        break;
-      case CapType.IRQHandler:
-        this.deleteOne(this.irqSlot(object));
+    const { endpoints, notifications, replies, contexts, threads, cores, caps } = this.state;
+    const becomeZombie = (kind: number, slots: number): unknown =>
+      caps.set(slot, { ...EMPTY, type: CapType.Zombie, object, bits: kind, badge: BigInt(slots) });
+    if (type === CapType.Endpoint) this.cancelAllIPC(object);
+    if (type === CapType.Reply) this.endReply(object);
+    if (type === CapType.IRQHandler) this.deleteOne(this.irqSlot(object));
+    if (type === CapType.CNode) becomeZombie(bits, 2 ** bits);
+    if (type === CapType.Notification) {
+      for (const sc of contexts.values()) if (sc.notification === object) sc.notification = 0;
+      this.cancelAllSignals(object);
     }
+    if (type === CapType.SchedContext) {
+      this.takeContext(contexts.get(object));
+      this.completeYieldsTo(object);
+      for (const core of cores) if (core.charging?.sc === object) core.charging = undefined;
+    }
+    if (type === CapType.Thread) {
+      this.takeContext(this.contextOf(object));
+      for (const bound of notifications.values()) if (bound.thread === object) bound.thread = 0;
+      this.suspend(object);
+      this.forgetStalled(object);
+      becomeZombie(ZOMBIE_TCB, TCB_SLOTS.length);
+    }
+    for (const objects of [endpoints, notifications, replies, contexts, threads]) objects.delete(object);
   }
 }

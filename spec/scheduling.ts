@@ -28,9 +28,7 @@ export class Scheduling extends Messages {
   protected get current(): Name {
     return this.core.current;
   }
-  private coreOf(me: Name): Core {
-    return this.state.cores[this.thread(me).core];
-  }
+  private coreOf = (me: Name): Core => this.state.cores[this.thread(me).core];
   /** The scheduling context on which a thread runs; a passive one has none. */
   protected contextOf(me: Name): SchedContext | undefined {
     for (const sc of this.state.contexts.values()) if (sc.thread === me) return sc;
@@ -168,12 +166,8 @@ export class Scheduling extends Messages {
 
   // ---- Budgets (section 6.1.5) ----
 
-  protected isReady(sc: SchedContext): boolean {
-    return sc.refills[0].time <= this.now;
-  }
-  protected isExhausted(sc: SchedContext | undefined): boolean {
-    return isAccounted(sc) && !this.isReady(sc);
-  }
+  protected isReady = (sc: SchedContext): boolean => sc.refills[0].time <= this.now;
+  protected isExhausted = (sc: SchedContext | undefined): boolean => isAccounted(sc) && !this.isReady(sc);
 
   /** Lets a thread compete that an event starts: when its budget is replenished, if that is used up. */
   protected wakeUp(me: Name): void {
