@@ -92,9 +92,9 @@ export class Communication extends Scheduling {
 
   /** Section 6.2.7; false where nobody is there to be told. */
   protected timeoutFault(me: Name): boolean {
-    const hasHandler = this.isHandler(me + TcbSlot.TimeoutHandler);
-    if (hasHandler) this.sendFault(me, FaultType.Timeout, me + TcbSlot.TimeoutHandler, false);
-    return hasHandler;
+    const handler = me + TcbSlot.TimeoutHandler;
+    if (this.isHandler(handler)) this.sendFault(me, FaultType.Timeout, handler, false);
+    return this.isHandler(handler);
   }
 
   /** Whether a fault can be sent through the capability, and answered. */
@@ -202,13 +202,10 @@ export class Communication extends Scheduling {
 
   /** Whoever waits makes its system call again, and finds out; whoever waits with a fault is left inactive. */
   private cancelWait(me: Name): void {
-    const thread = this.thread(me);
-    const { fault, state } = thread;
-    this.leaveQueue(me);
-    this.setReply(this.replyOf(me), 0);
-    if (fault === 0) thread.redo = true;
-    thread.fault = 0;
-    this.setState(me, fault === 0 ? Running : Inactive);
+    const { fault, state } = this.thread(me);
+    this.cancelIPC(me);
+    if (fault !== 0) return;
+    this.setState(me, Running);
     if (state === BlockedOnSend) this.possibleSwitchTo(me);
     else this.wakeUp(me);
   }
@@ -299,24 +296,16 @@ export class Communication extends Scheduling {
 
   // ---- Notifications (chapter 5) ----
 
+  /** The first that waits gets the signal, or the bound thread if it waits to receive; else it is there to be taken. */
   protected sendSignal(name: Name, badge: bigint): void {
     const notification = this.notification(name);
-    const { thread: bound, queue } = notification;
-    if (queue.length > 0) {
-      const [to] = queue;
-      this.leaveQueue(to);
-      this.deliver(name, to, badge);
-    } else if (!notification.active && bound !== 0 && this.thread(bound).state === BlockedOnReceive) {
-      this.cancelIPC(bound);
-      this.thread(bound).redo = false;
-      this.deliver(name, bound, badge);
-    } else {
-      Object.assign(notification, { active: true, badge: notification.badge | badge });
-    }
-  }
-
-  private deliver(name: Name, to: Name, badge: bigint): void {
-    this.thread(to).badge = badge;
+    const { active, thread: bound, queue } = notification;
+    const boundReceives = !active && bound !== 0 && this.thread(bound).state === BlockedOnReceive;
+    const to = queue.length > 0 ? queue[0] : boundReceives ? bound : 0;
+    if (to === 0)
+      return void Object.assign(notification, { active: true, badge: notification.badge | badge });
+    this.cancelIPC(to);
+    Object.assign(this.thread(to), { badge, redo: false });
     this.lendContext(to, name);
     this.setState(to, Running);
     this.wakeUp(to);
