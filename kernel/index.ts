@@ -18,7 +18,7 @@ import { hold as setHeld, rescheduleRequired, schedule } from './scheduler/sched
 import { acquire, release } from './smp/lock';
 import { fastCall } from './fastpath/call';
 import { fastReplyRecv } from './fastpath/reply-recv';
-import { TCB } from './model/objects';
+import { TCB, ThreadState } from './model/objects';
 import { isNull, none } from './model/cap';
 
 export { boot } from './api/boot';
@@ -54,8 +54,9 @@ function endStall(core: CoreState): void {
 
 @inline
 function leave(): u32 {
+  const busy = !SMP && here().current.state != ThreadState.Idle;
   schedule();
-  if (!SMP) checkDomainTime(here());
+  if (!SMP) checkDomainTime(here(), busy);
   const current = here().current;
   if (current.yielding) completeYieldTo(current);
   beginTime(here());

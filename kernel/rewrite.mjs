@@ -10,7 +10,7 @@ const FEATURES =
 
 /**
  * @param {Uint8Array} image
- * @param {(field: Node) => Node} change what becomes of each function.
+ * @param {(field: Node, module: Node[]) => Node} change what becomes of each function.
  * @param {string} imports further imports, as text.
  * @param {string} helpers further functions.
  */
@@ -18,7 +18,7 @@ export function rewrite(image, change, imports, helpers) {
   const original = binaryen.readBinary(image);
   original.setFeatures(FEATURES);
   const [module] = parse(original.emitText());
-  const fields = module.map((field) => (field[0] === 'func' ? change(field) : field));
+  const fields = module.map((field) => (field[0] === 'func' ? change(field, module) : field));
   const firstImport = fields.findIndex((field) => field[0] === 'import');
   fields.splice(firstImport, 0, ...parse(imports));
   fields.push(...parse(helpers));

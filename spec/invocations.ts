@@ -222,15 +222,15 @@ export class Invocations extends Objects {
     // Section 6.3, and RFC 20.
     [CapType.Domain]: {
       [Invocation.DomainSetSet]: takes(1, 0, ({ words: [domain], caps: [thread] }) => {
-        refuseIf(domain >= BigInt(this.state.domains), InvalidArgument, 0);
+        refuseIf(domain >= BigInt(this.state.overruns.length), InvalidArgument, 0);
         refuseIf(thread === undefined, TruncatedMessage);
         refuseIf(this.cap(thread).type !== CapType.Thread, InvalidArgument, 1);
         this.setDomain(this.cap(thread).object, Number(domain));
       }),
       [Invocation.DomainScheduleConfigure]: takes(3, 0, ({ words: [index, domain, duration] }) => {
-        const { schedule, domains } = this.state;
+        const { schedule, overruns } = this.state;
         refuseIf(index > LAST_ENTRY, RangeError, 0, LAST_ENTRY);
-        refuseIf(domain >= BigInt(domains), RangeError, 0, domains - 1);
+        refuseIf(domain >= BigInt(overruns.length), RangeError, 0, overruns.length - 1);
         refuseIf(duration >= 2n ** 56n, InvalidArgument, 2);
         refuseIf(duration === 0n && domain !== 0n, InvalidArgument, 1);
         refuseIf(duration === 0n && Number(index) === schedule.start, InvalidArgument, 2);
@@ -242,7 +242,7 @@ export class Invocations extends Objects {
         refuseIf(index > LAST_ENTRY, RangeError, 0, LAST_ENTRY);
         refuseIf(!this.state.schedule.entries.has(Number(index)), InvalidArgument, 0);
         Object.assign(this.state.schedule, { start: Number(index), index: LAST_ENTRY });
-        if (this.state.domainEnd !== 0n) this.state.domainEnd = 1n;
+        if (this.state.domainEnd !== 0n) this.state.domainEnd = this.now;
       }),
     },
     // Section 8.1, and the RFC on the interrupt-sending capability.

@@ -105,7 +105,7 @@ export class Communication extends Scheduling {
 
   private sendFault(me: Name, fault: FaultType, handler: Name, canDonate: boolean): void {
     this.thread(me).fault = fault;
-    this.sendIPC(me, this.cap(handler), { blocking: true, isCall: false, canDonate });
+    this.sendIPC(me, this.cap(handler), { blocking: true, isCall: true, canDonate });
   }
 
   private faultMessage(from: Name): bigint[] {
@@ -131,7 +131,7 @@ export class Communication extends Scheduling {
     this.leaveQueue(to);
     this.transfer(me, name, badge, (rights & Rights.Grant) !== 0, to);
     this.setReply(reply, 0);
-    if (isCall || thread.fault !== 0) this.awaitReply(me, to, reply, rights, canDonate);
+    if (isCall) this.awaitReply(me, to, reply, rights, canDonate);
     else if (canDonate && !isActive) this.lend(me, to);
     this.setState(to, Running);
     // On a caller's time it runs at once, since the caller's handler waits for it.
@@ -158,7 +158,7 @@ export class Communication extends Scheduling {
     const { fault, send } = this.thread(from);
     this.leaveQueue(from);
     this.transfer(from, name, send.badge, (send.rights & Rights.Grant) !== 0, me);
-    if (send.isCall || fault !== 0)
+    if (send.isCall)
       return this.awaitReply(from, me, reply, send.rights, fault !== Number(FaultType.Timeout));
     this.setState(from, Running);
     this.possibleSwitchTo(from);

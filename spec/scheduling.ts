@@ -50,8 +50,9 @@ export class Scheduling extends Messages {
     this.core.stalled = undefined;
     if (stalled === undefined || byEvent) action();
     else if (stalled !== 0) this.thread(stalled).redo = true;
+    const isBusy = this.current !== 0;
     this.schedule();
-    this.checkDomainTime();
+    this.checkDomainTime(isBusy);
     this.beginTime();
   }
 
@@ -145,16 +146,26 @@ export class Scheduling extends Messages {
     if (core.current !== 0) this.dequeue(core.current);
   }
 
-  /** Section 6.3: a domain's turn ends when its time is over, and who would run next is not in the middle of a handler. */
-  private checkDomainTime(): void {
+  /**
+   * Section 6.3: a domain's turn ends when its time is over, and who would run next is not in the middle of a handler. What
+   * its handlers took too much is taken from its next turns, which may leave nothing of them.
+   */
+  private checkDomainTime(isBusy: boolean): void {
     const { state, current } = this;
-    const { schedule, domainEnd } = state;
+    const { schedule, domainEnd, overruns } = state;
     if (domainEnd === 0n || this.now < domainEnd) return;
     if (current !== 0 && this.thread(current).underWay) return;
     if (current !== 0) this.enqueue(current, 'first');
-    schedule.index = schedule.entries.has(schedule.index + 1) ? schedule.index + 1 : schedule.start;
-    const { domain, duration } = schedule.entries.get(schedule.index)!;
-    Object.assign(state, { domain, domainEnd: this.now + duration });
+    if (isBusy) overruns[state.domain] += this.now - domainEnd;
+    for (let left = 0n, tries = 0; left === 0n;) {
+      schedule.index = schedule.entries.has(schedule.index + 1) ? schedule.index + 1 : schedule.start;
+      const { domain, duration } = schedule.entries.get(schedule.index)!;
+      const made = overruns[domain] < duration ? overruns[domain] : duration;
+      overruns[domain] -= made;
+      // If all are so late, the next has its turn all the same.
+      left = made === duration && ++tries === Number(Limit.DomainSchedule) ? duration : duration - made;
+      Object.assign(state, { domain, domainEnd: this.now + left });
+    }
     this.choose();
   }
   protected setDomain(me: Name, domain: number): void {
@@ -199,7 +210,7 @@ export class Scheduling extends Messages {
 
   private chargeTime(): void {
     const { charging } = this.core;
-    if (!charging || charging.since === this.now) return;
+    if (!charging) return;
     const sc = this.state.contexts.get(charging.sc)!;
     const usage = this.now - charging.since;
     charging.since = this.now;

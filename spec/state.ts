@@ -100,10 +100,11 @@ export interface State {
   contexts: Map<Name, SchedContext>;
   cores: Core[];
   issuedIrqs: Set<number>;
-  /** How many scheduling domains there are, whose turn it is, and when that ends; 0 where there is but one. */
-  domains: number;
+  /** The scheduling domain whose turn it is, and when that ends; 0 where there is but one domain. */
   domain: number;
   domainEnd: bigint;
+  /** By domain: how much its handlers have exceeded its turns by, that is not made good. */
+  overruns: bigint[];
   /** Where there is no entry, a schedule ends; `start` is the first of that which is followed. */
   schedule: { entries: Map<number, { domain: number; duration: bigint }>; index: number; start: number };
 }

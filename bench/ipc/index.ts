@@ -7,6 +7,7 @@ import { LineCostError, lineRoundTrip } from '../../src/machine/host/line-cost.j
 import { machineTopology } from '../../src/machine/topology/index.js';
 import { wasmCrossingPair } from './crossing.js';
 import { cycleTime } from './cycle.js';
+import { farLine } from './far-line.js';
 import { postMessageRoundTrip } from './post-message.js';
 import { simulatedCalls } from './simulated.js';
 import { singleImage } from './single-image.js';
@@ -24,6 +25,8 @@ export interface IpcFigures {
   readonly post_message_rtt_ns: number;
   /** One cache line there and back between two cores: the floor under all that crosses cores. */
   readonly line_rtt_ns: number | null;
+  /** To load a line that the other core wrote last: one after the other, as each says where the next is. */
+  readonly far_line_ns: number | null;
   /** A notification to a domain of another cluster, and one back. */
   readonly notify_cross_cluster_rtt_ns: number | null;
   /** A call and its reply in one kernel image that two cores use in turn. */
@@ -32,7 +35,7 @@ export interface IpcFigures {
   readonly single_image_call_local_ns: number;
   /** A cycle of a core. */
   readonly cycle_ns: number;
-  /** Both of the above on two simulated cores, with the line's cost, the crossing's and the programs' of this run. */
+  /** A protected call and one in turn on two simulated cores, with `far_line_ns`, the crossing and the programs of this run. */
   readonly simulated_ppcall_same_core_ns: number | null;
   readonly simulated_single_image_call_ns: number | null;
 }
@@ -73,16 +76,17 @@ export async function ipcBenchmark(): Promise<IpcReport> {
   const crossing = await wasmCrossingPair(first);
   const postMessage = await postMessageRoundTrip(first, second);
   const line = several ? await lineOrNull(first, second) : null;
+  const far = several ? await farLine([first, second]) : null;
   const notify = several ? await systemRounds('notify.system', topology) : null;
   const kernel = await singleImage('unicore', [first]);
   const { inTurn, alone } = await singleImage('smp', cpus);
   const cycle = cycleTime();
   const simulated =
-    line === null
+    far === null
       ? null
       : simulatedCalls({
           cycle,
-          lineRoundTrip: line,
+          farLine: far,
           crossing: crossing / 2,
           programs: Math.max(0, ppcall - kernel.alone),
         });
@@ -103,6 +107,7 @@ export async function ipcBenchmark(): Promise<IpcReport> {
     kernel_call_ns: kernel.alone,
     post_message_rtt_ns: postMessage,
     line_rtt_ns: line,
+    far_line_ns: far,
     notify_cross_cluster_rtt_ns: notify,
     single_image_call_ns: inTurn,
     single_image_call_local_ns: alone,

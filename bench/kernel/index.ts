@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { InitialSlot, Invocation, ObjectType, Rights, SizeBits } from '../../kernel/api/constants.js';
 import { Invoker, readBootInfo } from '../../src/core/invocation.js';
 import { compileKernel, instantiateKernel, type Kernel, type KernelImage } from '../../src/core/kernel.js';
+import type { Instrumentation } from '../../src/machine/simulated/machine.js';
 import { sharedMemory } from '../../src/machine/shared-memory.js';
 import { ObjectAllocator, ROOT_CNODE } from '../../src/system/initialiser/objects.js';
 
@@ -103,22 +104,31 @@ class Watched {
 
   constructor(image: KernelImage, size: number, rootBits: number) {
     const memory = sharedMemory(BASE + size);
-    const touch = (address: number, offset: number, bytes: number): number => {
-      const at = (address >>> 0) + offset;
-      for (let line = at >>> LINE_BITS; line <= (at + bytes - 1) >>> LINE_BITS; line++) this.lines.add(line);
-      return address;
+    const touch = (address: number, bytes: number): void => {
+      const last = ((address >>> 0) + bytes - 1) >>> LINE_BITS;
+      for (let line = address >>> LINE_BITS; line <= last; line++) this.lines.add(line);
+    };
+    const access = (address: number, bytes: number, _ready: number, executed: number): number => {
+      this.instructions += executed;
+      touch(address, bytes);
+      return 0;
+    };
+    const lock = (address: number): number => {
+      touch(address, 4);
+      return 0;
+    };
+    const simulation: Instrumentation = {
+      read: access,
+      write: access,
+      range: (_address, bytes) => (this.instructions += bytes / BULK_BYTES),
+      execute: (executed) => (this.instructions += executed),
+      lockLoad: lock,
+      lockStore: lock,
+      lockExchange: lock,
     };
     const machine = { maskInterrupt() {}, sendSGI() {}, sendIPI() {}, now: () => 0 };
     const kernel = instantiateKernel(compileKernel(image, true), memory, BASE, 0, machine, {
-      simulation: {
-        read: touch,
-        write: touch,
-        range: (_address: number, bytes: number) => (this.instructions += bytes / BULK_BYTES),
-        execute: (weight: number) => (this.instructions += weight),
-        lockLoad: (address: number) => touch(address, 0, 4),
-        lockStore: (address: number) => touch(address, 0, 4),
-        lockExchange: (address: number) => touch(address, 0, 4),
-      },
+      simulation,
     });
     const info = readBootInfo(memory.buffer, kernel.boot(size, 1, 0, 0, rootBits));
     this.kernel = { ...kernel, call: (cptr) => this.watch(() => kernel.call(cptr)) };

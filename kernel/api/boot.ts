@@ -77,17 +77,17 @@ export function boot(
   thread.mcp = <u8>Limit.MaxPriority;
   thread.state = <u8>ThreadState.Running;
 
-  provide(cnode, InitialSlot.ThreadTCB, CapType.Thread, tcb, 0, 0, 0);
-  const root = provide(cnode, InitialSlot.CNode, CapType.CNode, cnode, <u8>rootBits, 0, 0);
+  provide(cnode, InitialSlot.ThreadTCB, CapType.Thread, tcb);
+  const root = provide(cnode, InitialSlot.CNode, CapType.CNode, cnode, rootBits);
   root.guardSize = <u8>(64 - rootBits);
-  provide(cnode, InitialSlot.IRQControl, CapType.IRQControl, 0, 0, 0, 0);
+  provide(cnode, InitialSlot.IRQControl, CapType.IRQControl, 0);
   const frameRights = <u8>(Rights.Read | Rights.Write);
-  const frame = provide(cnode, InitialSlot.IPCBuffer, CapType.Frame, buffer, SizeBits.SmallPage, frameRights, 0);
-  if (!SMP) provide(cnode, InitialSlot.Domain, CapType.Domain, 0, 0, 0, 0);
-  provide(cnode, InitialSlot.SchedContext, CapType.SchedContext, sc, SizeBits.MinSchedContext, 0, 0);
-  provide(cnode, InitialSlot.UntypedControl, CapType.UntypedControl, 0, 0, 0, 0);
+  const frame = provide(cnode, InitialSlot.IPCBuffer, CapType.Frame, buffer, SizeBits.SmallPage, frameRights);
+  if (!SMP) provide(cnode, InitialSlot.Domain, CapType.Domain, 0);
+  provide(cnode, InitialSlot.SchedContext, CapType.SchedContext, sc, SizeBits.MinSchedContext);
+  provide(cnode, InitialSlot.UntypedControl, CapType.UntypedControl, 0);
   for (let core: u32 = 0; core < cores; core++) {
-    provide(cnode, InitialSlot.FirstSchedControl + core, CapType.SchedControl, core, 0, 0, 0);
+    provide(cnode, InitialSlot.FirstSchedControl + core, CapType.SchedControl, core);
   }
   insertNewCap(root, root, thread.ctable);
   insertNewCap(frame, frame, thread.bufferSlot);
@@ -119,9 +119,9 @@ function bootCore(core: u32): void {
   if (SMP) initLock(state);
 }
 
-function provide(cnode: usize, index: u32, type: CapType, object: usize, bits: u32, rights: u8, badge: u64): Slot {
+function provide(cnode: usize, index: u32, type: CapType, object: usize, bits: u32 = 0, rights: u8 = 0): Slot {
   const slot = slotAt(cnode, index);
-  setCap(slot, type, object, <u8>bits, rights, badge);
+  setCap(slot, type, object, <u8>bits, rights);
   slot.mdb = 3;
   return slot;
 }
@@ -142,11 +142,11 @@ function provideUntypeds(
   while (count < limit && end - address >= (<usize>1) << SizeBits.MinUntyped && address < end) {
     let bits: u32 = address == 0 ? <u32>SizeBits.MaxUntyped : <u32>ctz(address);
     while (((<u64>1) << bits) > <u64>(end - address) || bits > <u32>SizeBits.MaxUntyped) bits--;
-    provide(cnode, slots + count, CapType.Untyped, address, bits, device ? 1 : 0, 0);
+    provide(cnode, slots + count, CapType.Untyped, address, bits, <u8>device);
     const entry = info + BootInfo.Untypeds + (<usize>count << 3);
     store<u32>(entry, address);
     store<u16>(entry, <u16>bits, 4);
-    store<u16>(entry, device ? 1 : 0, 6);
+    store<u16>(entry, <u16>device, 6);
     count++;
     address += (<usize>1) << bits;
   }

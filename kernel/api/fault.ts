@@ -1,19 +1,19 @@
 /** Faults (manual section 6.2): a message to the thread's fault handler, which the thread waits to be answered. */
-import { CapType, Slot, isNull } from '../model/cap';
+import { Slot, isNull } from '../model/cap';
 import { Endpoint, TCB, ThreadState } from '../model/objects';
 import { here } from '../model/state';
 import { sendIPC } from '../object/endpoint';
 import { takeConsumed } from '../object/schedcontext';
 import { setThreadState } from '../scheduler/schedule';
 import { getMR, messageLabel, messageLength, setMR } from '../ipc/message';
-import { FaultType, Limit, Rights } from './constants';
+import { FaultType, Limit } from './constants';
 import { setLookupFailure } from './lookup';
 
 /** The capability at `cptr` could not be found or is not of use; `inReceive` says in which phase. */
 export function capFault(thread: TCB, cptr: u64, inReceive: bool): void {
   const core = here();
   thread.faultAddress = cptr;
-  thread.faultInReceive = inReceive ? 1 : 0;
+  thread.faultInReceive = <u8>inReceive;
   thread.lookupFailure = <u8>core.lookupFailure;
   thread.lookupWord0 = core.lookupWord0;
   thread.lookupWord1 = core.lookupWord1;
@@ -39,7 +39,7 @@ export function unknownSyscall(thread: TCB, number: u64): void {
  * is not the thread's.
  */
 export function timeoutFault(thread: TCB): bool {
-  if (!isHandler(thread.timeoutHandler)) return false;
+  if (thread.timeoutHandler.empty) return false;
   sendFault(thread, FaultType.Timeout, thread.timeoutHandler, false);
   return true;
 }
@@ -47,23 +47,15 @@ export function timeoutFault(thread: TCB): bool {
 function handleFault(thread: TCB, fault: FaultType): void {
   // Should the thread ever go on, it goes on with the system call that it was at.
   thread.redo = 1;
-  if (isHandler(thread.faultHandler)) sendFault(thread, fault, thread.faultHandler, !isNull(thread.sc));
-  else setThreadState(thread, ThreadState.Inactive);
+  if (thread.faultHandler.empty) setThreadState(thread, ThreadState.Inactive);
+  else sendFault(thread, fault, thread.faultHandler, !isNull(thread.sc));
 }
 
-/** Whether a fault can be sent through the capability, and answered. */
-function isHandler(cap: Slot): bool {
-  return (
-    cap.type == CapType.Endpoint &&
-    (cap.rights & (<u8>Rights.Write)) != 0 &&
-    (cap.rights & (<u8>(Rights.Grant | Rights.GrantReply))) != 0
-  );
-}
-
+/** Through a handler: what is not sendable and answerable does not become one (`isHandler` in object/tcb-invocation.ts). */
 function sendFault(thread: TCB, fault: FaultType, handler: Slot, canDonate: bool): void {
   thread.fault = <u8>fault;
   const endpoint = changetype<Endpoint>(handler.object);
-  sendIPC(true, false, handler.badge, handler.rights, canDonate, thread, endpoint);
+  sendIPC(true, true, handler.badge, handler.rights, canDonate, thread, endpoint);
 }
 
 /**

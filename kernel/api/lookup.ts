@@ -7,14 +7,16 @@ import { LookupFailure } from './constants';
 
 const WORD_BITS: u32 = 64;
 
-/** The words are what the manual lists for the failure. */
-function fail(reason: LookupFailure, word0: u64, word1: u64, word2: u64 = 0): Slot {
-  const core = here();
-  core.lookupFailure = reason;
-  core.lookupWord0 = word0;
-  core.lookupWord1 = word1;
-  core.lookupWord2 = word2;
+function fail(reason: LookupFailure): Slot {
+  here().lookupFailure = reason;
   return none<Slot>();
+}
+
+/** The words are what the manual lists for the failure. */
+function failAt(reason: LookupFailure, word0: u64, word1: u64): Slot {
+  here().lookupWord0 = word0;
+  here().lookupWord1 = word1;
+  return fail(reason);
 }
 
 @inline
@@ -28,20 +30,22 @@ function lowBits(value: u64, bits: u32): u64 {
  * the address must be used up. Null on failure, with the reason in the core's state.
  */
 export function resolveAddress(root: Slot, cptr: u64, depth: u32, partly: bool): Slot {
-  if (root.type != CapType.CNode) return fail(LookupFailure.InvalidRoot, 0, 0);
+  if (root.type != CapType.CNode) return fail(LookupFailure.InvalidRoot);
   let cnode = root;
   let left = depth;
   while (true) {
     const guardBits = <u32>cnode.guardSize;
     const level = guardBits + cnode.bits;
     const guard = guardBits == 0 || left < guardBits ? 0 : lowBits(cptr >> (left - guardBits), guardBits);
-    if (left < guardBits || guard != cnode.badge)
-      return fail(LookupFailure.GuardMismatch, left, cnode.badge, guardBits);
-    if (level > left) return fail(LookupFailure.DepthMismatch, left, level);
+    if (left < guardBits || guard != cnode.badge) {
+      here().lookupWord2 = guardBits;
+      return failAt(LookupFailure.GuardMismatch, left, cnode.badge);
+    }
+    if (level > left) return failAt(LookupFailure.DepthMismatch, left, level);
     const slot = slotAt(cnode.object, <u32>lowBits(cptr >> (left - level), cnode.bits));
     left -= level;
     if (left == 0) return slot;
-    if (slot.type != CapType.CNode) return partly ? slot : fail(LookupFailure.DepthMismatch, left, 0);
+    if (slot.type != CapType.CNode) return partly ? slot : failAt(LookupFailure.DepthMismatch, left, 0);
     cnode = slot;
   }
 }
@@ -75,8 +79,8 @@ export function lookupCap(thread: TCB, cptr: u64): Slot {
 
 /** The slot that a CNode invocation names. A depth of 1 to 64 bits, or a range error (lookup failure `None`). */
 export function lookupTargetSlot(root: Slot, index: u64, depth: u64): Slot {
-  if (root.type != CapType.CNode) return fail(LookupFailure.InvalidRoot, 0, 0);
-  if (depth < 1 || depth > WORD_BITS) return fail(LookupFailure.None, 1, WORD_BITS);
+  if (root.type != CapType.CNode) return fail(LookupFailure.InvalidRoot);
+  if (depth < 1 || depth > WORD_BITS) return failAt(LookupFailure.None, 1, WORD_BITS);
   return resolveAddress(root, index, <u32>depth, false);
 }
 
@@ -106,8 +110,8 @@ export function lookupExtraCaps(thread: TCB): bool {
   core.extra0 = none<Slot>();
   core.extra1 = none<Slot>();
   core.extra2 = none<Slot>();
+  if (thread.ipcBuffer == 0) return true;
   const count = messageExtraCaps(thread.msgInfo);
-  if (count == 0 || thread.ipcBuffer == 0) return true;
   for (let i: u32 = 0; i < count; i++) {
     const cptr = load<u64>(capPointer(thread, i));
     const slot = lookupCap(thread, cptr);

@@ -93,7 +93,7 @@ export function clearCap(slot: Slot): void {
   store<u64>(changetype<usize>(slot), 0, 8);
 }
 
-export function setCap(slot: Slot, type: CapType, object: usize, bits: u8, rights: u8, badge: u64): void {
+export function setCap(slot: Slot, type: CapType, object: usize, bits: u8 = 0, rights: u8 = 0, badge: u64 = 0): void {
   slot.type = <u8>type;
   slot.rights = rights;
   slot.bits = bits;
@@ -112,7 +112,6 @@ export function maskRights(cap: Slot, rights: u8): void {
       break;
     case CapType.Reply:
       cap.rights &= rights | ~(<u8>Rights.Grant);
-      break;
   }
 }
 

@@ -56,7 +56,7 @@ export class ReadyQueue {
 
 /**
  * What one core's kernel instance works on. Of those for scheduling domains but the first, only what is about ready
- * threads is in use: `ready0` to `ready3`, `floor` and the queues. The first line is all that the fastpaths touch, the lock's word included: a
+ * threads is in use: `ready0` to `ready3`, `floor`, `overrun` and the queues. The first line is all that the fastpaths touch, the lock's word included: a
  * core that waits for this one's turn to end takes the line, but it needs none of it longer than the turn.
  */
 @unmanaged
@@ -117,6 +117,8 @@ export class CoreState {
   scheduleIndex: u32;
   scheduleStart: u32;
   domainEnd: u64;
+  /** By how much handlers of a domain have exceeded its turns: its next are so much shorter. */
+  overrun: u64;
 }
 
 export const RESUME_CURRENT: usize = 0;
@@ -199,7 +201,7 @@ export function irqIsIssued(irq: u32): bool {
 
 @inline
 export function setIrqIssued(irq: u32, issued: bool): void {
-  store<u8>(BASE + IRQ_STATES + irq, issued ? 1 : 0);
+  store<u8>(BASE + IRQ_STATES + irq, <u8>issued);
 }
 
 /** A scratch slot of this core: outside the derivation tree, valid during one kernel entry. */

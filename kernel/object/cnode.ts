@@ -48,7 +48,6 @@ export function updateCapData(preserve: bool, data: u64, cap: Slot): void {
         cap.guardSize = <u8>guardSize;
         cap.badge = (data >> GUARD_SIZE_BITS) & (((<u64>1) << guardSize) - 1);
       }
-      break;
     }
   }
 }
@@ -114,7 +113,6 @@ function copyOrMove(thread: TCB, label: u32, length: u32, target: Slot): SeL4Err
       if (length < 5) return SeL4Error.TruncatedMessage;
       updateCapData(true, getMR(thread, 4), cap);
       move = true;
-      break;
   }
   if (error != SeL4Error.NoError) return error;
   if (cap.empty) return SeL4Error.IllegalOperation;

@@ -32,7 +32,6 @@ export function cteRevoke(slot: Slot): void {
 
 /** Deletes a capability of a type that never becomes a zombie, in one step. */
 export function cteDeleteOne(slot: Slot): void {
-  if (slot.empty) return;
   finaliseCap(slot, isFinalCapability(slot));
   emptySlot(slot);
 }
@@ -79,19 +78,11 @@ function zombieIsDone(zombie: Slot): bool {
 function reduceZombie(slot: Slot, immediate: bool): void {
   if (immediate) {
     const object = slot.object;
-    const bits = slot.bits;
     const left = <u32>slot.badge;
     cteDelete(zombieSlot(slot, left - 1), false);
     if (isPreempted()) return;
     // Deleting the last listed slot may have swapped this zombie away; if it is still here, one slot less is left.
-    if (
-      slot.type == CapType.Zombie &&
-      slot.object == object &&
-      slot.bits == bits &&
-      <u32>slot.badge == left
-    ) {
-      slot.badge = left - 1;
-    }
+    if (slot.object == object) slot.badge = left - 1;
   } else {
     const first = zombieSlot(slot, 0);
     cteSwap(slot, slot, first, first, scratch(3));
@@ -130,7 +121,6 @@ function finaliseCap(slot: Slot, final: bool): bool {
       return true;
     case CapType.IRQHandler:
       cteDeleteOne(irqSlot(<u32>object));
-      break;
   }
   return false;
 }

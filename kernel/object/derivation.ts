@@ -10,7 +10,6 @@ import {
   clearCap,
   copyCap,
   isNull,
-  none,
   objectBits,
 } from '../model/cap';
 import { SeL4Error } from '../api/constants';
@@ -98,14 +97,7 @@ function isCapRevocable(derived: Slot, source: Slot): bool {
 export function cteInsert(cap: Slot, source: Slot, target: Slot): void {
   const revocable = isCapRevocable(cap, source);
   // A copy of an untyped leaves nothing for the original to retype: both would make objects of the same memory.
-  if (
-    source.type == CapType.Untyped &&
-    cap.type == CapType.Untyped &&
-    source.object == cap.object &&
-    source.bits == cap.bits
-  ) {
-    source.badge = (<u64>1) << source.bits;
-  }
+  if (source.type == CapType.Untyped) source.badge = (<u64>1) << source.bits;
   copyCap(cap, target);
   linkAfter(source, target);
   target.mdb = revocable ? MDB_REVOCABLE | MDB_FIRST_BADGED : 0;
@@ -132,7 +124,7 @@ export function cteMove(cap: Slot, source: Slot, target: Slot): void {
   target.next = source.next;
   target.mdb = source.mdb;
   relink(target);
-  forget(source);
+  clearCap(source);
 }
 
 /** Exchanges two slots; `a` and `b` are the capabilities that they hold, perhaps changed. */
@@ -172,12 +164,5 @@ export function unlinkSlot(slot: Slot): void {
     slot.next.prev = slot.prev;
     slot.next.mdb |= slot.mdb & MDB_FIRST_BADGED;
   }
-  forget(slot);
-}
-
-function forget(slot: Slot): void {
   clearCap(slot);
-  slot.prev = none<Slot>();
-  slot.next = none<Slot>();
-  slot.mdb = 0;
 }

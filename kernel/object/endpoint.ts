@@ -45,7 +45,7 @@ export function queueRemove(queue: Endpoint, tcb: TCB): void {
 
 /**
  * Sends from `thread` to an endpoint. `rights` are those of the capability that it sends through.
- * A fault is sent in the same way: then the thread waits for a reply, as a caller does.
+ * A fault is sent as a call is: then the thread waits for a reply.
  */
 export function sendIPC(
   blocking: bool,
@@ -61,7 +61,7 @@ export function sendIPC(
     thread.blockedOn = changetype<usize>(endpoint);
     thread.sendBadge = badge;
     thread.sendRights = rights;
-    thread.sendIsCall = isCall ? 1 : 0;
+    thread.sendIsCall = <u8>isCall;
     setThreadState(thread, ThreadState.BlockedOnSend);
     endpoint.state = EndpointState.Send;
     queueAppend(endpoint, thread);
@@ -73,7 +73,7 @@ export function sendIPC(
   doIPCTransfer(thread, endpoint, badge, (rights & (<u8>Rights.Grant)) != 0, receiver);
   const reply = receiver.reply;
   if (!isNull(reply)) replyUnlink(reply, receiver);
-  if (isCall || thread.fault != FaultType.NullFault) {
+  if (isCall) {
     awaitReply(thread, receiver, reply, rights, canDonate);
   } else if (canDonate && isNull(receiver.sc)) {
     donate(thread.sc, receiver);
@@ -131,7 +131,7 @@ export function receiveIPC(thread: TCB, cap: Slot, blocking: bool, reply: Reply)
   const sender = endpoint.head;
   queueRemove(endpoint, sender);
   doIPCTransfer(sender, endpoint, sender.sendBadge, (sender.sendRights & (<u8>Rights.Grant)) != 0, thread);
-  if (sender.sendIsCall || sender.fault != FaultType.NullFault) {
+  if (sender.sendIsCall) {
     const canDonate = !isNull(sender.sc) && sender.fault != FaultType.Timeout;
     awaitReply(sender, thread, reply, sender.sendRights, canDonate);
   } else {

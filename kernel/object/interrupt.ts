@@ -28,7 +28,7 @@ export function invokeIRQControl(thread: TCB, label: u32, length: u32, slot: Slo
     if (isNull(target)) return failedLookup(false);
     if (!target.empty) return SeL4Error.DeleteFirst;
     const cap = scratch(0);
-    setCap(cap, CapType.IRQHandler, <usize>irq, 0, 0, 0);
+    setCap(cap, CapType.IRQHandler, <usize>irq);
     cteInsert(cap, slot, target);
     setIrqIssued(<u32>irq, true);
     return SeL4Error.NoError;

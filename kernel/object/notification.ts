@@ -34,7 +34,6 @@ export function sendSignal(notification: Notification, badge: u64): void {
     }
     case NotificationState.Active:
       notification.badge |= badge;
-      break;
   }
 }
 

@@ -147,7 +147,7 @@ function configure(sc: SchedContext, core: u16, budget: u64, period: u64, refill
   else refillNew(sc, refills, time);
   if (isNull(tcb)) return;
   tcb.core = core;
-  tcb.hasTime = isUnlimited(sc) ? 1 : 0;
+  tcb.hasTime = <u8>isUnlimited(sc);
   wakeUp(tcb);
   if (isCurrent(tcb)) rescheduleRequired();
 }

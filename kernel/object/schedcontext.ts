@@ -30,7 +30,7 @@ export function donate(sc: SchedContext, to: TCB): void {
   if (!isNull(sc.tcb)) release(sc);
   sc.tcb = to;
   to.sc = sc;
-  to.hasTime = isUnlimited(sc) ? 1 : 0;
+  to.hasTime = <u8>isUnlimited(sc);
 }
 
 /** Takes the context from its thread, which cannot run without. */
@@ -45,7 +45,7 @@ function release(sc: SchedContext): void {
 
 export function bindThread(sc: SchedContext, tcb: TCB): void {
   tcb.sc = sc;
-  tcb.hasTime = isUnlimited(sc) ? 1 : 0;
+  tcb.hasTime = <u8>isUnlimited(sc);
   tcb.core = <u16>sc.core;
   sc.tcb = tcb;
   wakeUp(tcb);
@@ -85,9 +85,8 @@ export function maybeReturnContext(notification: Notification, tcb: TCB): void {
 export function unbindAll(sc: SchedContext): void {
   unbindThread(sc);
   unbindNotification(sc);
-  const reply = sc.reply;
-  if (isNull(reply)) return;
-  reply.sc = none<SchedContext>();
+  if (isNull(sc.reply)) return;
+  sc.reply.sc = none<SchedContext>();
   sc.reply = none<Reply>();
 }
 

@@ -196,6 +196,7 @@ function replace(cap: Slot, source: Slot, target: Slot): SeL4Error {
   return SeL4Error.NoError;
 }
 
+/** Whether faults can be sent through the capability and answered, or none are to be sent. */
 function isHandler(cap: Slot): bool {
   if (cap.type == CapType.Null) return true;
   return (

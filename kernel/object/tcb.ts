@@ -40,12 +40,10 @@ export function setPriority(tcb: TCB, priority: u8): void {
     case ThreadState.BlockedOnReceive:
     case ThreadState.BlockedOnSend:
     case ThreadState.BlockedOnNotification:
-      reorderQueue(changetype<Endpoint>(tcb.blockedOn), tcb);
-      break;
+      return reorderQueue(changetype<Endpoint>(tcb.blockedOn), tcb);
     case ThreadState.Running:
       if (isCurrent(tcb)) rescheduleRequired();
       else possibleSwitchTo(tcb);
-      break;
   }
 }
 

@@ -115,25 +115,25 @@ function resetUntyped(slot: Slot): void {
 function createObject(type: u32, address: usize, userBits: u32, device: bool, cap: Slot): void {
   switch (<i32>type) {
     case ObjectType.Untyped:
-      setCap(cap, CapType.Untyped, address, <u8>userBits, device ? 1 : 0, 0);
+      setCap(cap, CapType.Untyped, address, <u8>userBits, <u8>device);
       break;
     case ObjectType.TCB:
-      setCap(cap, CapType.Thread, address, 0, 0, 0);
+      setCap(cap, CapType.Thread, address);
       break;
     case ObjectType.Endpoint:
-      setCap(cap, CapType.Endpoint, address, 0, <u8>Rights.All, 0);
+      setCap(cap, CapType.Endpoint, address, 0, <u8>Rights.All);
       break;
     case ObjectType.Notification:
-      setCap(cap, CapType.Notification, address, 0, <u8>(Rights.Read | Rights.Write), 0);
+      setCap(cap, CapType.Notification, address, 0, <u8>(Rights.Read | Rights.Write));
       break;
     case ObjectType.CapTable:
-      setCap(cap, CapType.CNode, address, <u8>userBits, 0, 0);
+      setCap(cap, CapType.CNode, address, <u8>userBits);
       break;
     case ObjectType.SchedContext:
-      setCap(cap, CapType.SchedContext, address, <u8>userBits, 0, 0);
+      setCap(cap, CapType.SchedContext, address, <u8>userBits);
       break;
     case ObjectType.Reply:
-      setCap(cap, CapType.Reply, address, 0, <u8>Rights.Grant, 0);
+      setCap(cap, CapType.Reply, address, 0, <u8>Rights.Grant);
       break;
     default:
       setCap(
@@ -144,6 +144,5 @@ function createObject(type: u32, address: usize, userBits: u32, device: bool, ca
         <u8>(Rights.Read | Rights.Write),
         device ? FRAME_DEVICE : 0,
       );
-      break;
   }
 }

@@ -38,7 +38,7 @@ export function chargeTime(core: CoreState): void {
   const time = now();
   const usage = time - core.charged;
   core.charged = time;
-  if (isNull(core.sc) || usage == 0) return;
+  if (isNull(core.sc)) return;
   core.sc.consumed += usage;
   if (!isAccounted(core.sc)) return;
   const tcb = core.sc.tcb;
@@ -84,9 +84,10 @@ export function postpone(tcb: TCB): void {
   removeFromScheduling(tcb);
   releaseInsert(tcb, refillHead(tcb.sc).time);
   if (isCurrent(tcb)) rescheduleRequired();
-  const core = coreState(tcb.core);
-  core.timed = 1;
-  if (SMP && tcb.core != thisCore() && isNull(tcb.queuePrev)) sendIPI(tcb.core);
+  if (!SMP || tcb.core == thisCore()) return;
+  // Whatever that core enters the kernel for next, it sees whose budget is back.
+  coreState(tcb.core).timed = 1;
+  if (isNull(tcb.queuePrev)) sendIPI(tcb.core);
 }
 
 /** Uses up what the thread may use of its budget now; false if it has the time all the same. Not counted as consumed. */

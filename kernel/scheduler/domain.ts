@@ -1,18 +1,19 @@
 /**
- * Scheduling domains (manual section 6.2, "Domains"; RFC 20), in clusters of one core: threads of one domain run at a
+ * Scheduling domains (manual section 6.3; RFC 20), in clusters of one core: threads of one domain run at a
  * time, by a schedule of domains and durations, whatever the priorities of the others.
  *
  * What ends a domain's turn is not the clock alone, since no handler is cut short (see budget.ts): while the thread that
  * would run next is in the middle of a handler, or is called from one, the turn goes on. So it is exceeded by the handlers
- * that are under way, and none is started by an event any more. The next entry has its whole duration all the same.
+ * that are under way, and none is started by an event any more. The next turn has its whole duration all the same, and what
+ * one took too much is made good: the domain's next turns are shorter, or left out, until it is.
  *
  * While a kernel has several domains time is accounted (`CoreState.timed`): no fastpath needs to ask about domains.
  */
 import { TCB } from '../model/objects';
-import { CoreState, cluster, coreState, homes, scheduleEntry, setScheduleEntry } from '../model/state';
+import { CoreState, cluster, coreState, homes, readyHere, scheduleEntry, setScheduleEntry } from '../model/state';
 import { Limit } from '../api/constants';
 import { now } from './budget';
-import { dequeue, enqueueHead } from './queue';
+import { dequeue, enqueueHead, highestReady } from './queue';
 import { chooseThread, isCurrent, isSchedulable, possibleSwitchTo, rescheduleRequired } from './schedule';
 
 /** Bits of an entry that are its duration, the longest that can be. */
@@ -24,21 +25,39 @@ export function initDomains(core: CoreState): void {
   if (cluster().domains > 1) core.domainEnd = u64.MAX_VALUE;
 }
 
-/** Ends the turn of a domain whose time is over, and chooses among the threads of the next. */
-export function checkDomainTime(core: CoreState): void {
-  if (core.domainEnd == 0 || now() < core.domainEnd) return;
+/**
+ * Ends the turn of a domain whose time is over, and chooses among the threads of the next. `busy`: a thread was running;
+ * an idle core's turn may end late, and nobody has taken that time.
+ */
+export function checkDomainTime(core: CoreState, busy: bool): void {
+  if (core.domainEnd == 0) return;
+  const time = now();
+  if (time < core.domainEnd) return;
   const current = core.current;
   if (isSchedulable(current)) {
     if (current.underWay) return;
     enqueueHead(current);
   }
+  if (busy) readyHere(core).overrun += time - core.domainEnd;
+  let left = nextEntry(core);
+  // Where all have exceeded their turns by more than a round, the next has its turn all the same.
+  for (let i: u32 = 1; left == 0 && i < <u32>Limit.DomainSchedule; i++) left = nextEntry(core);
+  core.domainEnd = time + (left == 0 ? scheduleEntry(core.scheduleIndex) & MAX_DURATION : left);
+  chooseThread(core);
+}
+
+/** Goes to the next entry of the schedule; returns what is left of its duration. */
+function nextEntry(core: CoreState): u64 {
   let index = core.scheduleIndex + 1;
   if (scheduleEntry(index) == 0) index = core.scheduleStart;
-  const entry = scheduleEntry(index);
   core.scheduleIndex = index;
+  const entry = scheduleEntry(index);
   core.domain = <u32>(entry >> 56);
-  core.domainEnd = now() + (entry & MAX_DURATION);
-  chooseThread(core);
+  const duration = entry & MAX_DURATION;
+  const ready = readyHere(core);
+  const made = ready.overrun < duration ? ready.overrun : duration;
+  ready.overrun -= made;
+  return duration - made;
 }
 
 /** Another schedule begins, at `index`, when the turn of whoever is under way ends. */
@@ -46,7 +65,7 @@ export function startSchedule(core: CoreState, index: u32): void {
   core.scheduleStart = index;
   // The entry behind this one ends the schedule, and the next is its start.
   core.scheduleIndex = Limit.DomainSchedule - 1;
-  if (core.domainEnd != 0) core.domainEnd = 1;
+  if (core.domainEnd != 0) core.domainEnd = now();
 }
 
 export function setDomain(tcb: TCB, domain: u8): void {
@@ -60,8 +79,7 @@ export function setDomain(tcb: TCB, domain: u8): void {
 export function nextTurn(core: CoreState, time: u64): u64 {
   if (core.domainEnd == 0 || (time != 0 && time <= core.domainEnd)) return time;
   for (let domain: u32 = 0; domain < homes(); domain++) {
-    const ready = coreState(domain);
-    if ((ready.ready0 | ready.ready1 | ready.ready2 | ready.ready3) != 0) return core.domainEnd;
+    if (highestReady(coreState(domain)) >= 0) return core.domainEnd;
   }
   return time;
 }

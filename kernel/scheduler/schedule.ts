@@ -141,7 +141,7 @@ export function chooseThread(core: CoreState): void {
   if (priority >= 0) {
     const head = readyQueue(ready, <u8>priority).head;
     if (mayStart(ready, head)) next = head;
-    else if (ready.floor.queued) next = ready.floor;
+    else if (ready.floor.queued == Queued.Ready) next = ready.floor;
   }
   dequeue(next);
   core.current = next;

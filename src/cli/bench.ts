@@ -193,6 +193,7 @@ function describeIpc(report: IpcReport): string {
       row('  of which bare: one cache line between two cores', report.line_rtt_ns),
       row('call in one kernel image, one core alone', report.single_image_call_local_ns),
       row('call in one kernel image, two cores in turn', report.single_image_call_ns),
+      row('  of which bare, one way: loading a line that the other core wrote last', report.far_line_ns),
       row('  the same on two simulated cores', report.simulated_single_image_call_ns),
       row('  and there the protected call on one core', report.simulated_ppcall_same_core_ns),
     ],
@@ -251,7 +252,7 @@ function describeSimulation({ ratios, targets }: IpcReport): string[] {
   return [
     `The simulated machine, told what a line costs here and what one core alone does, says ${times(ratio)} where this computer
 has ${times(here)}: ${percent}% ${error < 0 ? 'less' : 'more'} (target: at most ${100 * targets.simulation_error.at_most!}% off, \
-${targets.simulation_error.met ? 'met' : 'missed'}). It has one miss under way at a time, where a real core has several.`,
+${targets.simulation_error.met ? 'met' : 'missed'}).`,
   ];
 }
 

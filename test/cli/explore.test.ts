@@ -51,7 +51,15 @@ describe('atoll explore founding', () => {
       memory: 200,
       remoteMemory: 200,
     },
-    core: { megahertz: 1500, cyclesPerInstruction: 0.5, kernelEntry: 150, atomic: 8 },
+    core: {
+      megahertz: 1500,
+      cyclesPerInstruction: 0.5,
+      kernelEntry: 150,
+      atomic: 8,
+      window: 128,
+      misses: 6,
+      atomicsStall: 1,
+    },
   };
 
   it('writes a page with plots that needs nothing else', async (test) => {

@@ -117,6 +117,43 @@ for (const image of IMAGES) {
       m.delete(ntfn);
     });
 
+    it('what is left of less than a microsecond comes back with the rest', () => {
+      const { m, limited, other } = world();
+      const start = m.time;
+      assert.equal(handle(m, limited, 19.5), other, 'half a microsecond is not worth a switch');
+      assert.equal(at(m, start + 99), other);
+      assert.equal(at(m, start + 99.5), limited);
+      assert.equal(handle(m, limited, 18.75), limited, 'and with that it has all of its budget');
+    });
+
+    it('what is used in the smallest parts is charged too', () => {
+      const { m, limited, other } = world();
+      limited.signal(N);
+      for (let nanoseconds = 0; m.current() === limited; nanoseconds++) {
+        assert.ok(nanoseconds <= 20_000);
+        m.time = 1000 + nanoseconds / 1000;
+        limited.nbWait(N);
+      }
+      assert.equal(m.current(), other);
+    });
+
+    it('who yields to a limited thread is told what that has used', () => {
+      const { m, limited, other } = world();
+      const SC = 8;
+      other.give(SC, limited.schedContext);
+      assert.equal(limited.wait(N), other);
+      for (const label of [Invocation.TCBSetMCPriority, Invocation.TCBSetPriority])
+        m.invoke(other.cptr, label, [50], [InitialSlot.ThreadTCB]);
+      for (const used of [7, 5]) {
+        other.signal(N);
+        assert.equal(m.current(), other);
+        assert.equal(other.call(SC, [], Invocation.SchedContextYieldTo), limited);
+        m.time += used;
+        assert.equal(limited.wait(N), other);
+        assert.deepEqual(other.message.words, [BigInt(used)]);
+      }
+    });
+
     it('time that a thread spends with its server on a lent context is its own', () => {
       const { m, limited, other } = world();
       const ep = m.create(ObjectType.Endpoint);

@@ -122,8 +122,8 @@ for (const image of IMAGES) {
       const same = m.derive(ep, Rights.All, 1n);
       m.revoke(badged);
       assert.deepEqual(
-        [badged, other, grandchild, same].map((slot) => m.isEmpty(slot)),
-        [false, false, true, false],
+        [badged, other, grandchild, same, sibling].map((slot) => m.isEmpty(slot)),
+        [false, false, true, false, false],
       );
       m.revoke(grandchild); // empty: nothing happens
       m.revoke(sibling);

@@ -124,6 +124,80 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
     assert.equal(other.nbWait(WAKE), undefined);
   });
 
+  /** Threads of domain 1 and 2, in turns of so many microseconds, that have an event whenever they look for one. */
+  const busy = (...lengths: readonly [number, number]) => {
+    const m = new Machine({ domains: 3 });
+    const ntfn = m.create(ObjectType.Notification);
+    const [first, second] = [1, 2].map((domain) => {
+      const thread = m.thread().give(N, ntfn);
+      setDomain(m, thread, domain);
+      return thread;
+    });
+    configure(m, 0, [
+      [1, lengths[0]],
+      [2, lengths[1]],
+    ]);
+    m.invoke(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [0]);
+    m.sleep();
+    const handle = (microseconds: number): Thread | undefined => {
+      m.time += microseconds;
+      m.current()!.nbWait(N);
+      checkInvariants(m.image());
+      return m.current();
+    };
+    return { m, first, second, handle };
+  };
+
+  it('what a turn was exceeded by is made good in the next', () => {
+    const { m, first, second, handle } = busy(100, 40);
+    assert.equal(m.current(), first);
+    assert.equal(handle(350), second, '250 too much');
+    assert.equal(handle(39), second);
+    assert.equal(handle(1), second, 'the other has no turn: 150 are left');
+    assert.equal(handle(40), second, 'nor the next: 50 are left');
+    assert.equal(handle(40), first, 'half of one');
+    assert.equal(handle(49), first);
+    assert.equal(handle(1), second);
+    assert.equal(handle(40), first);
+    assert.equal(handle(99), first, 'all is made good');
+    assert.equal(handle(1), second);
+  });
+
+  it('where all have exceeded their turns by much, the next has its turn all the same', () => {
+    const { m, first, second, handle } = busy(1, 1);
+    assert.equal(handle(1001), second, '1000 too much');
+    assert.equal(handle(1001), first, 'and the other: after 255 entries that are left out, it is its turn');
+    const overruns = (): bigint[] => [1, 2].map((domain) => m.image().core(domain).overrun / 1000n);
+    assert.deepEqual(overruns(), [1000n - 128n, 1000n - 127n]);
+    assert.equal(handle(1), second, 'the same again');
+    assert.deepEqual(overruns(), [1000n - 128n - 127n, 1000n - 127n - 128n]);
+    for (let i = 0; i < 12; i++) handle(1);
+    assert.deepEqual(overruns(), [0n, 0n]);
+  });
+
+  it('each gets its share over time, whatever its handlers take', () => {
+    const { m, first, handle } = busy(30, 10);
+    let used = 0;
+    let seed = 1;
+    const start = m.time;
+    while (m.time < start + 100_000) {
+      seed = (seed * 48271) % 2147483647;
+      const length = 1 + (seed % (m.current() === first ? 70 : 5));
+      if (m.current() === first) used += length;
+      handle(length);
+    }
+    const share = used / (m.time - start);
+    assert.ok(Math.abs(share - 0.75) < 0.002, `${share}`);
+  });
+
+  it('what nobody ran in is not made good', () => {
+    const { m, low, high, other } = world();
+    assert.equal(high.wait(N), low);
+    assert.equal(low.wait(N), undefined);
+    assert.equal(at(m, m.time + 5 * FIRST), other, 'late, but it was idle');
+    assert.equal(m.image().core(1).overrun, 0n);
+  });
+
   it('no event starts a handler when the turn is over', () => {
     const { m, low, high, other } = world();
     assert.equal(high.wait(WAKE), low);
@@ -272,6 +346,32 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
     assert.equal(at(m, m.time + 10), low);
     m.time += FIRST;
     assert.equal(low.wait(N), other);
+  });
+
+  it('is what the invariant checker looks at', () => {
+    const { m, low, high } = world();
+    const core = m.base + 8192;
+    const schedule = m.base + 6144;
+    checkInvariants(m.image());
+    const breaks: readonly (readonly [address: number, word: number, what: RegExp])[] = [
+      [core + 156, 2, /domain's turn it is not/],
+      [core + 156, 3, /domain 3 is none of 3/],
+      [core + 160, 255, /the domain schedule has no end/],
+      [core + 164, 2, /the domain schedule begins with its end/],
+      [schedule + 8 * 255, 1, /the domain schedule has no end/],
+      [schedule + 8 + 4, 3 << 24, /entry 1 of the domain schedule is none/],
+      [schedule + 16 + 4, 1 << 24, /entry 2 of the domain schedule is none/],
+      [core + 48, 0, /the turns of domains do not end/],
+      [low.tcb + 148, 0, /is ready but should not be/],
+      [high.tcb + 148, 2 << 8, /domain's turn it is not/],
+    ];
+    for (const [address, word, what] of breaks) {
+      const before = m.u32(address);
+      m.setU32(address, word);
+      assert.throws(() => checkInvariants(m.image()), what);
+      m.setU32(address, before);
+    }
+    checkInvariants(m.image());
   });
 
   it('refuses what seL4 refuses', () => {

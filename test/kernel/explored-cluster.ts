@@ -154,6 +154,13 @@ export interface Scenario {
   readonly isObserved?: boolean;
   /** Lines of the first core that are enabled. */
   readonly lines?: readonly number[];
+  /**
+   * Whether all accesses to the big lock but the exchange of its tail, by which a core queues, are done at once. If the
+   * lock is one (which scenarios show in which they are not), they commute with what others do meanwhile: a core's word
+   * changes when it queues, and who looks at it then waits for its turn before, which is over and remains so; and when
+   * it releases, for which all wait who look. Who finds a turn over finds it so at any later time.
+   */
+  readonly lockAtOnce?: boolean;
   /** In place of how a core parks. */
   readonly park?: (interrupts: InterruptController, core: number) => void;
 }
@@ -168,9 +175,12 @@ export class ExploredCluster {
   private readonly processes: readonly Process[];
   private readonly coreCount: number;
   private readonly isObserved: boolean;
+  private readonly lockAtOnce: boolean;
 
-  constructor({ cores, programs, others, lines = [], park, isObserved = false }: Scenario) {
-    this.isObserved = isObserved;
+  constructor(scenario: Scenario) {
+    const { cores, programs, others, lines = [], park } = scenario;
+    this.isObserved = scenario.isObserved ?? false;
+    this.lockAtOnce = scenario.lockAtOnce ?? false;
     const pages = (BASE + SIZE) >> 16;
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     const machine = new Machine({ image: 'smp', cores, memory, base: BASE, size: SIZE });
@@ -281,6 +291,7 @@ export class ExploredCluster {
       return this.explorer.explore(this.processes, {
         kernel: { base: BASE, size: SIZE },
         unread: this.unread,
+        ...(this.lockAtOnce && { commutes: isLock }),
         guard: (process, at, isStore) => this.guard(process, at, isStore),
         observe: (access) => this.observe(access),
         ...options,

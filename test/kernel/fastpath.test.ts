@@ -1,8 +1,8 @@
 /** When the fastpaths are taken: shown by how little memory they touch. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { InitialSlot, Invocation, ObjectType, Rights } from '../../kernel/api/constants.js';
-import { IMAGES, Machine } from './machine.js';
+import { InitialSlot, Invocation, ObjectType, Register, Rights } from '../../kernel/api/constants.js';
+import { CSPACE_BITS, IMAGES, Machine, guardFor, type Thread } from './machine.js';
 import { watched } from './watched.js';
 
 const SIZE = 4 << 20;
@@ -40,11 +40,12 @@ for (const image of IMAGES) {
 
     for (let count = 0; count <= 4; count++) {
       it(`a call with ${count} words and its answer`, () => {
-        const { client, server, touched } = world();
+        const { m, client, server, touched } = world();
         const words = Array.from({ length: count }, (_, index) => BigInt(index + 1));
         for (let round = 0; round < 2; round++) {
           assert.ok(touched(() => assert.equal(client.call(EP, words), server)) <= most);
           assert.deepEqual([server.badge, server.message.words], [3n, words]);
+          m.setU64(client.tcb + Register.Badge, 9n);
           assert.ok(touched(() => assert.equal(server.replyRecv(EP, REPLY, words), client)) <= most);
           assert.deepEqual([client.badge, client.message.words], [0n, words]);
         }
@@ -58,6 +59,52 @@ for (const image of IMAGES) {
       m.invoke(server.cptr, Invocation.TCBSetPriority, [100], [InitialSlot.ThreadTCB]);
       assert.ok(touched(() => assert.equal(client.call(EP, [1]), server)) <= most);
       assert.ok(touched(() => assert.equal(server.replyRecv(EP, REPLY, [1]), client)) <= most + 1);
+    });
+
+    it('where one cannot be taken, the same is done without', () => {
+      const none = () => {};
+      const { CNode, ThreadTCB } = InitialSlot;
+      type Place = ReturnType<typeof world>;
+      const deep = ({ m, client, server }: Place) => {
+        for (const { cptr, cspace } of [client, server]) {
+          const outer = m.create(ObjectType.CapTable, 1);
+          m.invoke(outer, Invocation.CNodeCopy, [0, 1, cspace, 64, Rights.All], [CNode]);
+          m.invoke(cptr, Invocation.TCBSetSpace, [guardFor(CSPACE_BITS) - 1], [0, outer]);
+        }
+      };
+      const bound = ({ m, server }: Place) => {
+        const ntfn = m.create(ObjectType.Notification);
+        m.invoke(server.cptr, Invocation.TCBBindNotification, [], [ntfn]);
+        m.invoke(m.schedContext(), Invocation.SchedContextBind, [], [ntfn]);
+      };
+      const buried = ({ m, client }: Place) => void m.kernels[0].setFloor(client.tcb);
+      const others: Thread[] = [];
+      const another = ({ m }: Place) => {
+        others.push(m.thread({ priority: 150 }));
+      };
+      const lower = ({ m, server }: Place) =>
+        void m.invoke(server.cptr, Invocation.TCBSetPriority, [95], [ThreadTCB]);
+      for (const [before, during] of [
+        [deep, none],
+        [bound, none],
+        [buried, none],
+        [none, buried],
+        [none, another],
+        [lower, none],
+      ]) {
+        const place = world();
+        const { m, client, server } = place;
+        m.setU64(client.tcb + Register.Badge, 9n);
+        before(place);
+        assert.equal(client.call(EP, [1, 2]), server);
+        assert.deepEqual([server.badge, server.message.words], [3n, [1n, 2n]]);
+        during(place);
+        const next = server.replyRecv(EP, REPLY, [3]);
+        assert.equal(next, others.pop() ?? client);
+        assert.deepEqual([client.badge, client.message.words], [0n, [3n]]);
+        if (next !== client) m.invoke(next.cptr, Invocation.TCBSuspend);
+        assert.equal(client.call(EP, [4]), server, 'and again');
+      }
     });
 
     it('a longer message takes longer, and does the same', () => {

@@ -11,7 +11,7 @@ import {
   SeL4Error,
 } from '../../kernel/api/constants.js';
 import type { KernelImage } from '../../src/core/kernel.js';
-import { CSPACE_BITS, IMAGES, Machine, guardFor, type Thread } from './machine.js';
+import { CSPACE_BITS, IMAGES, Machine, guardFor, refuses, type Thread } from './machine.js';
 
 const EP = 5;
 const REPLY = 4;
@@ -295,6 +295,21 @@ for (const image of IMAGES) {
       assert.equal(client.call(EP), order[2]);
     });
 
+    it('a server that waits alone is no longer followed by whom it waited with before', () => {
+      const { m, ep, server, client } = world();
+      const second = m.thread({ priority: 200 }).give(EP, ep).give(REPLY, m.create(ObjectType.Reply));
+      const other = m.thread({ priority: 90 }).give(EP, ep);
+      assert.equal(second.recv(EP, REPLY), client);
+      assert.equal(client.call(EP, [1]), server);
+      m.invoke(second.cptr, Invocation.TCBSuspend);
+      assert.equal(server.replyRecv(EP, REPLY), client);
+      assert.equal(client.call(EP, [2]), server);
+      m.invoke(server.cptr, Invocation.TCBSetPriority, [10], [1]);
+      assert.equal(other.call(EP, [3]), server, 'it waits, since nobody receives');
+      assert.equal(server.recv(EP, REPLY), server);
+      assert.deepEqual(server.message.words, [3n]);
+    });
+
     it('a server that has just answered is found before one that comes after it', () => {
       const { m, ep, server, client } = world();
       assert.equal(client.call(EP, [1]), server);
@@ -400,10 +415,11 @@ for (const image of IMAGES) {
 
     it('a missing capability is a fault that says where', () => {
       const { server, client } = faultWorld();
-      client.call(200, []);
+      const beyond = (1 << CSPACE_BITS) + EP;
+      client.call(beyond, []);
       assert.deepEqual(server.message.words, [
         0n,
-        200n,
+        BigInt(beyond),
         0n,
         BigInt(LookupFailure.GuardMismatch),
         64n,
@@ -426,6 +442,23 @@ for (const image of IMAGES) {
         assert.equal(fault(), server);
         assert.equal(server.message.words[0], 1n);
         assert.equal(server.replyRecv(EP, REPLY), client);
+      }
+    });
+
+    it('a handler must be able to be sent to, and to answer', () => {
+      const { m, client, ep } = world();
+      const { Read, Write, Grant, GrantReply } = Rights;
+      const set = (rights: Rights) => {
+        const handler = m.derive(ep, rights);
+        m.invoke(client.cptr, Invocation.TCBSetTimeoutEndpoint, [], [handler]);
+        m.invoke(client.cptr, Invocation.TCBSetSchedParams, [0, 100], [1, client.schedContext, handler]);
+      };
+      m.invoke(client.schedContext, Invocation.SchedContextUnbind);
+      for (const rights of [Read | Grant, GrantReply, Read | Write])
+        refuses(() => set(rights), SeL4Error.InvalidCapability, [1]);
+      for (const rights of [Write | Grant, Write | GrantReply]) {
+        set(rights);
+        m.invoke(client.schedContext, Invocation.SchedContextUnbind);
       }
     });
 

@@ -114,7 +114,7 @@ export class Machine {
         },
         sendSGI: (target: number, irq: number) => this.sgis.push([target, irq]),
         sendIPI: (target: number) => this.ipis.push(target),
-        now: () => this.time * 1000,
+        now: () => Math.round(this.time * 1000),
       };
       this.kernels.push(
         options.instantiate?.(core, machine) ?? instantiateKernel(module!, this.memory, base, core, machine),

@@ -65,6 +65,21 @@ for (const image of IMAGES) {
       refuses(() => m.invoke(high.cptr, Invocation.TCBUnbindNotification), SeL4Error.IllegalOperation);
     });
 
+    it('a bound notification that is signalled during a handler arrives with the next receive', () => {
+      const { m, ntfn, high, low } = world();
+      const ep = m.create(ObjectType.Endpoint);
+      high.give(EP, ep).give(REPLY, m.create(ObjectType.Reply)).give(7, ntfn, Rights.Write, 4n);
+      low.give(EP, ep);
+      m.invoke(high.cptr, Invocation.TCBBindNotification, [], [ntfn]);
+      assert.equal(high.recv(EP, REPLY), low);
+      assert.equal(low.call(EP, [1]), high);
+      assert.equal(high.signal(7), high);
+      assert.equal(high.replyRecv(EP, REPLY, [2]), high, 'it does not wait');
+      assert.equal(high.badge, 4n);
+      assert.equal(high.recv(EP, REPLY), low);
+      assert.deepEqual(low.message.words, [2n], 'and the caller has its answer');
+    });
+
     it('only its thread may wait for a bound notification', () => {
       const { m, ntfn, high, low } = world();
       m.invoke(low.cptr, Invocation.TCBBindNotification, [], [ntfn]);
@@ -95,6 +110,16 @@ for (const image of IMAGES) {
       }
       m.invoke(high.schedContext, Invocation.SchedContextUnbindObject, [], [ntfn]);
       assert.equal(low.signal(N), low);
+    });
+
+    it('lends no scheduling context that is gone, and takes another', () => {
+      const { m, ntfn, high, low } = world();
+      high.wait(N);
+      m.invoke(high.schedContext, Invocation.SchedContextUnbind);
+      m.invoke(high.schedContext, Invocation.SchedContextBind, [], [ntfn]);
+      m.delete(high.schedContext);
+      m.invoke(m.schedContext(), Invocation.SchedContextBind, [], [ntfn]);
+      assert.equal(low.signal(N), high);
     });
   });
 
@@ -172,6 +197,20 @@ for (const image of IMAGES) {
         [17, 9],
       ]);
       assert.deepEqual(thread.message.words, [], 'the answer to a call is empty');
+    });
+
+    it('an interrupt-sending capability is revoked with its copies, and no other', () => {
+      const { m } = world();
+      const [first, second] = [17, 18].map((target) => {
+        const sgi = m.slot();
+        m.invoke(InitialSlot.IRQControl, Invocation.IRQIssueSGISignal, [9, target, sgi, 64], [2]);
+        return { sgi, copy: m.derive(sgi) };
+      });
+      m.revoke(second.sgi);
+      assert.deepEqual(
+        [first.sgi, first.copy, second.sgi, second.copy].map((slot) => m.isEmpty(slot)),
+        [false, false, false, true],
+      );
     });
   });
 }

@@ -53,6 +53,18 @@ for (const image of IMAGES) {
       assert.equal(second.yieldCore(), first);
     });
 
+    it('a floor that is held back is not chosen, however little may start on top of it', () => {
+      const m = new Machine({ image });
+      const buried = m.thread({ priority: 60 });
+      const low = m.thread({ priority: 40 });
+      m.sleep();
+      assert.equal(m.threadOf(m.kernels[0].setFloor(buried.tcb)), buried);
+      assert.equal(m.threadOf(m.kernels[0].hold(buried.tcb, 1)), undefined);
+      assert.equal(m.threadOf(m.kernels[0].hold(buried.tcb, 0)), buried);
+      m.kernels[0].hold(buried.tcb, 1);
+      assert.equal(m.threadOf(m.kernels[0].setFloor(0)), low);
+    });
+
     it('copies registers: where a thread stands, what its call is made with, or both', () => {
       const m = new Machine({ image });
       const ntfn = m.create(ObjectType.Notification);
@@ -233,6 +245,41 @@ for (const image of IMAGES) {
       assert.equal(m.current(), back);
       assert.equal(back.replyRecv(EP, REPLY), middle);
       assert.equal(middle.replyRecv(EP, REPLY), undefined, 'nobody to reply to, and no time of its own');
+      // The context has come to stay: it goes to no later caller.
+      const other = m.thread({ priority: 90 }).give(EP, outer);
+      assert.equal(m.current(), other);
+      assert.equal(other.call(EP), middle);
+      m.invoke(other.schedContext, Invocation.SchedContextUnbind);
+      assert.equal(middle.replyRecv(EP, REPLY), undefined);
+    });
+
+    it('a call that was cut out of a chain has no say in the chain that its reply object serves next', () => {
+      const m = new Machine({ image });
+      const [CALLEE, ANSWERED] = [7, 8];
+      const endpoints = [1, 2, 3].map(() => m.create(ObjectType.Endpoint));
+      const replies = [1, 2, 3].map(() => m.create(ObjectType.Reply));
+      const servers = [150, 160, 140].map((priority, index) =>
+        m.thread({ priority }).give(EP, endpoints[index]).give(REPLY, replies[index]),
+      );
+      const [first, last, second] = servers;
+      for (const server of [first, second]) server.give(CALLEE, endpoints[1]);
+      const client = m.thread({ priority: 100 }).give(EP, endpoints[0]);
+      const other = m.thread({ priority: 90 }).give(EP, endpoints[2]);
+      last.give(ANSWERED, replies[0]);
+      m.sleep();
+      for (const server of [last, first, second]) server.recv(EP, REPLY);
+      for (const server of servers) m.invoke(server.schedContext, Invocation.SchedContextUnbind);
+      client.call(EP);
+      assert.equal(first.call(CALLEE), last);
+      m.invoke(first.cptr, Invocation.TCBSuspend);
+      last.recv(EP, REPLY);
+      m.invoke(client.schedContext, Invocation.SchedContextUnbind);
+      assert.equal(m.current(), other, 'the client has lost its time');
+      other.call(EP);
+      assert.equal(second.call(CALLEE), last);
+      assert.equal(last.send(ANSWERED), last, 'the client is answered');
+      assert.equal(last.replyRecv(EP, REPLY), second);
+      assert.equal(second.replyRecv(EP, REPLY), other);
     });
 
     it('a lent context comes back when the server goes away', () => {

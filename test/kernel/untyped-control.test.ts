@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { InitialSlot, Invocation, ObjectType, Rights, SeL4Error } from '../../kernel/api/constants.js';
-import { IMAGES, Machine, refuses } from './machine.js';
+import { CSPACE_BITS, IMAGES, Machine, refuses } from './machine.js';
 
 const ROOT = InitialSlot.CNode;
+const EP = 5;
 const BASE = 1 << 20;
 const SIZE = 4 << 20;
 /** Outside of the partition, at the end of memory. */
@@ -87,6 +88,20 @@ for (const image of IMAGES) {
       m.revoke(low);
       assert.ok(!m.isEmpty(high));
       m.create(ObjectType.Untyped, BITS - 1, low);
+    });
+
+    it('may be given up before what was made of it, which still ends with its last capability', () => {
+      const { m, slot, issue, retype } = world();
+      issue(CHUNK);
+      const endpoint = retype(ObjectType.Endpoint, 0, 1);
+      const thread = m.thread().give(EP, endpoint);
+      m.sleep();
+      thread.send(EP, [1]);
+      m.invoke(thread.cspace, Invocation.CNodeDelete, [EP, CSPACE_BITS]);
+      m.invoke(ROOT, Invocation.CNodeDelete, [slot, 64]);
+      assert.equal(m.current(), undefined, 'the thread waits at the endpoint');
+      m.delete(endpoint);
+      assert.equal(m.current(), thread);
     });
 
     it('goes with all that was made of it when UntypedControl is revoked, and that cannot be copied', () => {

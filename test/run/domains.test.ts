@@ -38,6 +38,19 @@ describe('a domain schedule', { concurrency: 2 }, () => {
     assert.ok(Math.abs(done(again, 'low') / done(ran, 'low') - 1) < 0.05, 'whatever the others do in theirs');
   });
 
+  it('makes good what handlers took too much', async () => {
+    const ran = await run({
+      description: schedule(['a', 100], ['b', 100]) + busy('long', 10, 'a') + busy('short', 200, 'b'),
+      programs: { long: work(500_000), short: work(50_000) },
+      args: [...MACHINE, '--for', '60ms'],
+    });
+    const share = (10 * done(ran, 'long')) / (10 * done(ran, 'long') + done(ran, 'short'));
+    assert.ok(
+      Math.abs(share - 0.5) < 0.02,
+      `half of the time, a handler of several turns after the other: ${share}`,
+    );
+  });
+
   it('does not cut a handler short', async () => {
     const ran = await run({
       description:
@@ -111,13 +124,14 @@ describe('a domain schedule', { concurrency: 2 }, () => {
         domain('second', 'priority="12" domain="b"') +
         domain('of_first', 'priority="20" domain="b"', '', 'server') +
         domain('of_second', 'priority="15" domain="a"', '', 'server') +
+        busy('filler', 5, 'a') +
         channel('first 0 pp="true"', 'of_first 0') +
         channel('second 0 pp="true"', 'of_second 0'),
-      programs: { first: calls('first'), second: calls('second'), server },
-      args: [...MACHINE, '--check-invariants'],
+      programs: { first: calls('first'), second: calls('second'), server, filler: work(500) },
+      args: [...MACHINE, '--check-invariants', '--for', '10ms'],
     });
     assert.deepEqual([...ran.said].sort(), ['first is done', 'second is done']);
-    assert.equal(ran.report.ended, 'idle');
+    assert.ok(done(ran, 'filler') > 100, 'and others in between');
   });
 
   it('leaves the monitor its turns', async () => {

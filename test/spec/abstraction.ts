@@ -23,8 +23,8 @@ export function abstraction(memory: KernelMemory): State {
     contexts: new Map(),
     cores: Array.from({ length: memory.cores }, (_, core) => coreAt(memory, core)),
     issuedIrqs: new Set(),
-    ...{ domain, domainEnd, domains: memory.domains },
-    schedule: { entries: new Map(), index: scheduleIndex, start: scheduleStart },
+    ...{ domain, domainEnd, overruns: [] },
+    schedule: { entries: memory.schedule(), index: scheduleIndex, start: scheduleStart },
   };
   for (const slot of slots.values()) {
     const { at, type, object, rights, bits, guardSize, badge, revocable } = slot;
@@ -42,10 +42,7 @@ export function abstraction(memory: KernelMemory): State {
     if (type === CapType.SchedContext) state.contexts.set(object, contextAt(memory, object));
     if (type === CapType.IRQHandler) state.issuedIrqs.add(object);
   }
-  for (let index = 0; index < (Limit.DomainSchedule as number); index++) {
-    const entry = memory.scheduleEntry(index);
-    if (entry.duration !== 0n) state.schedule.entries.set(index, entry);
-  }
+  for (let each = 0; each < memory.domains; each++) state.overruns.push(memory.core(each).overrun);
   return state;
 }
 

@@ -77,7 +77,10 @@ export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
   }),
   'memory and deletion': biased(60, { call: fc.constant(12), target: fc.constantFrom(1, 1, 30, 31) }),
   budgets: biased(50, {
-    time: fc.nat(200),
+    time: fc.oneof(
+      fc.nat(200),
+      fc.nat(50_000).map((nanoseconds) => nanoseconds / 1000),
+    ),
     target: fc.constantFrom(12, 13, 14, 15, 33, OTHER_CORES),
     call: between(10, 15),
   }),

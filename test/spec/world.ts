@@ -78,7 +78,7 @@ function describe(state: State): string {
     ...['replies', ...sorted(state.replies)],
     ...['contexts', ...sorted(state.contexts)],
     `interrupts ${text([...state.issuedIrqs].sort())}`,
-    `domain ${text([state.domain, state.domainEnd])}`,
+    `domain ${text([state.domain, state.domainEnd, state.overruns])}`,
     `schedule ${text([...state.schedule.entries, state.schedule.index, state.schedule.start])}`,
   ].join('\n');
 }
@@ -405,7 +405,7 @@ export class World {
     const me = this.current;
     this.calls++;
     m.ipis.length = 0;
-    this.spec.enter(this.core, BigInt(m.time) * 1000n, specify, byEvent);
+    this.spec.enter(this.core, BigInt(Math.round(m.time * 1000)), specify, byEvent);
     enter();
     const redo = this.spec.state.threads.get(me)?.redo ?? true;
     for (

@@ -35,10 +35,10 @@ export function checkInvariants(memory: KernelMemory): void {
   for (const at of objects(CapType.Notification)) checkNotification(memory, at, threads, waiting);
   for (const at of objects(CapType.Reply)) checkReply(memory, at);
   for (const at of objects(CapType.SchedContext)) checkSchedContext(memory, at);
+  checkDomains(memory);
   for (let core = 0; core < memory.cores; core++) checkCore(memory, core, threads);
   for (const thread of threads.values()) checkThread(memory, thread, waiting);
   checkInterrupts(memory, slots);
-  checkDomains(memory);
 }
 
 /** The derivation tree is a list in preorder, so that all to one object stand together and final ones are known. */
@@ -318,15 +318,18 @@ function checkCore(memory: KernelMemory, index: number, threads: ReadonlyMap<num
 function checkDomains(memory: KernelMemory): void {
   const { domain, domainEnd, scheduleIndex, scheduleStart, timed } = memory.core(0);
   const several = memory.domains > 1;
-  const last = Limit.DomainSchedule;
   check(domain < memory.domains, () => `domain ${domain} is none of ${memory.domains}`);
   check((domainEnd !== 0n) === several && (!several || timed !== 0), () => 'the turns of domains do not end');
-  const inside = scheduleIndex < (last as number) && scheduleStart < (last as number);
-  check(inside && memory.scheduleEntry(last).duration === 0n, () => 'the domain schedule has no end');
-  const start = memory.scheduleEntry(scheduleStart);
-  check(!several || start.duration !== 0n, () => 'the domain schedule begins with its end');
-  for (let index = 0; index < (last as number); index++)
-    check(memory.scheduleEntry(index).domain < memory.domains, () => `entry ${index} is of no domain`);
+  const entries = memory.schedule();
+  const usable = Limit.DomainSchedule as number;
+  const inside = scheduleIndex < usable && scheduleStart < usable;
+  check(inside && !entries.has(usable), () => 'the domain schedule has no end');
+  check(!several || entries.has(scheduleStart), () => 'the domain schedule begins with its end');
+  for (const [index, entry] of entries)
+    check(
+      entry.domain < memory.domains && entry.duration > 0n,
+      () => `entry ${index} of the domain schedule is none`,
+    );
 }
 
 function checkThread(memory: KernelMemory, thread: Thread, waiting: ReadonlySet<number>): void {

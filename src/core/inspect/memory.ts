@@ -116,10 +116,16 @@ export class KernelMemory {
     return this.u32(this.base + 76);
   }
 
-  /** Of the domain schedule an entry, 0 to `Limit.DomainSchedule`: the last is an end marker for good. */
-  scheduleEntry(index: number) {
-    const entry = this.u64(this.base + SCHEDULE + 8 * index);
-    return { domain: Number(entry >> 56n), duration: BigInt.asUintN(56, entry) };
+  /** The entries of the domain schedule, without its end markers. */
+  schedule(): Map<number, { domain: number; duration: bigint }> {
+    const entries = new Map<number, { domain: number; duration: bigint }>();
+    for (let index = 0; index <= (Limit.DomainSchedule as number); index++) {
+      const at = this.base + SCHEDULE + 8 * index;
+      if ((this.u32(at) | this.u32(at + 4)) === 0) continue;
+      const entry = this.u64(at);
+      entries.set(index, { domain: Number(entry >> 56n), duration: BigInt.asUintN(56, entry) });
+    }
+    return entries;
   }
 
   /** A core, or the ready threads of a scheduling domain. */
@@ -139,6 +145,7 @@ export class KernelMemory {
       scheduleIndex: this.u32(at + 160),
       scheduleStart: this.u32(at + 164),
       domainEnd: this.u64(at + 168),
+      overrun: this.u64(at + 176),
       ready: (priority: number) =>
         ((this.u64(at + 16 + 8 * (priority >> 6)) >> BigInt(priority & 63)) & 1n) !== 0n,
       head: (priority: number) => this.u32(at + QUEUES + 8 * priority),

@@ -38,6 +38,8 @@ export class Coherence {
   readonly #sharers: Int32Array;
   readonly #sharerWords: number;
   readonly #busy: Float64Array;
+  /** Whether the last core that had to wait had the line already, to read it. */
+  upgraded = false;
   /** By agent: lines that were brought to it from another core's cache, or that it took from others to write them. */
   readonly movedTo: Float64Array;
   readonly #paths: readonly Path[];
@@ -87,6 +89,7 @@ export class Coherence {
 
   #request(agent: number, line: number, write: boolean, holder: number): number {
     let cost: number;
+    this.upgraded = false;
     if (holder > 0) {
       const owner = holder - 1;
       cost = this.#distance.transfer(agent, owner, line);
@@ -104,7 +107,10 @@ export class Coherence {
         const had = this.#shares(agent, line);
         cost = this.#takeFromSharers(agent, line);
         this.#holder[line] = agent + 1;
-        if (had) return cost;
+        if (had) {
+          this.upgraded = true;
+          return cost;
+        }
       } else {
         cost = this.#fromShared(agent, line);
         if (cost < 0) cost = this.#fromNearest(agent, line);
@@ -130,12 +136,13 @@ export class Coherence {
   /** All copies but the writer's go, at the same time: the farthest decides. It is as far as the data, where they are needed. */
   #takeFromSharers(agent: number, line: number): number {
     let cost = 0;
+    this.#distance.ask(agent, line);
     for (let word = 0; word < this.#sharerWords; word++) {
       const at = line * this.#sharerWords + word;
       for (let bits = this.#sharers[at]; bits !== 0; bits &= bits - 1) {
         const sharer = word * 32 + 31 - Math.clz32(bits & -bits);
         if (sharer === agent) continue;
-        cost = Math.max(cost, this.#distance.transfer(agent, sharer, line));
+        cost = Math.max(cost, this.#distance.from(sharer));
         this.#dropFrom(sharer, line);
       }
       this.#sharers[at] = 0;
@@ -146,6 +153,7 @@ export class Coherence {
 
   /** A line that this core may use already: in its L1 for nothing, or farther out. */
   #ownHit(agent: number, line: number): number {
+    this.upgraded = false;
     const { own } = this.#paths[agent];
     for (let i = 0; i < own.length; i++) {
       if (!own[i].cache.touch(line)) continue;
@@ -172,12 +180,13 @@ export class Coherence {
     const words = this.#sharerWords;
     const least = this.#distance.least(agent, line);
     let cost = Infinity;
+    this.#distance.ask(agent, line);
     // Cores of near numbers first: one of them is mostly as near as can be.
     for (let word = agent >>> 5, left = words; left > 0 && cost > least; left--, word = (word + 1) % words) {
       let bits = this.#sharers[line * words + word];
       for (; bits !== 0 && cost > least; bits &= bits - 1) {
         const sharer = word * 32 + 31 - Math.clz32(bits & -bits);
-        cost = Math.min(cost, this.#distance.transfer(agent, sharer, line));
+        cost = Math.min(cost, this.#distance.from(sharer));
       }
     }
     this.movedTo[agent]++;

@@ -26,6 +26,12 @@ export class CoreSets {
     return set < 0 ? set === single(core) : (this.#bits[this.#word(set, core)] & (1 << (core & 31))) !== 0;
   }
 
+  /** False where nobody but the core can be in the set. */
+  hasOther(line: number, core: number): boolean {
+    const set = this.#sets[line];
+    return set !== EMPTY && set !== single(core);
+  }
+
   add(line: number, core: number): void {
     let set = this.#sets[line];
     if (set === EMPTY) this.#sets[line] = single(core);

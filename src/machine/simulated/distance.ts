@@ -5,6 +5,9 @@ import type { Topology } from '../topology/topology.js';
 export interface Distance {
   /** Cycles to bring `line` from core `owner`'s cache to `core`'s. */
   transfer(core: number, owner: number, line: number): number;
+  /** A core asks for a line: {@link from} says what it costs from one owner or another. */
+  ask(core: number, line: number): void;
+  from(owner: number): number;
   /** Not more than {@link transfer} from any other core. */
   least(core: number, line: number): number;
   /** Steps from a core to the slice that keeps the directory, and a part of the L3, for `line`. */
@@ -26,21 +29,28 @@ export function distanceOf({ topology, interconnect, latencies }: MachineModel):
   const placeOf = Int32Array.from(topology.cores, ({ id }) => place.get(id)!);
   const sizeOf = Int32Array.from(topology.cores, (core) => members.get(core.package)!.length);
 
+  /** The link between packages is at the first core of each. */
+  const link = Int32Array.from(topology.cores, (core) => members.get(core.package)![0]);
+
   const { kind } = interconnect;
   const { width, coresPerStop = 1 } = kind === 'mesh' ? interconnect : { width: 1 };
-  const stops = Array.from(topology.cores, (_, place) => Math.floor(place / coresPerStop));
-  const column = Int32Array.from(stops, (stop) => stop % width);
-  const row = Int32Array.from(stops, (stop) => Math.floor(stop / width));
-  const hops = (a: number, b: number, size: number): number => {
+  const stopOf = placeOf.map((place) => Math.floor(place / coresPerStop));
+  const column = stopOf.map((stop) => stop % width);
+  const row = stopOf.map((stop) => Math.floor(stop / width));
+  /** Between two cores of a package. */
+  const hops = (a: number, b: number): number => {
     if (kind === 'flat') return 0;
-    if (kind === 'ring') return Math.min(Math.abs(a - b), size - Math.abs(a - b));
-    return Math.abs(column[a] - column[b]) + Math.abs(row[a] - row[b]);
+    if (kind === 'mesh') return Math.abs(column[a] - column[b]) + Math.abs(row[a] - row[b]);
+    const steps = Math.abs(placeOf[a] - placeOf[b]);
+    return Math.min(steps, sizeOf[a] - steps);
   };
-  const home = (line: number, size: number): number => scatter(line) % size;
+  /** The core where a line's home is, in the package of another. */
+  const homeOf = (line: number, core: number): number => {
+    const cores = members.get(packageOf[core])!;
+    return cores[scatter(line) % cores.length];
+  };
   const sharesL2 = (a: number, b: number): boolean => l2[a] >= 0 && l2[a] === l2[b];
-
-  const hopsToHome = (core: number, line: number): number =>
-    hops(placeOf[core], home(line, sizeOf[core]), sizeOf[core]);
+  const hopsToHome = (core: number, line: number): number => hops(core, homeOf(line, core));
   const isShared = (level: number): boolean =>
     topology.caches.some((cache) => cache.level === level && cache.cores.length > 1);
   const inPackage = isShared(3) ? Math.min(latencies.sharedL3, latencies.package) : latencies.package;
@@ -49,30 +59,38 @@ export function distanceOf({ topology, interconnect, latencies }: MachineModel):
     topology.packages.length > 1 ? latencies.machine : Infinity,
   );
 
+  /** What is asked for, its home in the package that was looked at last, and the hops to there. */
+  const asked = { core: 0, line: 0, package: -1, home: 0, legs: 0 };
+  const ask = (core: number, line: number): void => {
+    asked.core = core;
+    asked.line = line;
+    asked.package = -1;
+  };
+  const from = (owner: number): number => {
+    const { core } = asked;
+    if (sharesL2(core, owner)) return latencies.sharedL2;
+    const near = packageOf[core] === packageOf[owner];
+    if (packageOf[owner] !== asked.package) {
+      asked.package = packageOf[owner];
+      asked.home = homeOf(asked.line, owner);
+      asked.legs = near ? hops(core, asked.home) : 2 * hops(core, link[core]) + hops(link[owner], asked.home);
+    }
+    const legs = asked.legs + hops(asked.home, owner) + hops(owner, near ? core : link[owner]);
+    if (!near) return latencies.machine + latencies.hop * legs;
+    const together = l3[core] >= 0 && l3[core] === l3[owner];
+    return (together ? latencies.sharedL3 : latencies.package) + latencies.hop * legs;
+  };
+
   return {
     sharesL2,
     hopsToHome,
     // From the home to the owner and on to the core is not less than from the home to the core.
     least: (core, line) => Math.min(elsewhere, inPackage + 2 * latencies.hop * hopsToHome(core, line)),
+    ask,
+    from,
     transfer(core, owner, line) {
-      if (sharesL2(core, owner)) return latencies.sharedL2;
-      const size = sizeOf[owner];
-      const at = home(line, size);
-      if (packageOf[core] !== packageOf[owner]) {
-        // The link between packages is at the first place of each.
-        const legs =
-          hops(placeOf[core], 0, sizeOf[core]) + hops(0, at, size) + hops(at, placeOf[owner], size);
-        return (
-          latencies.machine +
-          latencies.hop * (legs + hops(placeOf[owner], 0, size) + hops(0, placeOf[core], size))
-        );
-      }
-      const legs =
-        hops(placeOf[core], at, size) +
-        hops(at, placeOf[owner], size) +
-        hops(placeOf[owner], placeOf[core], size);
-      const together = l3[core] >= 0 && l3[core] === l3[owner];
-      return (together ? latencies.sharedL3 : latencies.package) + latencies.hop * legs;
+      ask(core, line);
+      return from(owner);
     },
   };
 }

@@ -8,16 +8,17 @@ import { LINE_BITS, LINE_BYTES, Coherence } from './coherence.js';
 import type { MachineModel } from './model.js';
 import { SharedArrays } from './shared-arrays.js';
 import { Transactions, type Transaction } from './transaction.js';
+import { Window } from './window.js';
 
 /** What an instrumented kernel image imports (kernel/instrument.mjs). */
 export interface Instrumentation {
-  read(address: number, offset: number, size: number): number;
-  write(address: number, offset: number, size: number): number;
+  read(address: number, size: number, ready: number, executed: number): number;
+  write(address: number, size: number, ready: number, executed: number): void;
   range(address: number, size: number, isWrite: number): void;
-  execute(weight: number): void;
-  lockLoad(address: number): void;
-  lockStore(address: number): number;
-  lockExchange(address: number): number;
+  execute(executed: number): void;
+  lockLoad(address: number, ready: number): number;
+  lockStore(address: number, ready: number): number;
+  lockExchange(address: number, ready: number): number;
 }
 
 /** How a kernel entry treats the big lock. */
@@ -48,12 +49,14 @@ export class SimulatedMachine {
   #lockFree = 0;
   #lockHolder = 0;
   #core = -1;
-  #now = 0;
-  /** When the running core's stores have left its store buffer. */
-  #drained = 0;
+  /** Of the running core. */
+  readonly #window: Window;
+  /** By core: when its stores have left its store buffer. */
   readonly #drains: Float64Array;
   #locking: Locking = 'take';
   #transaction: Transaction | undefined;
+  /** Told of those whose transactions the running one aborts. */
+  #aborted: (core: number) => void = () => {};
 
   /**
    * @param memory physical memory: zeroed, or its size in bytes.
@@ -78,6 +81,7 @@ export class SimulatedMachine {
     this.#storedBy = arrays.int32(bytes >>> LINE_BITS);
     this.words = new Int32Array(this.memory.buffer);
     this.#coherence = new Coherence(model, bytes, nodeOf, arrays);
+    this.#window = new Window(model.core, this.#coherence);
     this.instrumentation = this.#instrumentation();
   }
 
@@ -121,14 +125,19 @@ export class SimulatedMachine {
     this.#access(address, size, write);
   }
 
+  /** The same: it does an atomic read-modify-write of a word. */
+  exchange(address: number): void {
+    this.#window.atomic(address >>> LINE_BITS, 0);
+  }
+
   /** The same: it computes for so many cycles. */
   compute(cycles: number): void {
-    this.#now += cycles;
+    this.#window.compute(cycles);
   }
 
   /** The same: it executes so many instructions. */
   execute(instructions: number): void {
-    this.#now += instructions * this.model.core.cyclesPerInstruction;
+    this.#window.execute(instructions);
   }
 
   /** A kernel entry; a lock is taken. */
@@ -141,7 +150,7 @@ export class SimulatedMachine {
   /** The same in two parts, for who must not make a function for each: the core enters the kernel. */
   beginEntry(core: number): void {
     this.#enter(core);
-    this.#now += this.model.core.kernelEntry;
+    this.#window.now += this.model.core.kernelEntry;
   }
 
   /** It leaves it again. */
@@ -161,14 +170,13 @@ export class SimulatedMachine {
   /** A stretch of a program, or of an interrupt's way in, that is one atomic read-modify-write of a word. */
   userAtomic(core: number, address: number): void {
     this.#enter(core);
-    this.#now = this.#coherence.access(core, address >>> LINE_BITS, true, Math.max(this.#now, this.#drained));
-    this.#now += this.model.core.atomic;
+    this.exchange(address);
     this.#leave();
   }
 
   /** A core's time, also in the middle of what it does. */
   timeOf(core: number): number {
-    return core === this.#core ? this.#now : this.clocks[core];
+    return core === this.#core ? this.#window.end : this.clocks[core];
   }
 
   /**
@@ -190,34 +198,27 @@ export class SimulatedMachine {
       transaction.aborts = 0;
       this.#enter(core);
       entry();
-      this.#lockFree = Math.max(this.#now, this.#drained);
+      this.#lockFree = Math.max(this.#window.end, this.#window.drained);
       this.#lockHolder = core;
       this.entriesOf[core]++;
       this.#leave();
       return true;
     }
-    for (;;) {
-      transaction.begin();
-      this.clocks[core] = start;
-      this.#enter(core);
-      if (!retry) this.#now += this.model.core.kernelEntry;
-      this.#locking = 'elide';
-      entry();
-      this.#locking = 'take';
-      transaction.end = this.#now;
-      if (transaction.overflowed) {
-        transaction.rollBack(this.words);
-        transaction.aborts = transactions.attempts;
-        this.aborts++;
-        this.#now += transactions.abort;
-        this.#leave();
-        return false;
-      }
-      const conflicts = this.#transactions.conflicts(core);
-      if (conflicts.length === 0) break;
-      // This one has read what the others wrote: undo all of them, and let it run again as if they had not.
+    transaction.begin();
+    this.#aborted = aborted;
+    this.#enter(core);
+    if (!retry) this.#window.now += this.model.core.kernelEntry;
+    this.#locking = 'elide';
+    entry();
+    this.#locking = 'take';
+    transaction.end = this.#window.end;
+    if (transaction.overflowed) {
       transaction.rollBack(this.words);
-      for (const { core, at } of conflicts) this.#abort(core, at, aborted);
+      transaction.aborts = transactions.attempts;
+      this.aborts++;
+      this.#window.now += transactions.abort;
+      this.#leave();
+      return false;
     }
     this.#transactions.add(core);
     this.entriesOf[core]++;
@@ -237,98 +238,104 @@ export class SimulatedMachine {
 
   #enter(core: number): void {
     this.#core = core;
-    this.#now = this.clocks[core];
-    this.#drained = this.#drains[core];
+    this.#window.begin(core, this.clocks[core], this.#drains[core]);
   }
 
+  /** Who enters the kernel or leaves it goes on when all that was under way is done, but for stores. */
   #leave(): void {
-    this.clocks[this.#core] = this.#now;
-    this.#drains[this.#core] = this.#drained;
+    this.#window.wait();
+    this.clocks[this.#core] = this.#window.now;
+    this.#drains[this.#core] = this.#window.drained;
     this.#core = -1;
   }
 
-  /** Until `holder` has freed the lock. */
-  #waitUntil(time: number, holder: number): void {
-    if (time <= this.#now) return;
-    const waiting = time - this.#now;
+  /** Until `holder` has freed the lock, which the core asked for at `since`. Nothing that it did ahead of that counts. */
+  #waitUntil(time: number, holder: number, since: number): void {
+    if (time <= since) return;
+    const waiting = time - since;
     this.lockWaitingOf[this.#core] += waiting;
     this.lockWaitingFor[this.#core * this.clocks.length + holder] += waiting;
-    this.#now = time;
+    this.#window.wait();
+    this.#window.now = Math.max(this.#window.now, time);
   }
 
-  /** A load waits for its line. A store does not: it waits in the store buffer, and the core goes on. */
-  #access(address: number, size: number, write: boolean): void {
-    if (this.#core < 0) return;
+  /** When the last line is there. */
+  #access(address: number, size: number, write: boolean, ready = 0): number {
+    if (this.#core < 0) return 0;
     const last = (address + size - 1) >>> LINE_BITS;
-    for (let line = address >>> LINE_BITS; line <= last; line++) {
-      const done = this.#coherence.access(this.#core, line, write, this.#now);
-      this.#transaction?.note(line, write, done, this.words);
-      if (!write) this.#now = done;
-      else if (done > this.#drained) this.#drained = done;
-    }
+    let line = address >>> LINE_BITS;
+    let latest = this.#accessLine(line, write, ready);
+    while (line < last) latest = Math.max(latest, this.#accessLine(++line, write, ready));
+    return latest;
   }
 
-  /** When a line is there to be written and all stores before have left the store buffer. */
-  #atomic(address: number): number {
-    return this.#coherence.access(
-      this.#core,
-      address >>> LINE_BITS,
-      true,
-      Math.max(this.#now, this.#drained),
-    );
+  #accessLine(line: number, write: boolean, ready: number): number {
+    const window = this.#window;
+    if (window.has(line, write)) return write ? window.now : window.loadAgain(line, ready);
+    const done = write ? window.store(line, ready) : window.load(line, ready);
+    const transaction = this.#transaction;
+    if (transaction !== undefined && !transaction.has(line, write)) {
+      for (const { core, at } of this.#transactions.conflicts(this.#core, line, write, done))
+        this.#abort(core, at, this.#aborted);
+      transaction.note(line, write, done, this.words);
+    }
+    return done;
   }
 
   #instrumentation(): Instrumentation {
+    const window = this.#window;
     const { core: costs, transactions } = this.model;
+    const release = costs.storesByExchange ? 'atomic' : 'release';
     return {
-      read: (address, offset, size) => {
-        this.#access((address + offset) >>> 0, size, false);
-        return address;
+      read: (address, size, ready, executed) => {
+        window.execute(executed);
+        return this.#access(address >>> 0, size, false, ready);
       },
-      write: (address, offset, size) => {
-        this.#access((address + offset) >>> 0, size, true);
-        return address;
+      write: (address, size, ready, executed) => {
+        window.execute(executed);
+        this.#access(address >>> 0, size, true, ready);
       },
       range: (address, size, isWrite) => {
         if (size > 0) this.#access(address >>> 0, size, isWrite !== 0);
         this.execute(size >>> 4);
       },
-      execute: (weight) => {
-        this.#now += weight * costs.cyclesPerInstruction;
+      execute: (executed) => {
+        window.execute(executed);
       },
-      lockLoad: (address) => {
-        if (this.#core < 0 || this.#locking === 'elide') return;
-        this.#waitUntil(this.#stored[address >>> LINE_BITS], this.#storedBy[address >>> LINE_BITS]);
-        this.#access(address >>> 0, 4, false);
+      lockLoad: (address, ready) => {
+        if (this.#core < 0 || this.#locking === 'elide') return 0;
+        const line = address >>> LINE_BITS;
+        this.#waitUntil(this.#stored[line], this.#storedBy[line], Math.max(window.now, ready));
+        return this.#access(address >>> 0, 4, false, ready);
       },
-      // The stores before a release are seen before it; the core itself goes on.
-      lockStore: (address) => {
-        if (this.#core < 0) return 1;
+      // The stores before a release are seen before it.
+      lockStore: (address, ready) => {
+        if (this.#core < 0) return 0;
         if (this.#locking === 'elide') {
           // A store before the transaction marks the lock as taken; the one inside gives it back.
           if (this.#transaction !== undefined) {
-            this.#now = Math.max(this.#now, this.#drained) + transactions.commit;
+            window.wait();
+            window.now = Math.max(window.now, window.drained) + transactions.commit;
             this.#transaction = undefined;
           }
-          return 0;
+          return -1;
         }
-        this.#drained = this.#atomic(address);
-        this.#stored[address >>> LINE_BITS] = this.#drained;
-        this.#storedBy[address >>> LINE_BITS] = this.#core;
-        this.#now += costs.atomicStore ?? 0;
-        return 1;
+        const line = address >>> LINE_BITS;
+        this.#stored[line] = window[release](line, ready);
+        this.#storedBy[line] = this.#core;
+        return this.#stored[line];
       },
-      lockExchange: (address) => {
-        if (this.#core < 0) return 1;
+      lockExchange: (address, ready) => {
+        if (this.#core < 0) return 0;
         if (this.#locking === 'elide') {
-          this.#waitUntil(this.#lockFree, this.#lockHolder);
-          this.#now += transactions.begin;
+          this.#waitUntil(this.#lockFree, this.#lockHolder, window.now);
+          window.now += transactions.begin;
           this.#transaction = this.#transactions.of[this.#core];
-          this.#access(address >>> 0, 4, false);
-          return 0;
+          window.forget();
+          this.#access(address >>> 0, 4, false, ready);
+          return -1;
         }
-        this.#now = this.#atomic(address) + costs.atomic;
-        return 1;
+        return window.atomic(address >>> LINE_BITS, ready);
       },
     };
   }

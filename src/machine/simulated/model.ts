@@ -45,8 +45,14 @@ export interface CoreCosts {
   readonly kernelEntry: number;
   /** An atomic read-modify-write beyond a store, its line at hand. */
   readonly atomic: number;
-  /** A lock's release and the other stores of its protocol, beyond a store: nothing unless given. */
-  readonly atomicStore?: number;
+  /** How many instructions may be under way behind one that waits: the reorder buffer's entries; 0 if it executes in order. */
+  readonly window: number;
+  /** How many lines may be on their way to the core at a time. */
+  readonly misses: number;
+  /** 1 where nothing begins before the atomic operations before it are done; 0 where lines are asked for ahead. */
+  readonly atomicsStall: number;
+  /** Whether the stores of a lock's protocol are exchanges, as V8 compiles them for x86. */
+  readonly storesByExchange?: boolean;
 }
 
 /** Hardware transactions, for the design that elides the lock. */
@@ -75,6 +81,9 @@ export interface MachineModel {
 /** A directory has a bit for each core and line, and each core an instance of the kernel. */
 export const MOST_CORES = 4096;
 
+/** More than any core has. */
+const MOST_MISSES = 1024;
+
 /**
  * The model, if it can be simulated.
  * @throws TopologyError when a figure is missing, negative or no number, the mesh has no width, or there are too many cores.
@@ -93,6 +102,8 @@ export function checkModel(model: MachineModel): MachineModel {
   }
   if (model.core.megahertz === 0)
     throw new TopologyError(`machine '${name}': core.megahertz is 0; give a number above that`);
+  if (!Number.isSafeInteger(model.core.misses) || model.core.misses < 1 || model.core.misses > MOST_MISSES)
+    throw new TopologyError(`machine '${name}': core.misses must be a whole number from 1 to ${MOST_MISSES}`);
   if (interconnect.kind === 'mesh') {
     const { width, coresPerStop = 1 } = interconnect;
     if (![width, coresPerStop].every((count) => Number.isSafeInteger(count) && count > 0))
@@ -125,7 +136,15 @@ export function isLatency(name: string): name is keyof Latencies {
 /** The names of all figures, by group. */
 export const FIGURES = {
   latencies: LATENCIES,
-  core: ['megahertz', 'cyclesPerInstruction', 'kernelEntry', 'atomic'] satisfies (keyof CoreCosts)[],
+  core: [
+    'megahertz',
+    'cyclesPerInstruction',
+    'kernelEntry',
+    'atomic',
+    'window',
+    'misses',
+    'atomicsStall',
+  ] satisfies (keyof CoreCosts)[],
   transactions: [
     'begin',
     'commit',

@@ -17,10 +17,22 @@
  * [rome] anandtech.com/show/14694, page 7: L1 4 cycles; L2 12 to 14; L3 34 on Rome, 46 on a Xeon 8280; 122 ns to
  *       Rome's memory. [milan] anandtech.com/show/16529, page 4: Milan's L3, 46 cycles.
  * [7cpu] 7-cpu.com: Skylake L2 12, L3 42 cycles, memory 42 cycles and 51 ns; a step on the ring 2 cycles (Ivy Bridge);
- *       Cortex-A53 L1 3, L2 15 cycles.
+ *       Cortex-A53 L1 3, L2 15 cycles; Cortex-A15, of whose L2 the A72's is a descendant, L1 4, L2 21.
+ * [scu] Arm's Cortex-A53 reference manual, 7.3.3: a snoop that finds the line in an L1 is answered 3 cycles later than
+ *       one that finds it in the L2; as long as an access of that L1 takes.
  * [altra] anandtech.com/show/16979, page 3: four cores at each crosspoint of the mesh.
  * [mesh] Intel's mesh: a tile down 1 cycle, a tile across 2, of a clock of 2.4 GHz: 1.5 on average, 2.25 at 3.6 GHz.
- * [message] the founding message: a dozen cycles a line through a shared L2.
+ * The founding message has a dozen cycles a line through a shared L2. On a Raspberry Pi 4, issue 44 of [c2c] has 90 ns one
+ *       way between two A72: by pairs of exclusives that fail and are tried again. It is dearer there than here.
+ * [llvm] `MicroOpBufferSize` in LLVM's scheduling models: A53 0, A57 (used for the A72) and Neoverse-N1 128, Skylake 224,
+ *       Zen 3 256: how many instructions may be under way, 0 where they execute in order.
+ * [a72] Arm's Cortex-A72 reference manual, 6.4: up to six lines may be on their way. [intel] Intel's optimization manual:
+ *       12 fill buffers since Skylake. [amd] AMD's optimization guide for Zen 3: 24. Others are estimates.
+ * [gharachorloo] "Two Techniques to Enhance the Performance of Memory Consistency Models", 1991: what comes after an
+ *       operation that orders memory can be fetched before that is done. Measured on a Xeon of the Sapphire Rapids
+ *       generation: of lines that another core wrote last, an exchange and a load by turns take 11 ns each, where one
+ *       that waits for the one before takes 79. So it is for x86 here; Arm's cores are taken to wait for acquire.
+ * [epiphany] Olofsson, "Epiphany-V", 2016: of the chips with a thousand cores all that are known execute in order.
  */
 import { TopologyError, layOut } from '../topology/topology.js';
 import { topologyFromFile } from '../topology/hwloc.js';
@@ -67,11 +79,11 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     l1: 32 * KIB,
     l2: { bytes: 2 * MIB, cores: 4 },
     interconnect: { kind: 'flat' },
-    // Estimates, but for [message] less what the L1 takes of it, and a snoop: 17.
+    // [7cpu] for an A15's L2, and 4 for a snoop: as long as its L1 takes, as in [scu]. Further away: estimates.
     latencies: {
-      l2: 15,
+      l2: 17,
       l3: 0,
-      sharedL2: 17,
+      sharedL2: 21,
       sharedL3: 0,
       package: 150,
       machine: 0,
@@ -79,8 +91,16 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       memory: 200,
       remoteMemory: 200,
     },
-    // [l4re] of the A76: 137 + 70. The rest is estimated: three instructions wide, and an exclusive pair.
-    core: { megahertz: 1500, cyclesPerInstruction: 0.7, kernelEntry: 207, atomic: 8 },
+    // [l4re] of the A76: 137 + 70; [llvm]; [a72]. Estimated: three instructions wide, and an exclusive pair.
+    core: {
+      megahertz: 1500,
+      cyclesPerInstruction: 0.7,
+      kernelEntry: 207,
+      atomic: 8,
+      window: 128,
+      misses: 6,
+      atomicsStall: 1,
+    },
   },
   'cortex-a53': {
     title: 'Arm Cortex-A53 class: 8 cores, two clusters of 4 that each share an L2',
@@ -89,11 +109,11 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     l1: 32 * KIB,
     l2: { bytes: 512 * KIB, cores: 4 },
     interconnect: { kind: 'flat' },
-    // [7cpu] for the L2, and 2 for a snoop. Between clusters and to memory, through Arm's CCI: estimates.
+    // [7cpu] for the L2, and [scu] for a snoop. Between clusters and to memory, through Arm's CCI: estimates.
     latencies: {
       l2: 12,
       l3: 0,
-      sharedL2: 14,
+      sharedL2: 15,
       sharedL3: 0,
       package: 110,
       machine: 0,
@@ -101,8 +121,16 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       memory: 150,
       remoteMemory: 150,
     },
-    // [l4re]: 129 + 115. In order, two wide: an estimate.
-    core: { megahertz: 1200, cyclesPerInstruction: 1.1, kernelEntry: 244, atomic: 8 },
+    // [l4re]: 129 + 115; [llvm]. Two wide, and three lines at a time: estimates.
+    core: {
+      megahertz: 1200,
+      cyclesPerInstruction: 1.1,
+      kernelEntry: 244,
+      atomic: 8,
+      window: 0,
+      misses: 3,
+      atomicsStall: 1,
+    },
   },
   'ampere-altra': {
     title: 'Ampere Altra: 80 cores with private L2 on a mesh',
@@ -125,8 +153,16 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       memory: 300,
       remoteMemory: 300,
     },
-    // [l4re]: 142 + 71. Four wide: an estimate.
-    core: { megahertz: 3000, cyclesPerInstruction: 0.5, kernelEntry: 213, atomic: 8 },
+    // [l4re]: 142 + 71; [llvm]. Four wide, and 20 lines at a time: estimates.
+    core: {
+      megahertz: 3000,
+      cyclesPerInstruction: 0.5,
+      kernelEntry: 213,
+      atomic: 8,
+      window: 128,
+      misses: 20,
+      atomicsStall: 1,
+    },
   },
   'intel-client': {
     title: 'Intel client: 8 cores around a ring, an L3 slice at each',
@@ -149,8 +185,16 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       memory: 242,
       remoteMemory: 242,
     },
-    // [sel4]. Four wide and more: an estimate. An exchange: Agner Fog's instruction tables, 18 to 20.
-    core: { megahertz: 4700, cyclesPerInstruction: 0.4, kernelEntry: 200, atomic: 18 },
+    // [sel4]; [llvm]; [intel]. Four wide and more: an estimate. An exchange: Agner Fog's instruction tables, 18 to 20.
+    core: {
+      megahertz: 4700,
+      cyclesPerInstruction: 0.4,
+      kernelEntry: 200,
+      atomic: 18,
+      window: 224,
+      misses: 12,
+      atomicsStall: 0,
+    },
   },
   'intel-server': {
     title: 'Intel server: 2 packages of 28 cores, each on a mesh',
@@ -173,7 +217,15 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       memory: 288,
       remoteMemory: 493,
     },
-    core: { megahertz: 3600, cyclesPerInstruction: 0.4, kernelEntry: 200, atomic: 18 },
+    core: {
+      megahertz: 3600,
+      cyclesPerInstruction: 0.4,
+      kernelEntry: 200,
+      atomic: 18,
+      window: 224,
+      misses: 12,
+      atomicsStall: 0,
+    },
   },
   'amd-epyc': {
     title: 'AMD EPYC: 2 packages of 64 cores in complexes of 8 that share an L3',
@@ -196,7 +248,15 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       memory: 435,
       remoteMemory: 760,
     },
-    core: { megahertz: 3600, cyclesPerInstruction: 0.4, kernelEntry: 200, atomic: 16 },
+    core: {
+      megahertz: 3600,
+      cyclesPerInstruction: 0.4,
+      kernelEntry: 200,
+      atomic: 16,
+      window: 256,
+      misses: 24,
+      atomicsStall: 0,
+    },
   },
   'mesh-1024': {
     title: 'synthetic: 1,024 cores with private L2 on a mesh of 32 by 32',
@@ -205,7 +265,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     l1: 32 * KIB,
     l2: { bytes: 256 * KIB, cores: 1 },
     interconnect: { kind: 'mesh', width: 32 },
-    // There is none: a core as the A72, what a line costs without its way as on Altra, and a hop as there.
+    // There is none: a core as the A72 but in order, [epiphany], what a line costs without its way as on Altra, a hop too.
     latencies: {
       l2: 10,
       l3: 0,
@@ -217,7 +277,15 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       memory: 300,
       remoteMemory: 300,
     },
-    core: { megahertz: 2000, cyclesPerInstruction: 0.7, kernelEntry: 207, atomic: 8 },
+    core: {
+      megahertz: 2000,
+      cyclesPerInstruction: 0.7,
+      kernelEntry: 207,
+      atomic: 8,
+      window: 0,
+      misses: 3,
+      atomicsStall: 1,
+    },
   },
 };
 
@@ -249,7 +317,15 @@ const ASSUMED: Pick<MachineModel, 'interconnect' | 'latencies' | 'core' | 'trans
     memory: 250,
     remoteMemory: 400,
   },
-  core: { megahertz: 2500, cyclesPerInstruction: 0.6, kernelEntry: 200, atomic: 12 },
+  core: {
+    megahertz: 2500,
+    cyclesPerInstruction: 0.6,
+    kernelEntry: 200,
+    atomic: 12,
+    window: 128,
+    misses: 10,
+    atomicsStall: 1,
+  },
 };
 
 /**

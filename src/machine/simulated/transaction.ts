@@ -57,8 +57,6 @@ class LineTimes {
 }
 
 export class Transaction {
-  /** Until then another core's access can conflict with it; 0 once it is undone. */
-  end = 0;
   /** Aborts of the kernel entry that is being tried. */
   aborts = 0;
   overflowed = false;
@@ -66,12 +64,31 @@ export class Transaction {
   readonly writes = new LineTimes();
   #undo = new Int32Array(32 * WORDS_PER_LINE);
 
-  constructor(private readonly limits: TransactionCosts) {}
+  /** `ends`: by core, when each one's transaction ends. */
+  constructor(
+    private readonly limits: TransactionCosts,
+    private readonly ends: Float64Array,
+    private readonly core: number,
+  ) {}
+
+  /** Until then another core's access can conflict with it; 0 once it is undone. */
+  get end(): number {
+    return this.ends[this.core];
+  }
+
+  set end(time: number) {
+    this.ends[this.core] = time;
+  }
 
   begin(): void {
     this.reads.clear();
     this.writes.clear();
     this.overflowed = false;
+  }
+
+  /** Whether it has come to the line before, and to write if it is to be written. */
+  has(line: number, write: boolean): boolean {
+    return (write ? this.writes : this.reads).has(line);
   }
 
   /** Notes an access; before the first write to a line, keeps what is in it. */
@@ -109,9 +126,12 @@ export interface Conflict {
   at: number;
 }
 
+const NONE: readonly Conflict[] = [];
+
 /** The transactions of all cores, by the lines that they use. */
 export class Transactions {
   readonly of: readonly Transaction[];
+  readonly #ends: Float64Array;
   /** Who has written a line, and who has read it, in transactions some of which are over or undone. */
   readonly #writers: CoreSets;
   readonly #readers: CoreSets;
@@ -122,7 +142,8 @@ export class Transactions {
 
   /** `lines`: of memory. */
   constructor(cores: number, lines: number, limits: TransactionCosts) {
-    this.of = Array.from({ length: cores }, () => new Transaction(limits));
+    this.#ends = new Float64Array(cores);
+    this.of = Array.from({ length: cores }, (_, core) => new Transaction(limits, this.#ends, core));
     this.#serial = new Float64Array(cores);
     this.#writers = new CoreSets(lines, cores);
     this.#readers = new CoreSets(lines, cores);
@@ -140,23 +161,21 @@ export class Transactions {
   inFlight(core: number, at: number): number[] {
     const found: number[] = [];
     for (let other = 0; other < this.of.length; other++)
-      if (other !== core && this.of[other].end > at) found.push(other);
+      if (this.#ends[other] > at && other !== core) found.push(other);
     return found.sort((a, b) => this.#serial[b] - this.#serial[a]);
   }
 
   /**
-   * The transactions that have to go for `core`'s, in the order in which they can be undone, the last that ran first:
-   * those that had not ended when it came to a line that one of the two writes, and those that have used since what these
-   * wrote.
+   * The transactions that have to go when `core`'s comes to a line at a time, in the order in which they can be undone, the
+   * last that ran first: those that had not ended then and have written the line, or read it if it is to be written; and
+   * those that have used since what these wrote. None of them has written what `core`'s has used before, or it would have
+   * gone then.
    */
-  conflicts(core: number): readonly Conflict[] {
-    const { reads, writes } = this.of[core];
+  conflicts(core: number, line: number, write: boolean, at: number): readonly Conflict[] {
+    if (!this.#writers.hasOther(line, core) && !(write && this.#readers.hasOther(line, core))) return NONE;
     const found = this.#found;
     found.length = 0;
-    for (let index = 0; index < writes.size; index++)
-      this.#find(core, writes.line(index), true, writes.time(index), writes.time(index));
-    for (let index = 0; index < reads.size; index++)
-      this.#find(core, reads.line(index), false, reads.time(index), reads.time(index));
+    this.#find(core, line, write, at, at);
     // Grows on the way.
     for (const undone of found) {
       const { end, writes } = this.of[undone.core];
@@ -169,17 +188,18 @@ export class Transactions {
   /** Finds who has written the line, or read it too, in a transaction that ended after `since`; not `core`. */
   #find(core: number, line: number, readers: boolean, since: number, at: number): void {
     const { of } = this;
+    const ends = this.#ends;
     const writers = this.#writers;
     for (let other = writers.next(line, 0); other >= 0; other = writers.next(line, other + 1)) {
       if (other === core) continue;
       if (!of[other].writes.has(line)) writers.delete(line, other);
-      else if (of[other].end > since) this.#note(other, at);
+      else if (ends[other] > since) this.#note(other, at);
     }
     if (!readers) return;
     for (let other = this.#readers.next(line, 0); other >= 0; other = this.#readers.next(line, other + 1)) {
       if (other === core) continue;
       if (!of[other].reads.has(line)) this.#readers.delete(line, other);
-      else if (of[other].end > since) this.#note(other, at);
+      else if (ends[other] > since) this.#note(other, at);
     }
   }
 

@@ -43,8 +43,9 @@ export function planSchedule(
 }
 
 /**
- * All handlers of a core are on one stack. One that waits for an answer is buried when the next turn begins, under
- * handlers of another scheduling domain, and can only go on when those have ended: so none of them may wait for it.
+ * All handlers of a core are on one stack. One that waits for an answer is buried when the next turn begins, under handlers
+ * of another scheduling domain: it can go on only when those have ended, and until then none of its own domain starts that
+ * is no more urgent. So none of those above may wait for it, or for one that it keeps back.
  */
 function refuseBuried(
   { channels, protectionDomains, memoryGrants }: SystemDescription,
@@ -53,19 +54,25 @@ function refuseBuried(
   const servers = protectionDomains.map((): number[] => []);
   for (const { ends } of channels)
     for (const [from, to] of [ends, ends.toReversed()]) if (from.pp) servers[from.pd].push(to.pd);
-  const waits = (server: number): boolean =>
-    servers[server].length > 0 || memoryGrants.some(({ pd }) => pd === server);
+  const waiting = protectionDomains.filter(
+    (_, index) => servers[index].length > 0 || memoryGrants.some(({ pd }) => pd === index),
+  );
   protectionDomains.forEach(({ name, domain, at }, client) => {
     const reached = new Set<number>();
     const open = [client];
     for (let next = open.pop(); next !== undefined; next = open.pop()) {
-      for (const server of servers[next]) {
-        if (reached.has(server)) continue;
-        reached.add(server);
-        open.push(server);
-        if (!waits(server) || protectionDomains[server].domain === domain) continue;
+      for (const index of servers[next]) {
+        if (reached.has(index)) continue;
+        reached.add(index);
+        open.push(index);
+        const server = protectionDomains[index];
+        if (server.domain === domain) continue;
+        const buried = waiting.find(
+          (each) => each.domain === server.domain && each.priority >= server.priority,
+        );
+        if (buried === undefined) continue;
         refuse(
-          `protected calls of '${name}' lead to '${protectionDomains[server].name}', which is of another scheduling domain and makes protected calls itself: its handler could wait under that of '${name}'`,
+          `protected calls of '${name}' lead to '${server.name}' of another scheduling domain, where '${buried.name}' makes protected calls itself and is no less urgent: its handler could wait under that of '${name}', and that for it`,
           at,
         );
       }

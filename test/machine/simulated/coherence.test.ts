@@ -216,6 +216,7 @@ describe('a model', () => {
       /core.atomic is missing/,
       changed({ core: { megahertz: 1, cyclesPerInstruction: 1, kernelEntry: 1 } }),
     );
+    refused(/core.misses must be a whole number from 1 to 1024/, changed({ core: { ...core, misses: 0 } }));
     refused(/must have either 'base' or 'topology'/, changed({ base: 'cortex-a72' }));
     refused(
       /has an l2 for each 3 of the 4 cores/,

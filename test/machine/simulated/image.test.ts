@@ -44,25 +44,27 @@ for (const image of IMAGES) {
         );
       };
       const simulation: Instrumentation = {
-        read(address, offset, size) {
-          inside(address + offset, size);
-          seen.reads++;
-          return address;
+        read(address, size, _ready, executed) {
+          inside(address, size);
+          seen.weight += executed;
+          return ++seen.reads;
         },
-        write(address, offset, size) {
-          inside(address + offset, size);
+        write(address, size, _ready, executed) {
+          inside(address, size);
+          seen.weight += executed;
           seen.writes++;
-          return address;
         },
         range(address, size) {
           inside(address, size);
           seen.ranges++;
         },
-        execute(weight) {
-          assert.ok(weight > 0);
-          seen.weight += weight;
+        execute(executed) {
+          seen.weight += executed;
         },
-        lockLoad: (address) => inside(address, 4),
+        lockLoad: (address) => {
+          inside(address, 4);
+          return 1;
+        },
         lockStore: (address) => {
           inside(address, 4);
           return 1;
@@ -85,6 +87,44 @@ for (const image of IMAGES) {
       assert.ok(seen.reads > 500 && seen.writes > 300 && seen.ranges > 0, JSON.stringify(seen));
       assert.ok(seen.weight > seen.reads + seen.writes, JSON.stringify(seen));
       assert.equal(seen.locks > 20, image === 'smp');
+    });
+
+    it('tells which load an address waits for', () => {
+      /** Of each load of a call: how many came one after the other until its address was known. */
+      const depths: number[] = [0];
+      const seen = { on: false, stores: 0 };
+      const done = (ready: number): number => (seen.on ? depths.push(depths[ready] + 1) - 1 : 0);
+      const note = (ready: number): void => {
+        if (seen.on && ready > 0) seen.stores++;
+      };
+      const simulation: Instrumentation = {
+        read: (_address, _size, ready) => done(ready),
+        write: (_address, _size, ready) => note(ready),
+        range() {},
+        execute() {},
+        lockLoad: (_address, ready) => done(ready),
+        lockStore: () => 0,
+        lockExchange: (_address, ready) => done(ready),
+      };
+      const module = compileKernel(image, true);
+      const memory = newMemory();
+      const m = new Machine({
+        ...{ memory, base: BASE, size: SIZE, image },
+        instantiate: (core, machine) =>
+          instantiateKernel(module, memory, BASE, core, machine, { simulation }),
+      });
+      const ep = m.create(ObjectType.Endpoint);
+      const server = m.thread({ priority: 200 }).give(EP, ep).give(REPLY, m.create(ObjectType.Reply));
+      const client = m.thread({ priority: 100 }).give(EP, ep, Rights.All, 3n);
+      m.sleep();
+      server.recv(EP, REPLY);
+      seen.on = true;
+      client.call(EP, [1, 2]);
+      // The core's state, the caller's TCB, the capability, the endpoint, the server's TCB; the lock's word before.
+      const deepest = Math.max(...depths);
+      assert.ok(deepest >= 5 && deepest <= 8, `${deepest}`);
+      assert.ok(depths.filter((depth) => depth === 1).length >= 2);
+      assert.ok(seen.stores > 5);
     });
   });
 }

@@ -31,10 +31,10 @@ describe('a transaction', () => {
   it('is in the way of one that writes what it reads or writes, from the first access to its end', () => {
     const reader = [{ line: 1, write: false, at: 10 }];
     const writer = [{ line: 1, write: true, at: 10 }];
-    const conflicts = (first: typeof reader, second: typeof reader): [number, number][] =>
-      world([first, second])
-        .conflicts(1)
-        .map(({ core, at }) => [core, at]);
+    const conflicts = (first: typeof reader, [{ line, write, at }]: typeof reader): [number, number][] =>
+      world([first, []])
+        .conflicts(1, line, write, at)
+        .map((conflict) => [conflict.core, conflict.at]);
     assert.deepEqual(conflicts(reader, reader), []);
     assert.deepEqual(conflicts(reader, writer), [[0, 10]]);
     assert.deepEqual(conflicts(writer, reader), [[0, 10]]);
@@ -51,11 +51,11 @@ describe('a transaction', () => {
       ],
       [{ line: 2, write: true, at: 110 }],
       [{ line: 3, write: true, at: 110 }],
-      [{ line: 1, write: false, at: 90 }],
+      [],
     ]);
     all.of[1].end = 200;
     all.of[2].end = 200;
-    assert.deepEqual(all.conflicts(3), [
+    assert.deepEqual(all.conflicts(3, 1, false, 90), [
       { core: 1, at: 90 },
       { core: 0, at: 90 },
     ]);
