@@ -113,7 +113,9 @@ export class Scheduling extends Messages {
     const place = this.placeOf(me);
     const queue = ready.get(place) ?? [];
     if (queue.includes(me) || release.includes(me)) return;
-    ready.set(place, where === 'first' ? [me, ...queue] : [...queue, me]);
+    // Who is in the middle of a handler stays before those who are not.
+    const second = queue.length > 0 && this.thread(queue[0]).underWay && !this.thread(me).underWay;
+    ready.set(place, queue.toSpliced(where === 'last' ? queue.length : second ? 1 : 0, 0, me));
   }
   protected dequeue(me: Name): void {
     const { ready } = this.coreOf(me);
@@ -139,23 +141,32 @@ export class Scheduling extends Messages {
     this.choose();
   }
   private choose(): void {
-    const { core, state } = this;
-    const isOfDomain = (place: number): boolean => Math.floor(place / Limit.Priorities) === state.domain;
-    const highest = Math.max(-1, ...[...core.ready.keys()].filter(isOfDomain));
-    core.current = core.ready.get(highest)?.[0] ?? 0;
-    if (core.current !== 0) this.dequeue(core.current);
+    this.core.current = this.firsts()[0] ?? 0;
+    if (this.current !== 0) this.dequeue(this.current);
+  }
+  /** Of each priority who is first among the ready threads of the domain whose turn it is, the highest priority first. */
+  private firsts(): Name[] {
+    const { ready } = this.core;
+    const isOfDomain = (place: number): boolean => Math.floor(place / Limit.Priorities) === this.state.domain;
+    const places = [...ready.keys()].filter(isOfDomain).sort((a, b) => b - a);
+    return places.map((place) => ready.get(place)![0]);
   }
 
   /**
-   * Section 6.3: a domain's turn ends when its time is over, and who would run next is not in the middle of a handler. What
+   * Section 6.3: a domain's turn ends when its time is over, and nobody who can run is in the middle of a handler. What
    * its handlers took too much is taken from its next turns, which may leave nothing of them.
    */
   private checkDomainTime(isBusy: boolean): void {
     const { state, current } = this;
     const { schedule, domainEnd, overruns } = state;
     if (domainEnd === 0n || this.now < domainEnd) return;
-    if (current !== 0 && this.thread(current).underWay) return;
     if (current !== 0) this.enqueue(current, 'first');
+    const underWay = this.firsts().find((each) => this.thread(each).underWay);
+    if (underWay !== undefined) {
+      this.dequeue(underWay);
+      this.core.current = underWay;
+      return;
+    }
     if (isBusy) overruns[state.domain] += this.now - domainEnd;
     for (let left = 0n, tries = 0; left === 0n;) {
       schedule.index = schedule.entries.has(schedule.index + 1) ? schedule.index + 1 : schedule.start;
@@ -269,7 +280,7 @@ export class Scheduling extends Messages {
       const isLess = this.coreOf(to) !== this.core || this.thread(to).priority < this.thread(me).priority;
       this.dequeue(to);
       if (!isLess) {
-        this.thread(me).yieldTo = name;
+        Object.assign(this.thread(me), { yieldTo: name, underWay: false });
         this.reschedule();
         this.enqueue(me, 'first');
       }

@@ -67,6 +67,7 @@ function yieldTo(thread: TCB, sc: SchedContext): SeL4Error {
       thread.yieldTo = sc;
       thread.yielding = 1;
       sc.yieldFrom = thread;
+      if (!SMP) thread.underWay = 0;
       rescheduleRequired();
       enqueueHead(thread);
       enqueueHead(tcb);

@@ -2,19 +2,20 @@
  * Scheduling domains (manual section 6.3; RFC 20), in clusters of one core: threads of one domain run at a
  * time, by a schedule of domains and durations, whatever the priorities of the others.
  *
- * What ends a domain's turn is not the clock alone, since no handler is cut short (see budget.ts): while the thread that
- * would run next is in the middle of a handler, or is called from one, the turn goes on. So it is exceeded by the handlers
+ * What ends a domain's turn is not the clock alone, since no handler is cut short (see budget.ts): while a thread that can
+ * run is in the middle of a handler, or is called from one, the turn goes on, for nobody else. So it is exceeded by the handlers
  * that are under way, and none is started by an event any more. The next turn has its whole duration all the same, and what
  * one took too much is made good: the domain's next turns are shorter, or left out, until it is.
  *
  * While a kernel has several domains time is accounted (`CoreState.timed`): no fastpath needs to ask about domains.
  */
 import { TCB } from '../model/objects';
-import { CoreState, cluster, coreState, homes, readyHere, scheduleEntry, setScheduleEntry } from '../model/state';
+import { isNull, none } from '../model/cap';
+import { CoreState, cluster, coreState, homes, readyHere, readyQueue, scheduleEntry, setScheduleEntry } from '../model/state';
 import { Limit } from '../api/constants';
 import { now } from './budget';
 import { dequeue, enqueueHead, highestReady } from './queue';
-import { chooseThread, isCurrent, isSchedulable, possibleSwitchTo, rescheduleRequired } from './schedule';
+import { chooseThread, isCurrent, isSchedulable, mayStart, possibleSwitchTo, rescheduleRequired } from './schedule';
 
 /** Bits of an entry that are its duration, the longest that can be. */
 export const MAX_DURATION: u64 = ((<u64>1) << 56) - 1;
@@ -34,9 +35,12 @@ export function checkDomainTime(core: CoreState, busy: bool): void {
   const time = now();
   if (time < core.domainEnd) return;
   const current = core.current;
-  if (isSchedulable(current)) {
-    if (current.underWay) return;
-    enqueueHead(current);
+  if (isSchedulable(current)) enqueueHead(current);
+  const underWay = mostUrgentUnderWay(readyHere(core));
+  if (!isNull(underWay)) {
+    dequeue(underWay);
+    core.current = underWay;
+    return;
   }
   if (busy) readyHere(core).overrun += time - core.domainEnd;
   let left = nextEntry(core);
@@ -44,6 +48,15 @@ export function checkDomainTime(core: CoreState, busy: bool): void {
   for (let i: u32 = 1; left == 0 && i < <u32>Limit.DomainSchedule; i++) left = nextEntry(core);
   core.domainEnd = time + (left == 0 ? scheduleEntry(core.scheduleIndex) & MAX_DURATION : left);
   chooseThread(core);
+}
+
+/** Who goes on with a handler, of the ready threads of a domain, or null. Each is the first in its queue. */
+function mostUrgentUnderWay(ready: CoreState): TCB {
+  for (let priority = highestReady(ready); priority >= 0; priority--) {
+    const head = readyQueue(ready, <u8>priority).head;
+    if (!isNull(head) && head.underWay && mayStart(ready, head)) return head;
+  }
+  return none<TCB>();
 }
 
 /** Goes to the next entry of the schedule; returns what is left of its duration. */
@@ -55,7 +68,7 @@ function nextEntry(core: CoreState): u64 {
   core.domain = <u32>(entry >> 56);
   const duration = entry & MAX_DURATION;
   const ready = readyHere(core);
-  const made = ready.overrun < duration ? ready.overrun : duration;
+  const made = min(ready.overrun, duration);
   ready.overrun -= made;
   return duration - made;
 }

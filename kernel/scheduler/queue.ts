@@ -5,7 +5,7 @@
  */
 import { Queued, TCB } from '../model/objects';
 import { isNull, none } from '../model/cap';
-import { CoreState, coreState, homeOf, readyQueue } from '../model/state';
+import { CoreState, SMP, coreState, homeOf, readyQueue } from '../model/state';
 import { refillHead } from './refill';
 
 const READY_OFFSET: usize = offsetof<CoreState>('ready0');
@@ -15,20 +15,26 @@ function readyWord(tcb: TCB): usize {
   return changetype<usize>(homeOf(tcb)) + READY_OFFSET + ((<usize>tcb.priority >> 6) << 3);
 }
 
-/** Puts a thread at the head of its queue: it was about to run, or runs next among its equals. */
+/**
+ * Puts a thread at the head of its queue: it was about to run, or runs next among its equals. One that is under way stays
+ * before those that are not (scheduler/domain.ts).
+ */
 export function enqueueHead(tcb: TCB): void {
   if (tcb.queued != Queued.Nowhere) return;
   const queue = readyQueue(homeOf(tcb), tcb.priority);
-  const head = queue.head;
-  tcb.queuePrev = none<TCB>();
-  tcb.queueNext = head;
-  if (isNull(head)) {
-    queue.tail = tcb;
-    setReady(tcb);
-  } else {
-    head.queuePrev = tcb;
+  if (isNull(queue.head)) setReady(tcb);
+  let before = none<TCB>();
+  let after = queue.head;
+  if (!SMP && !isNull(after) && after.underWay > tcb.underWay) {
+    before = after;
+    after = after.queueNext;
   }
-  queue.head = tcb;
+  tcb.queuePrev = before;
+  tcb.queueNext = after;
+  if (isNull(before)) queue.head = tcb;
+  else before.queueNext = tcb;
+  if (isNull(after)) queue.tail = tcb;
+  else after.queuePrev = tcb;
   tcb.queued = <u8>Queued.Ready;
 }
 

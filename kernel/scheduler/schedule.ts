@@ -129,7 +129,7 @@ export function schedule(): void {
 }
 
 @inline
-function mayStart(ready: CoreState, tcb: TCB): bool {
+export function mayStart(ready: CoreState, tcb: TCB): bool {
   const floor = ready.floor;
   return isNull(floor) || tcb.priority > floor.priority || changetype<usize>(tcb) == changetype<usize>(floor);
 }

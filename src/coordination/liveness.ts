@@ -62,7 +62,7 @@ export class Liveness {
     private readonly cores: readonly number[],
     private readonly states: ClusterStates,
     private readonly orders: Orders,
-    private readonly words: Int32Array,
+    protected readonly words: Int32Array,
     private readonly heartbeats: number,
     private readonly events: LivenessEvents,
   ) {
@@ -98,7 +98,7 @@ export class Liveness {
   }
 
   private listen(peer: Peer): void {
-    const beat = Atomics.load(this.words, this.line(peer.cluster, this.own));
+    const beat = this.beat(this.line(peer.cluster, this.own));
     if (beat === peer.beat) {
       if (++peer.missed >= MOST_MISSED) this.events.silent(peer.cluster, peer.state, peer.missed);
       return;
@@ -121,7 +121,15 @@ export class Liveness {
   }
 
   private send(): void {
-    for (const { cluster } of this.peers) Atomics.add(this.words, this.line(this.own, cluster), 1);
+    for (const { cluster } of this.peers) this.countBeat(this.line(this.own, cluster));
+  }
+
+  protected beat(at: number): number {
+    return Atomics.load(this.words, at);
+  }
+
+  protected countBeat(at: number): void {
+    Atomics.add(this.words, at, 1);
   }
 
   private line(from: number, to: number): number {

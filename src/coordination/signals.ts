@@ -48,7 +48,7 @@ export class SignalFlags {
   private readonly farCount: number;
 
   constructor(
-    private readonly words: Int32Array,
+    protected readonly words: Int32Array,
     core: number,
     private readonly far: number,
     flags: number,
@@ -62,8 +62,8 @@ export class SignalFlags {
   take(signal: (index: number) => void): void {
     for (let word = 0; word < this.nearCount; word++)
       this.takeWord(this.line + MAILBOX_WORD + word, word, signal);
-    if (this.farCount === 0 || this.words[this.line + SUMMARY_WORD] === 0) return;
-    let summary = Atomics.exchange(this.words, this.line + SUMMARY_WORD, 0);
+    if (this.farCount === 0) return;
+    let summary = this.lower(this.line + SUMMARY_WORD);
     for (; summary !== 0; summary &= summary - 1) {
       const first = 31 - Math.clz32(summary & -summary);
       for (let word = first; word < this.farCount; word += WORD_BITS) {
@@ -72,9 +72,13 @@ export class SignalFlags {
     }
   }
 
+  /** Lowers the flags of a word, and returns those that were raised. */
+  protected lower(at: number): number {
+    return this.words[at] === 0 ? 0 : Atomics.exchange(this.words, at, 0);
+  }
+
   private takeWord(at: number, word: number, signal: (index: number) => void): void {
-    if (this.words[at] === 0) return;
-    let raised = Atomics.exchange(this.words, at, 0);
+    let raised = this.lower(at);
     for (; raised !== 0; raised &= raised - 1) signal(word * WORD_BITS + 31 - Math.clz32(raised & -raised));
   }
 }

@@ -20,6 +20,7 @@ import { Register } from '../../kernel/api/constants.js';
 import type { InterruptController } from '../machine/interrupts.js';
 import { sharedLines } from '../machine/shared-memory.js';
 import { CallAccess } from './call-lines.js';
+import { SignalAccess } from './doorbell-signals.js';
 import { hostTime, type Kernel } from './kernel.js';
 import { RingConsumer, RingProducer } from './ring.js';
 import type { Observer } from './observer.js';
@@ -73,14 +74,16 @@ export interface CoreDevice {
 /** How user level reads and writes memory that cores share: chosen once, when the core starts. */
 export interface SharedAccess {
   readonly calls: CallAccess;
+  readonly signals: SignalAccess;
   producer(words: Int32Array, start: number, length: number): RingProducer;
   consumer(words: Int32Array, start: number, length: number): RingConsumer;
 }
 
-/** `memory`: physical memory. */
-export function plainAccess(memory: SharedArrayBuffer): SharedAccess {
+/** `memory`: physical memory. `controller`: words of the interrupt controller. */
+export function plainAccess(memory: SharedArrayBuffer, controller: Int32Array): SharedAccess {
   return {
     calls: new CallAccess(new Uint32Array(memory)),
+    signals: new SignalAccess(controller),
     producer: (words, start, length) => new RingProducer(words, start, length),
     consumer: (words, start, length) => new RingConsumer(words, start, length),
   };

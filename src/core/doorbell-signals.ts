@@ -73,3 +73,18 @@ export function unheard(words: Int32Array, { sent, heard }: DoorbellSignal): num
 export function ringIsLost(words: Int32Array, signal: DoorbellSignal): void {
   words[signal.heard + EVEN] = Atomics.load(words, signal.sent) - ringsOf(words, signal);
 }
+
+/** How a core's user level counts such signals and hears them. `words`: of the interrupt controller. */
+export class SignalAccess {
+  constructor(protected readonly words: Int32Array) {}
+
+  /** To be called before the doorbell is rung: it is the sender's signal of that number. */
+  count(sent: number, number: number): void {
+    this.words[sent] = number;
+  }
+
+  /** As {@link hear}. */
+  hear(signal: DoorbellSignal): boolean {
+    return hear(this.words, signal);
+  }
+}

@@ -109,6 +109,11 @@ export class RunningMachine {
       states: new Int32Array(new SharedArrayBuffer(4 * plan.clusters.length)).fill(1),
       statistics: sharedLines(statisticsBytes(system.protectionDomains.length)),
       kernels: plan.clusters.map(({ image }) => kernels.get(image)!),
+      // Handle 0 is nobody's, and the last before the proxies' the root task's.
+      tcbs: plan.clusters.map(
+        ({ domains, links }) =>
+          new Uint32Array(new SharedArrayBuffer(4 * (domains.length + 2 + links.proxies.length))),
+      ),
       cpus: options.topology.cores.map(({ cpu }) => cpu),
       console: options.console,
       timestamps: options.timestamps ?? false,

@@ -114,7 +114,18 @@ describe('atoll run refuses', { concurrency: 3 }, () => {
         channel('a 0 pp="true"', 'b 0') +
         channel('b 1 pp="true"', 'c 0'),
       error:
-        /protected calls of 'a' lead to 'b', which is of another scheduling domain and makes .*test\.system:1:\d+/,
+        /protected calls of 'a' lead to 'b' of another scheduling domain, where 'b' makes protected .*test\.system:1:\d+/,
+    },
+    'calls to a scheduling domain where the server could be kept back': {
+      description:
+        scheduled(TURNS, domain('a', 'priority="1" domain="x"')) +
+        domain('b', 'priority="3" domain="y"', '', 'a') +
+        domain('c', 'priority="4" domain="x"', '', 'a') +
+        domain('d', 'priority="2" domain="y"', '', 'a') +
+        channel('b 0 pp="true"', 'c 0') +
+        channel('a 1 pp="true"', 'd 0'),
+      error:
+        /protected calls of 'a' lead to 'd' of another scheduling domain, where 'b' makes protected .*test\.system:1:\d+/,
     },
     'a cpu that the machine has not': { description: domain('a', 'priority="1" cpu="63"'), error: /cpu 63/ },
     'a grant to nobody': { args: ['--grant', 'topology:a,b'], error: /there is no protection domain 'b'/ },

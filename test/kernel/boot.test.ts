@@ -17,7 +17,8 @@ for (const image of IMAGES) {
       const kernel = instantiateKernel(compileKernel(image), memory, BASE, 0, machine);
       return { info: kernel.boot(size, cores, 0, 0, rootBits), memory };
     };
-    const device = { base: (5 << 20) + 4096, size: 3 * 4096 };
+    /** With a little more than there can be capabilities to. */
+    const device = { base: (5 << 20) + 4096, size: 3 * 4096 + 8 };
     const world = () => {
       const memory = new WebAssembly.Memory({ initial: 96, maximum: 96, shared: true });
       const m = new Machine({ image, base: BASE, size: (4 << 20) - 4096, device, memory });
@@ -28,7 +29,7 @@ for (const image of IMAGES) {
       const { m, memory } = world();
       for (const [from, to, isDevice] of [
         [undefined, BASE + (4 << 20) - 4096, false],
-        [device.base, device.base + device.size, true],
+        [device.base, device.base + 3 * 4096, true],
       ] as const) {
         const parts = m.info.untypeds.filter((untyped) => untyped.device === isDevice);
         let next = from ?? parts[0].address;

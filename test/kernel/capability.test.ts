@@ -68,6 +68,14 @@ for (const image of IMAGES) {
       refuses(() => m.derive(cnode, Rights.All, 61), SeL4Error.IllegalOperation);
     });
 
+    it('a copy of untyped memory leaves nothing of it to the original', () => {
+      const { m } = world();
+      const untyped = m.create(ObjectType.Untyped, 12);
+      const copied = m.derive(untyped);
+      m.create(ObjectType.Endpoint, 0, copied);
+      refuses(() => m.create(ObjectType.Endpoint, 0, untyped), SeL4Error.NotEnoughMemory, [0]);
+    });
+
     it('sets a badge once', () => {
       const { m, ep, empty } = world();
       const badged = m.derive(ep, Rights.All, 42n);

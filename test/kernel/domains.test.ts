@@ -210,6 +210,56 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
     assert.equal(high.badge, 1n);
   });
 
+  it('whoever is in the middle of a handler goes on when the turn is over, before all that events start', () => {
+    const { m, low, high, other } = world();
+    const start = m.time;
+    assert.equal(high.wait(WAKE), low);
+    m.time = start + FIRST;
+    assert.equal(low.signal(WAKE), low, 'it is in the middle, and so more urgent than who is woken');
+    assert.equal(low.wait(N), other);
+    m.time += SECOND;
+    assert.equal(other.wait(N), high);
+  });
+
+  it('nor is who was woken before, under another handler', () => {
+    const m = new Machine({ domains: 2 });
+    const [first, second] = [1, 2].map(() => m.create(ObjectType.Notification));
+    const low = m.thread({ priority: 40 }).give(N, first).give(WAKE, second);
+    const between = m.thread({ priority: 50 }).give(N, first);
+    const equal = m.thread({ priority: 40 }).give(N, first);
+    const high = m.thread({ priority: 60 }).give(N, second).give(WAKE, first);
+    for (const thread of [low, between, equal, high]) setDomain(m, thread, 1);
+    configure(m, 0, [
+      [1, 100],
+      [0, 50],
+    ]);
+    m.invoke(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [0]);
+    m.sleep();
+    assert.equal(high.wait(N), between);
+    between.wait(N);
+    if (m.current() === low) low.yieldCore();
+    assert.equal(equal.wait(N), low);
+    assert.equal(low.signal(WAKE), high, 'on top of the handler of the first');
+    assert.equal(high.signal(WAKE), high);
+    assert.equal(high.signal(WAKE), high, 'both are woken');
+    assert.equal(m.image().core(1).head(40), low.tcb, 'who is in the middle stays before its equals');
+    m.time += 100;
+    assert.equal(high.wait(N), low);
+    assert.equal(low.nbWait(WAKE), undefined, 'and the turn is over');
+    checkInvariants(m.image());
+    m.time += 50;
+    assert.equal(m.threadOf(m.kernels[0].timer()), between);
+  });
+
+  it('one that yields to another is done for now', () => {
+    const m = new Machine({ domains: 2 });
+    const [a, b] = [1, 2].map(() => m.thread({ priority: 40, mcp: 255 }));
+    for (const thread of [a, b]) thread.give(N, a.schedContext).give(WAKE, b.schedContext);
+    m.sleep();
+    const [first, second] = m.current() === a ? [a, b] : [b, a];
+    assert.equal(first.call(first === a ? WAKE : N, [], Invocation.SchedContextYieldTo), second);
+  });
+
   it('one that gives way is done for now', () => {
     const { m, high, other } = world();
     assert.equal(high.yieldCore(), high, 'the most urgent of its domain');
@@ -404,6 +454,14 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
   });
 
   it('there is one domain unless more are asked for, and no more than 256', () => {
+    const two = new Machine({ domains: 2 });
+    const least = two.thread({ priority: 0 });
+    two.invoke(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [0]);
+    setDomain(two, least, 1);
+    configure(two, 1, [[1, 10]]);
+    two.sleep();
+    assert.equal(two.current(), undefined, 'the first entry is domain 0, for good');
+    assert.notEqual(two.kernels[0].deadline(), 0, 'though another waits, however little urgent');
     const one = new Machine();
     const thread = one.thread();
     refuses(() => setDomain(one, thread, 1), SeL4Error.InvalidArgument, [0]);

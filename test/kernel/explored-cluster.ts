@@ -228,7 +228,7 @@ export class ExploredCluster {
         reportPanic: (reason) => {
           throw new Error(reason);
         },
-        access: plainAccess(memory.buffer),
+        access: plainAccess(memory.buffer, this.interrupts.words),
       });
       const words = explorer.view(core.words);
       Object.assign(core, { words, threads });

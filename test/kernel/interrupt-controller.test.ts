@@ -95,6 +95,17 @@ describe('the interrupt controller', () => {
     assert.equal(cores[1].take(), -1);
   });
 
+  it('wakes a core that sleeps', async () => {
+    const { controller, cores, words } = machine();
+    const pending = controller.pendingIndex(1);
+    words[pending + PARKED] = 1;
+    for (const line of [LINE, FIRST_DOORBELL]) {
+      const sleep = Atomics.waitAsync(words, pending, words[pending], 1000);
+      cores[0].sendSGI(1, line);
+      assert.equal(await sleep.value, 'ok');
+    }
+  });
+
   it('has a core of the cluster reschedule', () => {
     const { cores, enable } = machine([[0], [1, 2]]);
     for (const core of [1, 2]) enable(core, 0);

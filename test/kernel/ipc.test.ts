@@ -295,6 +295,27 @@ for (const image of IMAGES) {
       assert.equal(client.call(EP), order[2]);
     });
 
+    it('a server that offers no reply object leaves its caller without an answer', () => {
+      const { m, server, client } = world();
+      client.nbSend(EP);
+      assert.equal(server.wait(EP), client);
+      assert.equal(client.call(EP, [7]), server);
+      assert.deepEqual(server.message.words, [7n]);
+      assert.equal(server.replyRecv(EP, REPLY), undefined, 'nobody waits for it');
+      m.invoke(client.cptr, Invocation.TCBResume);
+      assert.equal(client.redo, true);
+    });
+
+    it('a caller that has lost its time meanwhile is answered, and runs when it has some', () => {
+      const { m, server, client } = world();
+      client.call(EP, [1]);
+      m.invoke(client.schedContext, Invocation.SchedContextUnbind);
+      assert.equal(server.replyRecv(EP, REPLY, [2]), undefined);
+      m.invoke(client.schedContext, Invocation.SchedContextBind, [], [client.cptr]);
+      assert.equal(m.current(), client);
+      assert.deepEqual(client.message.words, [2n]);
+    });
+
     it('a server that waits alone is no longer followed by whom it waited with before', () => {
       const { m, ep, server, client } = world();
       const second = m.thread({ priority: 200 }).give(EP, ep).give(REPLY, m.create(ObjectType.Reply));

@@ -76,7 +76,9 @@ for (const image of IMAGES) {
     it('delete of a CNode full of CNodes', () => {
       const { m, urgent, worker, root } = world();
       const [ep, inner] = [m.create(ObjectType.Endpoint), m.slot()];
+      // With a gap, so that it is not always between two of them that the work is interrupted.
       for (let i = 0; i < 300; i++) {
+        const slot = i < 150 ? i : i + 1;
         m.invoke(
           m.largestUntyped,
           Invocation.UntypedRetype,
@@ -84,15 +86,17 @@ for (const image of IMAGES) {
           [InitialSlot.CNode],
         );
         m.invoke(inner, Invocation.CNodeCopy, [0, 3, ep, 64, Rights.All], [InitialSlot.CNode]);
-        m.invoke(root, Invocation.CNodeMove, [i, BITS, inner, 64], [InitialSlot.CNode]);
-        m.invoke(root, Invocation.CNodeCopy, [300 + i, BITS, root, 64, Rights.All], [InitialSlot.CNode]);
+        m.invoke(root, Invocation.CNodeMove, [slot, BITS, inner, 64], [InitialSlot.CNode]);
+        m.invoke(root, Invocation.CNodeCopy, [301 + i, BITS, root, 64, Rights.All], [InitialSlot.CNode]);
       }
+      const slots = m.objectAt(root);
       begin(m, urgent, worker);
       // The copies of the outer CNode go first: it must be its own last capability to be emptied.
       const entries = perform(m, worker, urgent, [root, 64], Invocation.CNodeRevoke);
       assert.ok(entries >= 1);
       assert.ok(perform(m, worker, urgent, [root, 64], Invocation.CNodeDelete) > 10);
       assert.ok(m.isEmpty(root));
+      for (let i = 0; i < 1 << BITS; i++) assert.equal(m.u8(slots + 32 * i), 0, `slot ${i}`);
     });
 
     it('retype of memory that must be cleared first', () => {

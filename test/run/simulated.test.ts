@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { preset } from '../../src/machine/simulated/presets.js';
 import { machineFile } from '../machine/fixtures.js';
 import { atoll, channel, domain, filesOf, run, runFile, withFiles, type Ran, type System } from './system.js';
 
@@ -186,6 +187,29 @@ describe('a system on a simulated machine', () => {
     assert(moved >= 64 && moved < 110, `${moved} lines`);
   });
 
+  it('charges who rings a doorbell for the way to its line', async () => {
+    const COUNT = 50;
+    const busy = async (core: number): Promise<number> => {
+      const ran = await run({
+        description: domain('from', '') + domain('to', `cpu="${core}"`) + channel('from 0', 'to 0'),
+        programs: {
+          from: `return { init() {
+            for (let i = 0; i < ${COUNT}; i++) { pd.compute(20000); pd.notify(0); }
+          } };`,
+          to: 'return { init() {}, notified() {} };',
+        },
+        args: ['--machine', 'amd-epyc', '--clusters', 'per-core'],
+      });
+      assert.equal(ran.domain('to').entries.notified, COUNT);
+      return ran.report.clusters[0].simulated!.busyCycles[0];
+    };
+    const { sharedL3, machine } = preset('amd-epyc').latencies;
+    const [near, far] = await Promise.all([busy(1), busy(127)]);
+    const more = (far - near) / COUNT;
+    // The line is asked for when the signal is counted, and comes while the kernel is entered.
+    assert(more > 0.5 * (machine - sharedL3) && more < machine - sharedL3, `${more} cycles`);
+  });
+
   it('has the cores of one kernel wait for its lock', async () => {
     const pairs = [0, 1, 2, 3];
     const { report } = await run({
@@ -230,6 +254,36 @@ describe('a system on a simulated machine', () => {
     });
     assert.equal(ran.code, 0, ran.stderr);
     assert.equal(ran.domain('child').restarts, 2);
+    assert.equal(ran.report.ended, 'idle');
+  });
+
+  it('goes on until a client is told that its call was given up', async () => {
+    const ran = await run({
+      description:
+        domain('client', 'priority="10"') +
+        domain('parent', 'priority="40" cpu="4"', domain('server', 'priority="20" cpu="4" id="1"')) +
+        channel('client 0 pp="true"', 'server 0'),
+      programs: {
+        client: `return { init() {
+          const said = [];
+          for (let call = 0; call < 4; call++) {
+            try {
+              pd.ppcall(0, pd.msginfoNew(call % 2, 0));
+              said.push('answered');
+            } catch (error) { said.push(error.message); }
+          }
+          pd.dbgPuts(said.join() + '\\n');
+        } };`,
+        server: `return { init() {}, protected(channel, msginfo) {
+          if (pd.msginfoGetLabel(msginfo) === 1) throw new Error('crash');
+          return pd.msginfoNew(0, 0);
+        } };`,
+        parent: 'return { init() {}, fault(child) { pd.pdRestart(child); } };',
+      },
+      args: ['--machine', 'cortex-a53', '--clusters', 'auto'],
+    });
+    const lost = 'the server has given up the call: it was restarted';
+    assert.ok(ran.said.includes(`answered,${lost},answered,${lost}`), ran.said.join('\n'));
     assert.equal(ran.report.ended, 'idle');
   });
 

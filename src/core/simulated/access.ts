@@ -1,14 +1,19 @@
-/** Rings and call lines of a simulated core: the same as on the host, and each line that they touch is charged. */
-import { CallAccess, type CallLines } from '../call-lines.js';
+/** Rings, call lines and doorbells' counts of a simulated core: the same as on the host, and each line that they touch is charged. */
+import { CallAccess, type CallLines, type CallPair } from '../call-lines.js';
 import type { SharedAccess } from '../core.js';
+import { SignalAccess, type DoorbellSignal } from '../doorbell-signals.js';
 import { GIVEN_BACK, PUBLISHED, RingConsumer, RingProducer, TAKEN, type Words } from '../ring.js';
 import type { CoreClock } from './clock.js';
 
 const LINE_BYTES = 64;
 const WORD_BYTES = 4;
 
-/** `memory`: physical memory. */
-export function chargedAccess(memory: SharedArrayBuffer, clock: CoreClock): SharedAccess {
+/** `memory`: physical memory. `controller`: words of the interrupt controller. */
+export function chargedAccess(
+  memory: SharedArrayBuffer,
+  controller: Int32Array,
+  clock: CoreClock,
+): SharedAccess {
   const chargeLine = (line: number, write: boolean): void =>
     clock.access(WORD_BYTES * line, LINE_BYTES, write);
   /** The line in which word `index` of `words` is. */
@@ -32,6 +37,16 @@ export function chargedAccess(memory: SharedArrayBuffer, clock: CoreClock): Shar
       super.writeMessage(lines, registers, buffer, serial);
     }
 
+    override giveUp(pair: CallPair): void {
+      chargeLine(pair.reply.line, true);
+      super.giveUp(pair);
+    }
+
+    override isGivenUp(pair: CallPair): boolean {
+      chargeLine(pair.reply.line, false);
+      return super.isGivenUp(pair);
+    }
+
     override readMessage(lines: CallLines, registers: number, buffer: number): void {
       chargeLine(lines.line, false);
       this.chargeMore(lines, lines.line, false);
@@ -42,6 +57,19 @@ export function chargedAccess(memory: SharedArrayBuffer, clock: CoreClock): Shar
     private chargeMore({ more }: CallLines, tagged: number, write: boolean): void {
       const words = this.wordsBeyond(tagged);
       if (words > 0) clock.access(WORD_BYTES * more, WORD_BYTES * words, write);
+    }
+  }
+
+  class ChargedSignals extends SignalAccess {
+    override count(sent: number, number: number): void {
+      charge(this.words, sent, true);
+      super.count(sent, number);
+    }
+
+    override hear(signal: DoorbellSignal): boolean {
+      charge(this.words, signal.sent, false);
+      charge(this.words, signal.heard, true);
+      return super.hear(signal);
     }
   }
 
@@ -89,6 +117,7 @@ export function chargedAccess(memory: SharedArrayBuffer, clock: CoreClock): Shar
 
   return {
     calls: new ChargedCalls(new Uint32Array(memory)),
+    signals: new ChargedSignals(controller),
     producer: (words, start, length) => new ChargedProducer(words, start, length),
     consumer: (words, start, length) => new ChargedConsumer(words, start, length),
   };

@@ -30,7 +30,7 @@ export class SimulatedInterrupts extends InterruptController {
   deviceOf(device: CoreInterrupts, cores: readonly number[]): CoreInterrupts {
     const { clock } = this;
     const { machine, turns, core } = clock;
-    const touch = (word: number): void => machine.touch(this.base + WORD_BYTES * word, WORD_BYTES, true);
+    const change = (word: number): void => machine.exchange(this.base + WORD_BYTES * word);
     const lineOf = (target: number, irq: number): number =>
       isDoorbell(irq) ? this.doorbellIndex(target, irq) : this.pendingIndex(target);
     const wake = (target: number): void => {
@@ -39,20 +39,20 @@ export class SimulatedInterrupts extends InterruptController {
     return {
       maskInterrupt: (irq, masked) => {
         device.maskInterrupt(irq, masked);
-        touch(this.enabledIndex(cores[0]));
+        change(this.enabledIndex(cores[0]));
         if (!masked) wake(cores[0]);
       },
       sendSGI: (target, irq) => {
         const outbox = this.outboxIndex(core);
         const far = isDoorbell(irq) ? 0 : this.words[outbox];
-        if (far === 2) touch(this.words[outbox + 1]);
+        if (far === 2) change(this.words[outbox + 1]);
         device.sendSGI(target, irq);
-        touch(lineOf(target, irq));
+        change(lineOf(target, irq));
         wake(target);
       },
       sendIPI: (target) => {
         device.sendIPI(target);
-        touch(this.pendingIndex(cores[target]));
+        change(this.pendingIndex(cores[target]));
         wake(cores[target]);
       },
       spin: () => (this.isReady(core) ? 1 : 0),

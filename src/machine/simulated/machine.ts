@@ -127,7 +127,7 @@ export class SimulatedMachine {
 
   /** The same: it does an atomic read-modify-write of a word. */
   exchange(address: number): void {
-    this.#window.atomic(address >>> LINE_BITS, 0);
+    if (this.#core >= 0) this.#window.atomic(address >>> LINE_BITS, 0);
   }
 
   /** The same: it computes for so many cycles. */

@@ -30,6 +30,8 @@ export interface Timer {
 export interface TurnEvents {
   /** A timer's time has come: its number, and the time. */
   timer(timer: number, time: number): void;
+  /** Nothing but timers that do not keep the machine alive is left: whether they bring something on all the same. */
+  awaitsTimer(): boolean;
   /** Nothing will ever happen again. The machine is to be halted. */
   idle(): void;
 }
@@ -128,6 +130,7 @@ export class Turns {
   #pass(core: number): void {
     for (;;) {
       this.#look();
+      if (this.#first < 0 && this.events.awaitsTimer()) this.#look(true);
       const first = this.#first;
       if (first < 0) return this.events.idle();
       const timer = first - this.clocks.length;
@@ -146,7 +149,7 @@ export class Turns {
   }
 
   /** Finds who is first, of several the one with the lowest number, and the time of the second. */
-  #look(): void {
+  #look(awaited = false): void {
     let first = -1;
     let least = Infinity;
     this.#limit = Infinity;
@@ -161,7 +164,7 @@ export class Turns {
       }
     };
     this.cores.forEach(look);
-    const alive = first >= 0 || this.timers.some(({ keepsAlive }) => keepsAlive);
+    const alive = awaited || first >= 0 || this.timers.some(({ keepsAlive }) => keepsAlive);
     if (alive) this.timers.forEach((_, timer) => look(this.clocks.length + timer));
     this.#first = alive ? first : -1;
   }

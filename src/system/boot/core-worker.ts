@@ -115,7 +115,7 @@ const silent = orders.checkInvariants
     )
   : unchecked;
 const kernel = trace?.kernel(silent) ?? silent;
-const access = simulated?.access ?? plainAccess(memory.buffer);
+const access = simulated?.access ?? plainAccess(memory.buffer, interrupts.words);
 const first = orders.clusterCore === 0;
 const hasDoorbells = first && cluster.links.incoming.some(({ line }) => line !== undefined);
 const parts: CoreParts = {
@@ -206,7 +206,8 @@ function makeProxies(): void {
 
 /** Returns what starts the domains and then waits as the monitor. */
 function rootTask({ invoker, built, tcb }: ReturnType<typeof bootCluster>): () => number {
-  const flags = new SignalFlags(interrupts.words, firstCore, cluster.links.farFlags, cluster.links.flags);
+  const raised = [interrupts.words, firstCore, cluster.links.farFlags, cluster.links.flags] as const;
+  const flags = simulated?.flagsOf(...raised) ?? new SignalFlags(...raised);
   const reportFault = (handle: number): void => {
     const { index, configuration } = cluster.domains[handle - 1];
     core.markStopped(handle, Stop.Fault);
@@ -217,19 +218,15 @@ function rootTask({ invoker, built, tcb }: ReturnType<typeof bootCluster>): () =
     tell({ kind: 'fault', domain: index });
   };
   const { states } = orders;
-  const liveness = new Liveness(
-    orders.cluster,
-    cluster.cores,
-    states,
-    orders.orders,
-    interrupts.words,
-    plan.heartbeats,
+  const watched: ConstructorParameters<typeof Liveness> = [
+    ...([orders.cluster, cluster.cores, states, orders.orders, interrupts.words, plan.heartbeats] as const),
     {
       silent: (peer, incarnation, missed) => tell({ kind: 'silent', cluster: peer, incarnation, missed }),
       heard: (peer) => tell({ kind: 'heard', cluster: peer }),
       peerChanged: (peer, up) => monitor.peerChanged(peer, up),
     },
-  );
+  ];
+  const liveness = simulated?.livenessOf(...watched) ?? new Liveness(...watched);
   const monitor = new Monitor(core, tcb, built.monitor, flags, invoker, reportFault, () => liveness.tick());
   const capabilities = built.monitor.memory;
   if (plan.moving !== undefined && capabilities !== undefined) {

@@ -40,6 +40,8 @@ export interface CoreOrders {
   /** Counts how often the cluster was booted: 1 for the first time. */
   readonly incarnation: number;
   readonly tables: ClusterTables;
+  /** By cluster, then by handle: physical address of the domain's TCB. */
+  readonly tcbs: readonly Uint32Array[];
   readonly statistics: SharedArrayBuffer;
   /** File descriptor of the debug console. */
   readonly console: number;

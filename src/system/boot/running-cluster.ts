@@ -1,18 +1,17 @@
 /** The threads of one cluster's cores: to start, to end, and to leave the cluster as if it had never run. */
 import { Worker } from 'node:worker_threads';
-import { ClusterOffset, RegisterState } from '../../../kernel/api/constants.js';
+import { ClusterOffset } from '../../../kernel/api/constants.js';
 import type { ClusterStates } from '../../coordination/liveness.js';
 import { farWords } from '../../coordination/signals.js';
 import { ORDERS_LINE, OrderWord, Stop, type Orders } from '../../core/core.js';
-import { unheard } from '../../core/doorbell-signals.js';
 import type { Bundle } from '../../core/engine/typescript/bundle.js';
 import { startPinned } from '../../machine/host/affinity.js';
 import { exitWithoutThreads } from '../../machine/host/exit.js';
 import { type ThreadTime, threadTime } from '../../machine/host/thread-time.js';
 import type { InterruptController } from '../../machine/interrupts.js';
-import { isForFaults, proxyHandle } from '../placement/links.js';
 import type { ClusterPlan, SystemPlan } from '../placement/plan.js';
 import type { SimulationOrders } from '../simulate/simulation.js';
+import { awaitsTick } from './awaited-tick.js';
 import type { ClusterTables, CoreMessage, CoreOrders, InjectionOrders } from './order.js';
 
 /** A thread that is not gone by then is given up. */
@@ -38,6 +37,8 @@ export interface Machine {
   readonly statistics: SharedArrayBuffer;
   /** By cluster: its kernel's image. */
   readonly kernels: readonly WebAssembly.Module[];
+  /** By cluster, then by handle: physical address of the domain's TCB. */
+  readonly tcbs: readonly Uint32Array[];
   /** By core of the machine: the operating system's number of its CPU. */
   readonly cpus: readonly number[];
   readonly console: number;
@@ -92,7 +93,7 @@ export class RunningCluster {
     this.tables = {
       built: new Int32Array(words(1)),
       stopped: new Int32Array(words(handles)),
-      tcbs: new Uint32Array(words(handles + 1 + this.plan.links.proxies.length)),
+      tcbs: machine.tcbs[index],
       regions: new Uint32Array(words(machine.plan.regions.length)),
     };
   }
@@ -127,6 +128,7 @@ export class RunningCluster {
       ...(machine.injection === undefined ? {} : { injection: machine.injection }),
       incarnation,
       tables: this.tables,
+      tcbs: machine.tcbs,
       statistics: machine.statistics,
       console: machine.console,
       timestamps: machine.timestamps,
@@ -222,32 +224,10 @@ export class RunningCluster {
     await Promise.all(threads.map(({ stopped }) => stopped));
   }
 
-  /**
-   * Whether its monitor does something at the next ticks, though nothing else is under way (coordination/recheck.ts): a
-   * proxy stands still and is to start afresh, or a signal's ring was lost.
-   */
+  /** As {@link awaitsTick}. */
   get awaitsTick(): boolean {
-    const { plan, tables, machine } = this;
-    const { words } = machine.interrupts;
-    const bytes = new Uint8Array(machine.memory.buffer);
-    const is = (handle: number, state: RegisterState): boolean =>
-      bytes[tables.tcbs[handle] + RegisterState.Byte] === Number(state);
-    return (
-      plan.links.proxies.some(
-        (proxy, index) =>
-          !isForFaults(proxy) &&
-          is(proxyHandle(plan, index), RegisterState.Inactive) &&
-          (!plan.domains[proxy.to - 1].passive || is(proxy.to, RegisterState.Receiving)),
-      ) ||
-      plan.links.incoming.some(
-        (event) =>
-          event.kind === 'signal' &&
-          event.doorbell !== undefined &&
-          unheard(words, event.doorbell) >= 0 &&
-          Atomics.load(machine.states, event.from.cluster) > 0 &&
-          is(event.to, RegisterState.Receiving),
-      )
-    );
+    const { memory, interrupts, states } = this.machine;
+    return awaitsTick(this.plan, this.tables.tcbs, memory.buffer, interrupts.words, states);
   }
 
   /** The cores that have not stopped, though their threads are there. */

@@ -33,7 +33,11 @@ export class RunningSimulation extends RunningMachine {
         buffers: [],
         timers: timersOf(plan, options),
       };
-      simulation = new Simulation(orders, plan, memory, { timer() {}, idle() {} });
+      simulation = new Simulation(orders, plan, memory, {
+        timer() {},
+        awaitsTimer: () => false,
+        idle() {},
+      });
       simulation.turns.initialise();
       return orders;
     });

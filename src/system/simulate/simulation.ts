@@ -1,4 +1,6 @@
 /** A whole system on the simulated machine: what its main thread and the threads of its cores share. */
+import type { Liveness } from '../../coordination/liveness.js';
+import type { SignalFlags } from '../../coordination/signals.js';
 import { type Core, type CoreParts, OrderWord, type SharedAccess } from '../../core/core.js';
 import type { Kernel } from '../../core/kernel.js';
 import type { Observer } from '../../core/observer.js';
@@ -12,8 +14,10 @@ import { SimulatedMachine } from '../../machine/simulated/machine.js';
 import type { MachineModel } from '../../machine/simulated/model.js';
 import { SharedArrays } from '../../machine/simulated/shared-arrays.js';
 import { Turns, type Timer, type TurnEvents } from '../../machine/simulated/turns.js';
+import { awaitsTick } from '../boot/awaited-tick.js';
 import type { CoreMessage, CoreOrders } from '../boot/order.js';
 import type { SystemPlan } from '../placement/plan.js';
+import { ChargedFlags, ChargedLiveness } from './charged-monitor.js';
 
 /** Given to each core's thread. Plain data, and memory that threads share. */
 export interface SimulationOrders {
@@ -66,7 +70,7 @@ export class CoreSimulation {
   constructor(
     private readonly core: number,
     simulation: SimulationOrders,
-    { plan, memory, statistics, orders: { words } }: CoreOrders,
+    { plan, memory, statistics, tcbs, states, orders: { words } }: CoreOrders,
     tell: (message: CoreMessage) => void,
     checkOrders: () => void,
   ) {
@@ -81,13 +85,17 @@ export class CoreSimulation {
         if (timer.kind === 'heartbeat') Atomics.add(words, OrderWord.Ticks, 1);
         for (const core of timer.cores) this.interrupts.ringAt(core, timer.line, time);
       },
+      awaitsTimer: () =>
+        plan.clusters.some((cluster, index) =>
+          awaitsTick(cluster, tcbs[index], memory.buffer, this.interrupts.words, states),
+        ),
       idle: () => end('idle'),
     });
     const { machine, turns } = this.#simulation;
     this.clock = new CoreClock(core, machine, turns, checkOrders);
     const { clock } = this;
     this.interrupts = new SimulatedInterrupts(clock, memory.buffer, 0, plan.cores);
-    this.access = chargedAccess(memory.buffer, clock);
+    this.access = chargedAccess(memory.buffer, this.interrupts.words, clock);
     this.observer = callTimes(new Float64Array(statistics), clock);
   }
 
@@ -97,6 +105,14 @@ export class CoreSimulation {
 
   kernelOf(kernel: Kernel): Kernel {
     return chargedKernel(kernel, this.#simulation.machine.memory.buffer, this.clock);
+  }
+
+  flagsOf(...of: ConstructorParameters<typeof SignalFlags>): SignalFlags {
+    return new ChargedFlags(this.clock, ...of);
+  }
+
+  livenessOf(...of: ConstructorParameters<typeof Liveness>): Liveness {
+    return new ChargedLiveness(this.clock, ...of);
   }
 
   /** One core after the other boots, so that what they do then comes in the same order each time, too. */

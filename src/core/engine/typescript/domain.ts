@@ -12,7 +12,7 @@ import type { ProtectionDomain } from '../../../program.js';
 import type { Core } from '../../core.js';
 import { Halted, Stop } from '../../core.js';
 import { ACKNOWLEDGE } from '../../invocation.js';
-import { type DoorbellSignal, hear } from '../../doorbell-signals.js';
+import type { DoorbellSignal } from '../../doorbell-signals.js';
 import { Count } from '../../statistics.js';
 import { withHeadroom } from '../../headroom.js';
 import type { EngineThread } from '../../thread.js';
@@ -85,6 +85,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
   const { hasDoorbells, doorbellPolls } = core;
   /** Others than the most urgent of one domain may become current while a handler waits. */
   const severalDomains = core.schedulingDomains > 1;
+  const { signals } = core.access;
   let polls = 0;
 
   /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */
@@ -414,11 +415,11 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       this.owedHigh |= rungHigh;
       for (let bits = rungLow; bits !== 0; bits &= bits - 1) {
         const bit = bits & -bits;
-        if (!hear(lines, this.incoming[31 - Math.clz32(bit)]!)) low &= ~bit;
+        if (!signals.hear(this.incoming[31 - Math.clz32(bit)]!)) low &= ~bit;
       }
       for (let bits = rungHigh; bits !== 0; bits &= bits - 1) {
         const bit = bits & -bits;
-        if (!hear(lines, this.incoming[63 - Math.clz32(bit)]!)) high &= ~bit;
+        if (!signals.hear(this.incoming[63 - Math.clz32(bit)]!)) high &= ~bit;
       }
       this.handleNotification(low, high);
     }
@@ -519,7 +520,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       if (count === 0) {
         // It also has the doorbell's line fetched while the kernel is entered: to ring takes less then.
         const word = this.outgoing[at + 1];
-        if (word !== 0) lines[word] = ++this.outgoing[at + 2];
+        if (word !== 0) signals.count(word, ++this.outgoing[at + 2]);
         return;
       }
       lines[outbox] = count;
