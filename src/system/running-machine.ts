@@ -9,6 +9,7 @@ import { InterruptController } from '../machine/interrupts.js';
 import { sharedLines, sharedMemory } from '../machine/shared-memory.js';
 import type { Cluster, Topology } from '../machine/topology/index.js';
 import { ledgerOf } from '../coordination/memory.js';
+import { awaitsTick } from './boot/awaited-tick.js';
 import { RunError, RunningCluster, type CoreError, type Machine } from './boot/running-cluster.js';
 import { policyOf, type OnFailure, type SystemDescription } from './description/index.js';
 import type { SimulationOrders } from './simulate/simulation.js';
@@ -21,8 +22,6 @@ import { traceMemories, writeTrace } from './trace.js';
 import './v8-flags.js';
 
 const POLL_MILLISECONDS = 5;
-/** A monitor makes up for an interrupt that was lost within so many ticks (coordination/recheck.ts). */
-const RECHECK_TICKS = 4;
 /** A core that does not stop by then is ended. */
 const STOP_MILLISECONDS = 500;
 export const TIMER_LINE = 16;
@@ -80,9 +79,6 @@ export class RunningMachine {
   private bundles: Promise<readonly Bundle[]> | undefined;
   private unhandledFaults = 0;
   private notPinned: string | undefined;
-  /** Interrupts that were dropped, and the tick by which all of them are made up for. */
-  private dropped = 0;
-  private droppedBefore = 0;
 
   constructor(
     protected readonly plan: SystemPlan,
@@ -219,7 +215,12 @@ export class RunningMachine {
         if (signal?.aborted) ended = 'interrupted';
         else if (now - start >= seconds * 1000) ended = 'time';
         else if (supervisor.settled && supervisor.allDown) ended = 'failed';
-        else if (!ticks && supervisor.settled && isIdle(orders, interrupts) && !this.awaitsTick())
+        else if (
+          !ticks &&
+          supervisor.settled &&
+          isIdle(orders, interrupts) &&
+          !awaitsTick(this.machine, interrupts.words)
+        )
           ended = 'idle';
         if (ended !== undefined || supervisor.crash !== undefined) clearInterval(poll);
         if (ended !== undefined) resolve(ended);
@@ -232,25 +233,6 @@ export class RunningMachine {
         }
       }, POLL_MILLISECONDS);
     });
-  }
-
-  /**
-   * Whether a core does something at its next tick that makes up for what went wrong: then it is not idle for good. Where
-   * an interrupt was dropped, nobody knows where.
-   */
-  private awaitsTick(): boolean {
-    const { injection, orders, states } = this.machine;
-    const up = this.clusters.filter(({ index }) => Atomics.load(states, index) > 0);
-    if (up.some(({ awaitsTick }) => awaitsTick)) return true;
-    if (injection === undefined) return false;
-    const dropped = Atomics.load(injection.counters, Injected.Dropped);
-    if (dropped !== this.dropped) {
-      this.dropped = dropped;
-      this.droppedBefore = Atomics.load(orders.words, OrderWord.Ticks) + RECHECK_TICKS;
-    }
-    return up.some(({ plan }) =>
-      plan.cores.some((core) => Atomics.load(orders.ticksTaken, core) < this.droppedBefore),
-    );
   }
 
   /** Returns the cores that did not stop by themselves. */

@@ -483,6 +483,13 @@ for (const image of IMAGES) {
       }
     });
 
+    it('a message with a capability that cannot be found is not sent', () => {
+      for (const send of ['send', 'call'] as const) {
+        const { client } = world();
+        assert.equal(client[send](EP, [1], 0, [200]), undefined, 'the server still waits');
+      }
+    });
+
     it('without a handler the thread stops', () => {
       const { m, client } = world();
       assert.equal(client.fault(1, 1), undefined);

@@ -287,6 +287,29 @@ describe('a system on a simulated machine', () => {
     assert.equal(ran.report.ended, 'idle');
   });
 
+  it('drops and doubles doorbells, the same each time, and loses nothing', async () => {
+    const failing = (seed: number): Promise<Ran> =>
+      run({
+        ...calls(4),
+        args: [
+          '--machine',
+          'cortex-a53',
+          '--clusters',
+          'auto',
+          '--inject',
+          `drop=0.1,double=0.1,seed=${seed}`,
+        ],
+      });
+    const [first, second, other] = await Promise.all([failing(1), failing(1), failing(2)]);
+    for (const { said, report } of [first, other]) {
+      assert.deepEqual(said, ['sum 20100']);
+      assert.equal(report.ended, 'idle');
+      assert.ok(report.injected!.dropped > 5 && report.injected!.doubled > 5);
+    }
+    assert.equal(first.stdout, second.stdout);
+    assert.notDeepEqual(first.report.cycles, other.report.cycles);
+  });
+
   it('is what an hwloc file describes', async () => {
     const machine = machineFile('two-packages-smt.xml');
     const { report, code } = await run({ ...calls(3), args: ['--machine', machine, '--simulate'] });
@@ -308,6 +331,6 @@ describe('a system on a simulated machine', () => {
       writeFileSync(still, '{"base":"cortex-a53","core":{"megahertz":0}}');
       await refused(/core.megahertz is 0; give a number above that/, '--machine', still);
       await refused(/--on-failure is for this computer/, '--machine', 'cortex-a53', '--on-failure', 'stop');
-      await refused(/--inject is for this computer/, '--machine', 'cortex-a53', '--inject', 'drop=0.1');
+      await refused(/--inject die is for this computer/, '--machine', 'cortex-a53', '--inject', 'die=0.1');
     }));
 });

@@ -25,7 +25,10 @@ export enum Injected {
   Dropped = 0,
   Doubled = 1,
   Died = 2,
-  Count = 3,
+  /** Of the dropped, those of which it is known that all cores are to look for them; and at which tick they have. */
+  Noticed = 3,
+  LookedFor = 4,
+  Count = 5,
 }
 
 /** What a core has of the controller, with interrupts to other clusters that fail. `core`: its number in the machine. */

@@ -11,7 +11,6 @@ import { type ThreadTime, threadTime } from '../../machine/host/thread-time.js';
 import type { InterruptController } from '../../machine/interrupts.js';
 import type { ClusterPlan, SystemPlan } from '../placement/plan.js';
 import type { SimulationOrders } from '../simulate/simulation.js';
-import { awaitsTick } from './awaited-tick.js';
 import type { ClusterTables, CoreMessage, CoreOrders, InjectionOrders } from './order.js';
 
 /** A thread that is not gone by then is given up. */
@@ -222,12 +221,6 @@ export class RunningCluster {
     const threads = this.threads.filter(({ dismissed }) => !dismissed);
     for (const { id } of threads) this.machine.interrupts.ring(id, ORDERS_LINE);
     await Promise.all(threads.map(({ stopped }) => stopped));
-  }
-
-  /** As {@link awaitsTick}. */
-  get awaitsTick(): boolean {
-    const { memory, interrupts, states } = this.machine;
-    return awaitsTick(this.plan, this.tables.tcbs, memory.buffer, interrupts.words, states);
   }
 
   /** The cores that have not stopped, though their threads are there. */

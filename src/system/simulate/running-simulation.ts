@@ -20,12 +20,11 @@ export class RunningSimulation extends RunningMachine {
   #end!: (how: 'idle' | 'time') => void;
 
   constructor(...[plan, system, clusters, options]: Arguments) {
-    for (const [option, given] of [
-      ['--on-failure', options.onFailure],
-      ['--inject', options.inject],
-    ])
-      if (given !== undefined)
-        throw new RunError(`${option as string} is for this computer: a simulated machine does not fail`);
+    const die = (options.inject?.die ?? 0) > 0;
+    if (options.onFailure !== undefined || die) {
+      const option = die ? '--inject die' : '--on-failure';
+      throw new RunError(`${option} is for this computer: a core of a simulated machine does not fail`);
+    }
     let simulation!: Simulation;
     super(plan, system, clusters, options, (memory) => {
       const orders: SimulationOrders = {

@@ -70,10 +70,12 @@ export class CoreSimulation {
   constructor(
     private readonly core: number,
     simulation: SimulationOrders,
-    { plan, memory, statistics, tcbs, states, orders: { words } }: CoreOrders,
+    orders: CoreOrders,
     tell: (message: CoreMessage) => void,
     checkOrders: () => void,
   ) {
+    const { plan, memory, statistics } = orders;
+    const { words } = orders.orders;
     const end = (how: 'idle' | 'time'): void => {
       Atomics.store(words, OrderWord.Halt, 1);
       tell({ kind: 'ended', how });
@@ -85,10 +87,7 @@ export class CoreSimulation {
         if (timer.kind === 'heartbeat') Atomics.add(words, OrderWord.Ticks, 1);
         for (const core of timer.cores) this.interrupts.ringAt(core, timer.line, time);
       },
-      awaitsTimer: () =>
-        plan.clusters.some((cluster, index) =>
-          awaitsTick(cluster, tcbs[index], memory.buffer, this.interrupts.words, states),
-        ),
+      awaitsTimer: () => awaitsTick(orders, this.interrupts.words),
       idle: () => end('idle'),
     });
     const { machine, turns } = this.#simulation;
