@@ -6,7 +6,7 @@
  * What must hold at every return: the current thread is the highest that may run, it is in no queue, and the lock is
  * free.
  */
-import { CoreState, SMP, coreState, here } from './model/state';
+import { CoreState, FASTPATH, SMP, coreState, here } from './model/state';
 import { handleInvocation, handleRecv } from './api/syscall';
 import { unknownSyscall as noSuchCall, userException } from './api/fault';
 import { handleInterrupt } from './object/interrupt';
@@ -71,7 +71,7 @@ function leaveFast(program: u32): u32 {
 
 export function call(cptr: u32): u32 {
   if (enter()) {
-    const next = here().timed == 0 ? fastCall(cptr) : 0;
+    const next = FASTPATH && here().timed == 0 ? fastCall(cptr) : 0;
     if (next != 0) return leaveFast(next);
     handleInvocation(here().current, cptr, true, true, true, false);
   }
@@ -80,7 +80,7 @@ export function call(cptr: u32): u32 {
 
 export function replyRecv(cptr: u32, reply: u32): u32 {
   if (enter()) {
-    const next = here().timed == 0 ? fastReplyRecv(cptr, reply) : 0;
+    const next = FASTPATH && here().timed == 0 ? fastReplyRecv(cptr, reply) : 0;
     if (next != 0) return leaveFast(next);
     const thread = here().current;
     handleInvocation(thread, reply, false, false, true, true);

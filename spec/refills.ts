@@ -5,6 +5,14 @@ import type { SchedContext } from './state.js';
 const MIN_BUDGET = 1000n;
 
 export class Refills {
+  /** The whole budget may be used from now on; what was used of it lately, with the refill that stood first, still counts. */
+  static begin(sc: SchedContext, now: bigint, before = { time: now, amount: sc.budget }): void {
+    const amount = before.amount < sc.budget ? before.amount : sc.budget;
+    const time = before.time > now ? before.time : now;
+    sc.refills = [{ time, amount }];
+    if (amount < sc.budget) Refills.add(sc, time + sc.period, sc.budget - amount);
+  }
+
   static charge(sc: SchedContext, usage: bigint): void {
     const { refills } = sc;
     const rounds = usage / sc.budget;

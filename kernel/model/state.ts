@@ -18,6 +18,8 @@ declare const CORE: u32;
 
 /** The build for clusters of several cores; the compiler drops what the other build does not need. */
 export const SMP: bool = ATOLL_SMP != 0;
+/** Not in the form that tests compare with the shipped one: what the fastpaths do, the slow paths do too. */
+export const FASTPATH: bool = ATOLL_FASTPATH != 0;
 
 const IRQ_SLOTS: usize = 2048;
 const IRQ_STATES: usize = IRQ_SLOTS + (<usize>Limit.Interrupts << 5);

@@ -24,7 +24,7 @@ import {
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { compile } from '../compile.mjs';
+import { QUICK, compile } from '../compile.mjs';
 import { expose } from '../expose.mjs';
 import { mutantsOf, shuffled, sources } from './mutants.mjs';
 
@@ -46,8 +46,6 @@ const { values: options } = parseArgs({
 });
 const sample = Number(options.sample);
 
-/** What is optimised little compiles in a tenth of the time. */
-const QUICK = ['-O1'];
 /** A test that takes so long has caught the mutant: milliseconds. None takes a tenth of it on a machine that is at rest. */
 const TIME_LIMIT = 60_000;
 const DEVICE = 'kernel/device/';
@@ -70,7 +68,7 @@ const SEVERAL_CORES = ['smp.test.js', 'interleavings.test.js'];
 const sourceOf = (image) =>
   join(root, image === CONTROLLER ? `${DEVICE}${CONTROLLER}.ts` : 'kernel/index.ts');
 const imagesOf = (mutant) => (mutant.file.startsWith(DEVICE) ? [CONTROLLER] : KERNEL);
-const compiled = (image, how) => compile(sourceOf(image), image === 'smp' ? 1 : 0, how);
+const compiled = (image, how) => compile(sourceOf(image), { smp: image === 'smp', ...how });
 
 /** The tests of an image, in the order in which they are tried; `slow`: those too that do the same with both images. */
 function testsOf(place, image, slow) {
@@ -107,8 +105,18 @@ async function caughtBy(place, image, slow = true) {
   return signal === 'SIGKILL' ? 'the time limit' : said.split('\n').at(-1) || 'a crash';
 }
 
-function install(place, image, bytes) {
+/** The forms of an image that tests use, compiled in little time. */
+async function formsOf(image, changed) {
+  const how = { optimisation: QUICK, changed };
+  const { image: whole, wrong } = await compiled(image, how);
+  if (wrong !== undefined || image === CONTROLLER) return { whole, wrong };
+  const { image: slow } = await compiled(image, { ...how, fastpath: false });
+  return { whole, slow };
+}
+
+function install(place, image, { whole: bytes, slow }) {
   writeFileSync(join(place, `kernel/${image}.wasm`), bytes);
+  if (slow) writeFileSync(join(place, `slowpath/${image}.wasm`), slow);
   if (image !== 'unicore') writeFileSync(join(place, `exposed/${image}.wasm`), expose(bytes));
 }
 
@@ -118,9 +126,9 @@ async function outcomeOf(mutant, place) {
   const changed = new Map(kernel).set(join(root, mutant.file), mutant.source);
   let differs = false;
   for (const image of imagesOf(mutant)) {
-    const { image: mutated, wrong } = await compiled(image, { optimisation: QUICK, changed });
-    if (wrong !== undefined) return { outcome: 'does not compile' };
-    if (originals.get(image).equals(mutated)) continue;
+    const mutated = await formsOf(image, changed);
+    if (mutated.wrong !== undefined) return { outcome: 'does not compile' };
+    if (originals.get(image).whole.equals(mutated.whole)) continue;
     install(place, image, mutated);
     const by = await caughtBy(place, image, !differs);
     differs = true;
@@ -139,7 +147,7 @@ async function outcomeOf(mutant, place) {
 async function job(number) {
   const place = join(folder, `${number}`);
   rmSync(place, { recursive: true, force: true });
-  for (const path of ['kernel', 'exposed', 'src', 'test', 'spec', 'bench'])
+  for (const path of ['kernel', 'exposed', 'slowpath', 'src', 'test', 'spec', 'bench'])
     cpSync(join(build, path), join(place, path), { recursive: true });
   for (const [image, bytes] of originals) install(place, image, bytes);
   if (number === 0) await mustPass(place);
@@ -199,8 +207,8 @@ if (existsSync(outcomesFile)) {
 
 const originals = new Map();
 for (const image of [...KERNEL, CONTROLLER]) {
-  const { image: bytes } = await compiled(image, { optimisation: QUICK, changed: kernel });
-  originals.set(image, Buffer.from(bytes));
+  const { whole, slow } = await formsOf(image, kernel);
+  originals.set(image, { whole: Buffer.from(whole), slow });
 }
 await Promise.all(Array.from({ length: Number(options.jobs) }, (_, number) => job(number)));
 report();

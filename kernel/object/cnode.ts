@@ -148,8 +148,8 @@ function rotate(thread: TCB, length: u32, target: Slot): SeL4Error {
   const newPivot = scratch(1);
   copyCap(source, newSource);
   copyCap(pivot, newPivot);
-  if (sourceData != 0) updateCapData(true, sourceData, newSource);
-  if (pivotData != 0) updateCapData(true, pivotData, newPivot);
+  updateCapData(true, sourceData, newSource);
+  updateCapData(true, pivotData, newPivot);
   if (newSource.empty || newPivot.empty) return SeL4Error.IllegalOperation;
   if (exchange) {
     cteSwap(newSource, source, newPivot, pivot, scratch(2));

@@ -1,7 +1,7 @@
 /** Invocations of scheduling contexts and of SchedControl (manual sections 6.1.5 and 10.3). */
 import { CapType, Slot, isNull } from '../model/cap';
 import { Notification, Refill, SchedContext, TCB } from '../model/objects';
-import { SMP } from '../model/state';
+import { SMP, coreState } from '../model/state';
 import { Invocation, SeL4Error } from '../api/constants';
 import { DEFERRED, invalidCapability, rangeError, returnWords } from '../api/error';
 import { extraCap } from '../api/lookup';
@@ -19,7 +19,7 @@ import {
   rescheduleRequired,
 } from '../scheduler/schedule';
 import { bindContext } from './notification';
-import { NANOSECONDS, bindThread, completeYieldTo, takeConsumed, unbindNotification, unbindThread } from './schedcontext';
+import { NANOSECONDS, bindThread, completeYieldTo, takeConsumed, unbindAll, unbindNotification, unbindThread } from './schedcontext';
 import { isBlocked } from './tcb-invocation';
 
 /** Longest and shortest period and budget, in microseconds: an hour is the longest. */
@@ -36,8 +36,7 @@ export function invokeSchedContext(thread: TCB, label: u32, slot: Slot): SeL4Err
       return bind(sc);
     case Invocation.SchedContextUnbind:
       if (!isNull(sc.tcb) && isCurrent(sc.tcb)) return SeL4Error.IllegalOperation;
-      unbindThread(sc);
-      unbindNotification(sc);
+      unbindAll(sc);
       return SeL4Error.NoError;
     case Invocation.SchedContextUnbindObject:
       return unbindObject(sc);
@@ -50,16 +49,20 @@ export function invokeSchedContext(thread: TCB, label: u32, slot: Slot): SeL4Err
   }
 }
 
-/** Lets the context's thread run first, if it can and is no less urgent; returns what it has consumed then. */
+/**
+ * Lets the context's thread run first, if it can and is no less urgent; returns what it has consumed then. On another
+ * core it is the first of its equals, unless it runs there already.
+ */
 function yieldTo(thread: TCB, sc: SchedContext): SeL4Error {
   const tcb = sc.tcb;
   if (isNull(tcb) || changetype<usize>(tcb) == changetype<usize>(thread)) return SeL4Error.IllegalOperation;
   if (tcb.priority > thread.mcp) return SeL4Error.IllegalOperation;
   if (!isNull(sc.yieldFrom)) completeYieldTo(sc.yieldFrom);
   if (isSchedulable(tcb)) {
+    const runs = SMP && changetype<usize>(coreState(tcb.core).current) == changetype<usize>(tcb);
     dequeue(tcb);
     if (tcb.core != thread.core || tcb.priority < thread.priority) {
-      enqueueHead(tcb);
+      if (!runs) enqueueHead(tcb);
     } else {
       thread.yieldTo = sc;
       thread.yielding = 1;
@@ -77,17 +80,16 @@ function yieldTo(thread: TCB, sc: SchedContext): SeL4Error {
 function bind(sc: SchedContext): SeL4Error {
   const cap = extraCap(0);
   if (isNull(cap)) return SeL4Error.TruncatedMessage;
-  if (!isNull(sc.tcb) || !isNull(sc.notification)) return SeL4Error.IllegalOperation;
   if (cap.type == CapType.Thread) {
     const tcb = changetype<TCB>(cap.object);
-    if (!isNull(tcb.sc)) return SeL4Error.IllegalOperation;
+    if (!isNull(sc.tcb) || !isNull(tcb.sc)) return SeL4Error.IllegalOperation;
     if (isBlocked(tcb) && !isReleased(sc)) return SeL4Error.IllegalOperation;
     bindThread(sc, tcb);
     return SeL4Error.NoError;
   }
   if (cap.type == CapType.Notification) {
     const notification = changetype<Notification>(cap.object);
-    if (!isNull(notification.sc)) return SeL4Error.IllegalOperation;
+    if (!isNull(sc.notification) || !isNull(notification.sc)) return SeL4Error.IllegalOperation;
     bindContext(notification, sc);
     return SeL4Error.NoError;
   }

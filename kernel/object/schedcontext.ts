@@ -1,5 +1,5 @@
 /** Scheduling contexts (manual section 6.1): bound to a thread or a notification, lent along calls. */
-import { Notification, SchedContext, TCB } from '../model/objects';
+import { Notification, Reply, SchedContext, TCB } from '../model/objects';
 import { isNull, none } from '../model/cap';
 import { cluster, coreState } from '../model/state';
 import { SeL4Error } from '../api/constants';
@@ -81,10 +81,17 @@ export function maybeReturnContext(notification: Notification, tcb: TCB): void {
   if (!isNull(sc) && changetype<usize>(sc) == changetype<usize>(tcb.sc)) release(sc);
 }
 
-export function finaliseSchedContext(sc: SchedContext): void {
+/** Nobody has the context, nor gets it back from a call along which it was lent. */
+export function unbindAll(sc: SchedContext): void {
   unbindThread(sc);
   unbindNotification(sc);
-  if (!isNull(sc.reply)) sc.reply.sc = none<SchedContext>();
+  if (isNull(sc.reply)) return;
+  sc.reply.sc = none<SchedContext>();
+  sc.reply = none<Reply>();
+}
+
+export function finaliseSchedContext(sc: SchedContext): void {
+  unbindAll(sc);
   if (!isNull(sc.yieldFrom)) completeYieldTo(sc.yieldFrom);
   for (let core: u32 = 0; core < cluster().cores; core++) {
     const state = coreState(core);

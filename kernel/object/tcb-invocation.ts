@@ -128,7 +128,9 @@ function configure(thread: TCB, length: u32, tcb: TCB): SeL4Error {
   const buffer = getMR(thread, 1);
   const invalid = checkBuffer(buffer, frame);
   if (invalid != SeL4Error.NoError) return invalid;
-  const error = replaceRoot(tcb, root, getMR(thread, 0));
+  const cap = scratch(1);
+  if (!isRoot(tcb, root, getMR(thread, 0), cap)) return SeL4Error.IllegalOperation;
+  const error = replaceRoot(tcb, root, cap);
   return error == SeL4Error.NoError ? replaceBuffer(tcb, buffer, frame) : error;
 }
 
@@ -137,8 +139,10 @@ function setSpace(thread: TCB, length: u32, tcb: TCB): SeL4Error {
   const handler = extraCap(0);
   const root = extraCap(1);
   if (length < 1 || isNull(handler) || isNull(root)) return SeL4Error.TruncatedMessage;
+  const cap = scratch(1);
+  if (!isRoot(tcb, root, getMR(thread, 0), cap)) return SeL4Error.IllegalOperation;
   if (!isHandler(handler)) return invalidCapability(1);
-  const error = replaceRoot(tcb, root, getMR(thread, 0));
+  const error = replaceRoot(tcb, root, cap);
   return error == SeL4Error.NoError ? setHandler(handler, tcb.faultHandler, 1) : error;
 }
 
@@ -169,15 +173,16 @@ function replaceBuffer(tcb: TCB, buffer: u64, frame: Slot): SeL4Error {
   return error;
 }
 
-function replaceRoot(tcb: TCB, root: Slot, data: u64): SeL4Error {
-  const cap = scratch(1);
+/** Whether the capability can be the root of the thread's capability space, with its guard; it is left in `cap` then. */
+function isRoot(tcb: TCB, root: Slot, data: u64, cap: Slot): bool {
   copyCap(root, cap);
   if (data != 0) updateCapData(false, data, cap);
-  if (cap.type != CapType.CNode) return SeL4Error.IllegalOperation;
   // To delete the last capability to a CNode deletes all that is in it, perhaps this very TCB.
-  const old = tcb.ctable;
-  if (!old.empty && isFinalCapability(old)) return SeL4Error.IllegalOperation;
-  cteDelete(old, true);
+  return cap.type == CapType.CNode && (tcb.ctable.empty || !isFinalCapability(tcb.ctable));
+}
+
+function replaceRoot(tcb: TCB, root: Slot, cap: Slot): SeL4Error {
+  cteDelete(tcb.ctable, true);
   return replace(cap, root, tcb.ctable);
 }
 
@@ -234,7 +239,7 @@ function setSchedParams(thread: TCB, length: u32, tcb: TCB): SeL4Error {
   if (mcp > limit || priority > limit) return rangeError(0, limit);
   if (context.type == CapType.SchedContext) {
     const sc = changetype<SchedContext>(context.object);
-    if (!isNull(tcb.sc) || !isNull(sc.tcb) || !isNull(sc.notification)) return SeL4Error.IllegalOperation;
+    if (!isNull(tcb.sc) || !isNull(sc.tcb)) return SeL4Error.IllegalOperation;
     if (isBlocked(tcb) && !isReleased(sc)) return SeL4Error.IllegalOperation;
   } else if (context.type == CapType.Null) {
     if (isCurrent(tcb)) return SeL4Error.IllegalOperation;

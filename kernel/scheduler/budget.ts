@@ -12,7 +12,7 @@
  */
 import { Queued, SchedContext, TCB } from '../model/objects';
 import { isNull, none } from '../model/cap';
-import { CoreState, SMP, here, thisCore } from '../model/state';
+import { CoreState, SMP, coreState, here, thisCore } from '../model/state';
 import { machineNow, sendIPI } from '../smp/machine';
 import { releaseInsert, releaseRemove } from './queue';
 import { refillCharge, refillHead, refillReady, refillUnblock } from './refill';
@@ -30,14 +30,22 @@ function isAccounted(sc: SchedContext): bool {
   return isActive(sc) && !isUnlimited(sc);
 }
 
-/** Charges the context on which the core runs for what has passed. */
+/**
+ * Charges the context on which the core runs for what has passed. Where another core has taken its thread away, that may
+ * wait for its budget by now, and waits longer then.
+ */
 export function chargeTime(core: CoreState): void {
   const time = now();
   const usage = time - core.charged;
   core.charged = time;
   if (isNull(core.sc)) return;
   core.sc.consumed += usage;
-  if (isAccounted(core.sc)) refillCharge(core.sc, usage);
+  if (!isAccounted(core.sc)) return;
+  const tcb = core.sc.tcb;
+  const waits = SMP && !isNull(tcb) && tcb.queued == Queued.Release;
+  if (waits) releaseRemove(tcb);
+  refillCharge(core.sc, usage);
+  if (waits) releaseInsert(tcb, refillHead(core.sc).time);
 }
 
 /** Lets those compete whose budgets are replenished by now. */
@@ -76,7 +84,10 @@ export function postpone(tcb: TCB): void {
   removeFromScheduling(tcb);
   releaseInsert(tcb, refillHead(tcb.sc).time);
   if (isCurrent(tcb)) rescheduleRequired();
-  if (SMP && tcb.core != thisCore() && isNull(tcb.queuePrev)) sendIPI(tcb.core);
+  if (!SMP || tcb.core == thisCore()) return;
+  // Whatever that core enters the kernel for next, it sees whose budget is back.
+  coreState(tcb.core).timed = 1;
+  if (isNull(tcb.queuePrev)) sendIPI(tcb.core);
 }
 
 /** Uses up what the thread may use of its budget now; false if it has the time all the same. Not counted as consumed. */

@@ -4,11 +4,13 @@ import { describe, it } from 'node:test';
 import {
   FaultType,
   InitialSlot,
+  InterruptLine,
   Invocation,
   ObjectType,
   Rights,
   SeL4Error,
 } from '../../kernel/api/constants.js';
+import { checkInvariants } from '../../src/core/inspect/invariants.js';
 import { IMAGES, Machine, refuses, type Thread } from './machine.js';
 
 const N = 6;
@@ -362,6 +364,47 @@ for (const image of IMAGES) {
       }
     });
 
+    it('binds and unbinds as seL4 does, with its errors in their order', () => {
+      const { m, limited, ntfn } = world();
+      const sc = limited.schedContext;
+      refuses(() => m.invoke(sc, Invocation.SchedContextBind, [], [sc]), SeL4Error.InvalidCapability, [1]);
+      refuses(
+        () => m.invoke(sc, Invocation.SchedContextBind, [], [limited.cptr]),
+        SeL4Error.IllegalOperation,
+      );
+      m.invoke(sc, Invocation.SchedContextBind, [], [ntfn]);
+      refuses(() => m.invoke(sc, Invocation.SchedContextBind, [], [ntfn]), SeL4Error.IllegalOperation);
+      m.invoke(sc, Invocation.SchedContextUnbindObject, [], [limited.cptr]);
+      // It may have both a thread and a notification.
+      m.invoke(limited.cptr, Invocation.TCBSetSchedParams, [0, 50], [InitialSlot.ThreadTCB, sc, 0]);
+      // Where neither handler nor root will do, the root is the one that is refused.
+      const space = [ntfn, limited.cptr];
+      refuses(() => m.invoke(limited.cptr, Invocation.TCBSetSpace, [0], space), SeL4Error.IllegalOperation);
+      space[1] = limited.cspace;
+      refuses(
+        () => m.invoke(limited.cptr, Invocation.TCBSetSpace, [0], space),
+        SeL4Error.InvalidCapability,
+        [1],
+      );
+    });
+
+    it('a context that is unbound does not come back with a reply', () => {
+      const { m, limited } = world();
+      const ep = m.create(ObjectType.Endpoint);
+      const reply = m.create(ObjectType.Reply);
+      const server = m.thread({ priority: 60 }).give(EP, ep).give(REPLY, reply);
+      limited.give(EP, ep);
+      server.recv(EP, REPLY);
+      m.invoke(server.schedContext, Invocation.SchedContextUnbind);
+      assert.equal(limited.call(EP), server, 'on the time of its caller');
+      m.invoke(limited.schedContext, Invocation.SchedContextUnbind);
+      m.invoke(server.schedContext, Invocation.SchedContextBind, [], [server.cptr]);
+      m.invoke(limited.schedContext, Invocation.SchedContextBind, [], [m.create(ObjectType.TCB)]);
+      assert.equal(server.replyRecv(EP, REPLY), m.current());
+      assert.notEqual(m.current(), limited, 'the context is another thread’s by now');
+      checkInvariants(m.image());
+    });
+
     it('refuses what seL4 refuses, in its order', () => {
       const m = new Machine({ image });
       const sc = m.create(ObjectType.SchedContext, 7);
@@ -407,5 +450,34 @@ describe('budgets on two cores', () => {
     m.time += 1000;
     m.kernels[1].timer();
     assert.equal(m.current(1), far);
+  });
+
+  it('what a thread took from there has used since does not hold up others', () => {
+    const m = new Machine({ image: 'smp', cores: 2 });
+    const ntfn = m.create(ObjectType.Notification);
+    const limited = () => m.thread({ core: 1 }).give(N, ntfn, Rights.All, 1n);
+    const [first, second] = [limited(), limited()];
+    for (const { schedContext } of [first, second])
+      m.invoke(
+        InitialSlot.FirstSchedControl + 1,
+        Invocation.SchedControlConfigureFlags,
+        [10, 100, 0, 0, 0],
+        [schedContext],
+      );
+    const far = m.kernels[1];
+    far.interrupt(InterruptLine.Reschedule);
+    assert.equal(m.current(1), second, 'who was configured last');
+    m.time += 30;
+    assert.equal(second.wait(N), first, 'three budgets used');
+    m.time += 20;
+    first.signal(N);
+    // It is in its handler, has used two, and waits from now on; but goes on for three more before its core knows.
+    m.invoke(first.cptr, Invocation.TCBSuspend);
+    m.invoke(first.cptr, Invocation.TCBResume);
+    m.time += 30;
+    assert.equal(m.threadOf(far.interrupt(InterruptLine.Reschedule)), undefined);
+    checkInvariants(m.image());
+    m.time = far.deadline() / 1000;
+    assert.equal(m.threadOf(far.timer()), second);
   });
 });

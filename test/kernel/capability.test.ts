@@ -109,15 +109,16 @@ for (const image of IMAGES) {
       assert.ok(m.isEmpty(cnode));
       const rotate = (dest: number, pivot: number, source: number) =>
         m.invoke(ROOT, Invocation.CNodeRotate, [dest, 64, 0, pivot, 64, 0, source, 64], [ROOT, ROOT]);
-      const ntfn = m.create(ObjectType.Notification);
-      const [e, n] = [m.objectAt(empty), m.objectAt(ntfn)];
-      rotate(ep, empty, ntfn);
-      assert.deepEqual([m.objectAt(ep), m.objectAt(empty)], [e, n]);
-      assert.ok(m.isEmpty(ntfn));
-      rotate(ep, empty, ep);
-      assert.deepEqual([m.objectAt(ep), m.objectAt(empty)], [n, e]);
-      refuses(() => rotate(ntfn, ep, ep), SeL4Error.IllegalOperation);
-      refuses(() => rotate(ep, empty, target), SeL4Error.DeleteFirst);
+      const [tcb, reply] = [m.create(ObjectType.TCB), m.create(ObjectType.Reply)];
+      const [t, r] = [m.objectAt(tcb), m.objectAt(reply)];
+      rotate(ep, tcb, reply);
+      assert.deepEqual([m.objectAt(ep), m.objectAt(tcb)], [t, r]);
+      assert.ok(m.isEmpty(reply));
+      rotate(ep, tcb, ep);
+      assert.deepEqual([m.objectAt(ep), m.objectAt(tcb)], [r, t]);
+      refuses(() => rotate(reply, ep, ep), SeL4Error.IllegalOperation);
+      refuses(() => rotate(ep, tcb, target), SeL4Error.DeleteFirst);
+      refuses(() => rotate(reply, empty, ep), SeL4Error.IllegalOperation);
     });
 
     it('revoke reaches descendants, and neither copies nor siblings', () => {

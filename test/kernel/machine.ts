@@ -3,6 +3,7 @@
  * no engine. A test is the processor: it makes the system calls of whichever thread is current.
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { Invocation, InitialSlot, Limit, ObjectType, Register, Rights } from '../../kernel/api/constants.js';
 import { compileKernel, instantiateKernel, type Kernel, type KernelImage } from '../../src/core/kernel.js';
 import { checkInvariants } from '../../src/core/inspect/invariants.js';
@@ -22,16 +23,27 @@ const BUFFER_CAPS = 122;
 const BUFFER_RECEIVE = 125;
 const SLOT_SIZE = 32;
 
-const modules = new Map<KernelImage, WebAssembly.Module>();
+/** An image as it is shipped, or its form without fastpaths, which does the same. */
+export type Build = KernelImage | `${KernelImage} without fastpaths`;
+export const BUILDS: readonly Build[] = IMAGES.flatMap((image) => [
+  image,
+  `${image} without fastpaths` as const,
+]);
 
-function compiled(image: KernelImage): WebAssembly.Module {
-  const module = modules.get(image) ?? compileKernel(image);
-  modules.set(image, module);
+const modules = new Map<Build, WebAssembly.Module>();
+
+function compiled(build: Build): WebAssembly.Module {
+  const [image, isSlow] = build.split(' ') as [KernelImage, string?];
+  const slowpath = new URL(`../../slowpath/${image}.wasm`, import.meta.url);
+  const module =
+    modules.get(build) ??
+    (isSlow === undefined ? compileKernel(image) : new WebAssembly.Module(readFileSync(slowpath)));
+  modules.set(build, module);
   return module;
 }
 
 export interface MachineOptions {
-  readonly image?: KernelImage;
+  readonly image?: Build;
   readonly cores?: number;
   readonly base?: number;
   readonly size?: number;

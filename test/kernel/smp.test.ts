@@ -2,8 +2,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { ClusterOffset, InitialSlot, Invocation, ObjectType, Rights } from '../../kernel/api/constants.js';
+import {
+  ClusterOffset,
+  InitialSlot,
+  Invocation,
+  ObjectType,
+  Rights,
+  SeL4Error,
+} from '../../kernel/api/constants.js';
 import { compileKernel } from '../../src/core/kernel.js';
+import { checkInvariants } from '../../src/core/inspect/invariants.js';
 import { Machine } from './machine.js';
 
 const N = 6;
@@ -122,6 +130,16 @@ describe('two cores, one image', () => {
     assert.equal(far.redo, false, 'it was not cut off in a system call');
     m.invoke(near.cptr, Invocation.TCBSuspend);
     assert.equal(m.current(0), far);
+  });
+
+  it('to yield to a thread that runs on another core changes nothing there', () => {
+    const { m, near, far } = world();
+    m.invoke(near.cptr, Invocation.TCBSetMCPriority, [255], [InitialSlot.ThreadTCB]);
+    near.give(PEER, far.schedContext);
+    assert.equal(near.call(PEER, [], Invocation.SchedContextYieldTo), near);
+    assert.equal(near.message.label, SeL4Error.NoError);
+    checkInvariants(m.image());
+    assert.equal(far.wait(N), undefined, 'once it waits, nobody is left to run');
   });
 
   it('deletes a thread that runs on another core', () => {

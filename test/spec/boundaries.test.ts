@@ -4,7 +4,7 @@
  */
 import { describe, it } from 'node:test';
 import { Invocation, ObjectType, Register, Rights } from '../../kernel/api/constants.js';
-import { IMAGES } from '../kernel/machine.js';
+import { BUILDS } from '../kernel/machine.js';
 import { CSPACE_SLOT, RADIX, type Message, type Step } from './programs.js';
 import { World } from './world.js';
 
@@ -115,7 +115,7 @@ function calls(buffer: number): Call[] {
     { ...cnode(Invocation.CNodeCopy, [FREE, RADIX, UNTYPED, RADIX, Rights.All]), before: MAKES_CHILD },
     cnode(Invocation.CNodeMove, [FREE, RADIX, BADGED, RADIX]),
     cnode(Invocation.CNodeMutate, [FREE, RADIX, CNODE, RADIX, 62]),
-    cnode(Invocation.CNodeRotate, [FREE, RADIX, 0, NOTIFICATION, RADIX, 0, ENDPOINT, RADIX], [OWN, OWN]),
+    cnode(Invocation.CNodeRotate, [FREE, RADIX, 0, FRAME, RADIX, 0, SPARE, RADIX], [OWN, OWN]),
     cnode(Invocation.CNodeRotate, [FREE, RADIX, 62, CNODE, RADIX, 58, 2, RADIX], [OWN, OWN]),
     cnode(Invocation.CNodeRotate, [CNODE, RADIX, 58, 2, RADIX, 62, CNODE, RADIX], [OWN, OWN]),
     of(TCBS, Invocation.TCBReadRegisters, [1, 2]),
@@ -184,6 +184,8 @@ const step = (call: number, target: number, other = 0): Step => ({
     call,
     target,
     other,
+    core: 0,
+    late: false,
     label: 0,
     words: [0, 0, 0, 0, 0, 0, 0, 0],
     caps: [0, 0, 0],
@@ -193,8 +195,8 @@ const step = (call: number, target: number, other = 0): Step => ({
 });
 const [SEND, REPLY_RECEIVE, RECEIVE, WAIT] = [0, 3, 5, 9];
 
-for (const image of IMAGES) {
-  describe(`the ${image} image at the boundaries of its interface`, () => {
+for (const image of BUILDS) {
+  describe(`${image} at the boundaries of its interface`, () => {
     /** The first thread runs; of the others one waits for a signal, one to receive, one to send. */
     const world = (before: Before = [], domains = 1): World => {
       const w = new World({ image, domains });
@@ -222,8 +224,8 @@ for (const image of IMAGES) {
     };
 
     const buffer = world().buffer;
-    // Arguments are checked by the same code in both images.
-    const many = image === IMAGES[0];
+    // Arguments are checked by the same code in all builds.
+    const many = image === BUILDS[0];
     for (const call of calls(buffer))
       it(call.name, () =>
         each(call, many ? [...variations(call)] : [message(call.label, call.words, call.caps)]),

@@ -11,10 +11,15 @@ export const SLOTS = 64;
 export const RADIX = 6;
 /** Where each thread's CNode holds itself, so that it can be named as root; other slots hold what `World` gives. */
 export const CSPACE_SLOT = 1;
+/** The first of the slots with SchedControl of all cores but the first. */
+export const OTHER_CORES = 60;
 
 export interface Step {
   /** Which system call: see `World.step`. */
   readonly call: number;
+  /** Which core of the cluster enters the kernel, and whether it first takes an interrupt that it was sent. */
+  readonly core: number;
+  readonly late: boolean;
   readonly target: number;
   readonly other: number;
   readonly label: number;
@@ -29,6 +34,8 @@ export interface Step {
 const small = fc.nat(SLOTS - 1);
 const arbitraryStep: fc.Arbitrary<Step> = fc.record({
   call: fc.nat(19),
+  core: fc.nat(5),
+  late: fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
   target: small,
   other: small,
   label: fc.nat(12),
@@ -48,6 +55,16 @@ function biased(share: number, bias: Partial<Record<keyof Step, fc.Arbitrary<unk
 
 const between = (min: number, max: number): fc.Arbitrary<number> => fc.integer({ min, max });
 
+/**
+ * How a program begins: half of the threads have a budget below their period, or are passive servers that wait for calls.
+ */
+export type Beginning = 'limited' | 'passive';
+export const BEGINNINGS: Readonly<Record<string, Beginning>> = {
+  budgets: 'limited',
+  'passive servers': 'passive',
+  'chains of calls': 'passive',
+};
+
 /** What each kind of program is rich in. The slots are those that `World` fills. */
 export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
   anything: arbitraryStep,
@@ -64,7 +81,7 @@ export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
       fc.nat(200),
       fc.nat(50_000).map((nanoseconds) => nanoseconds / 1000),
     ),
-    target: fc.constantFrom(12, 13, 14, 15, 33),
+    target: fc.constantFrom(12, 13, 14, 15, 33, OTHER_CORES),
     call: between(10, 15),
   }),
   'passive servers': fc.oneof(
@@ -76,6 +93,32 @@ export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
       caps: fc.tuple(fc.constantFrom(4, 5, 6, 7, 16, 17), small, small),
     }),
     biased(90, { call: between(0, 9), target: between(16, 23), other: between(24, 27) }),
+  ),
+  'chains of calls': fc.oneof(
+    biased(100, { call: fc.constant(12), target: between(20, 23) }),
+    biased(100, { call: between(3, 6), target: between(20, 21), other: between(24, 27) }),
+    biased(80, { call: between(0, 1), target: between(24, 27) }),
+  ),
+  // Contexts are configured for another core, threads suspended, resumed, and unbound wherever they run.
+  'other cores': fc.oneof(
+    biased(100, {
+      call: fc.constant(12),
+      target: fc.constantFrom(33, OTHER_CORES, OTHER_CORES + 1),
+      caps: fc.tuple(between(12, 15), small, small),
+    }),
+    biased(100, {
+      call: fc.constant(12),
+      target: between(4, 7),
+      label: fc.constantFrom(1, 3, 5, 9, 9, 10, 10),
+      caps: fc.tuple(between(4, 7), small, small),
+    }),
+    biased(100, {
+      call: fc.constant(12),
+      target: between(12, 15),
+      label: between(0, 4),
+      caps: fc.tuple(between(4, 7), small, small),
+    }),
+    biased(80, { call: between(0, 9), target: between(16, 23), other: between(24, 27) }),
   ),
   domains: fc.oneof(
     biased(100, { call: fc.constant(12), target: fc.constant(9), time: fc.nat(60) }),

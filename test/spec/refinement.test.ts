@@ -1,34 +1,39 @@
 /**
- * Refinement: random programs of system calls run on the kernel image and on the specification, and after each call
- * both agree: on every capability, thread, queue and message. `ATOLL_REFINEMENT` is the number of calls, at least.
+ * Refinement: random programs of system calls run on the kernel and on the specification, and after each call both
+ * agree: on every capability, thread, queue and message. So do both images, with and without their fastpaths, and
+ * clusters of several cores, where programs choose which core enters the kernel next. `ATOLL_REFINEMENT` is the number
+ * of calls, at least.
  */
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { IMAGES } from '../kernel/machine.js';
-import { KINDS, programOf } from './programs.js';
+import { BUILDS } from '../kernel/machine.js';
+import { BEGINNINGS, KINDS, programOf } from './programs.js';
 import { World } from './world.js';
 
-const CALLS = Number(process.env.ATOLL_REFINEMENT ?? 12_000);
+const CALLS = Number(process.env.ATOLL_REFINEMENT ?? 20_000);
 /** A little less than programs have on average, and so many calls between two looks at raw memory. */
 const CALLS_PER_RUN = 80;
 const CALLS_PER_CHECK = 5;
 
-for (const image of IMAGES) {
-  describe(`the ${image} image does what is specified`, () => {
+const CLUSTERS = BUILDS.flatMap((image) =>
+  (image.startsWith('smp') ? [1, 2, 3] : [1]).map((cores) => ({ image, cores })),
+);
+
+for (const [cluster, { image, cores }] of CLUSTERS.entries()) {
+  describe(`${image} does what is specified, with ${cores} cores`, () => {
     Object.entries(KINDS).forEach(([kind, step], index) => {
       it(kind, (test) => {
-        const runs = Math.ceil(CALLS / CALLS_PER_RUN / IMAGES.length / Object.keys(KINDS).length);
+        const runs = Math.ceil(CALLS / CALLS_PER_RUN / CLUSTERS.length / Object.keys(KINDS).length);
         const before = process.cpuUsage();
         let calls = 0;
         fc.assert(
           fc.property(programOf(step), (program) => {
-            const scheduled = kind === 'domains' && image === 'unicore';
-            const options = { image, domains: scheduled ? 3 : 1 };
-            const world = new World(options, CALLS_PER_CHECK, kind === 'budgets', scheduled);
+            const domains = kind === 'domains' && image.startsWith('unicore') ? 3 : 1;
+            const world = new World({ image, cores, domains }, CALLS_PER_CHECK, BEGINNINGS[kind]);
             for (const each of program) world.step(each);
             calls += world.calls;
           }),
-          { numRuns: runs, seed: index + Number(process.env.ATOLL_SEED ?? 1) },
+          { numRuns: runs, seed: 10 * cluster + index + Number(process.env.ATOLL_SEED ?? 1) },
         );
         const { user, system } = process.cpuUsage(before);
         test.diagnostic(

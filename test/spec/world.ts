@@ -1,14 +1,30 @@
 /** A kernel image and the specification side by side: what one does, the other does, and both are compared. */
 import assert from 'node:assert/strict';
-import { InitialSlot, Invocation, ObjectType, Register, Rights } from '../../kernel/api/constants.js';
+import {
+  InitialSlot,
+  InterruptLine,
+  Invocation,
+  ObjectType,
+  Register,
+  Rights,
+} from '../../kernel/api/constants.js';
 import { checkInvariants } from '../../src/core/inspect/invariants.js';
 import { CapType, type KernelMemory } from '../../src/core/inspect/memory.js';
-import { abstraction } from '../../spec/abstraction.js';
-import { Kernel } from '../../spec/invocations.js';
-import { messageInfo } from '../../spec/kernel.js';
+import { abstraction } from './abstraction.js';
+import { Kernel } from '../../spec/kernel.js';
+import type { Kernel as MachineKernel } from '../../src/core/kernel.js';
+import { messageInfo } from '../../spec/messages.js';
 import type { State } from '../../spec/state.js';
 import { Machine, guardFor, type MachineOptions } from '../kernel/machine.js';
-import { CSPACE_SLOT, RADIX, messageTo, type Message, type Step } from './programs.js';
+import {
+  CSPACE_SLOT,
+  OTHER_CORES,
+  RADIX,
+  messageTo,
+  type Beginning,
+  type Message,
+  type Step,
+} from './programs.js';
 
 const WAKE_LINE = 63;
 const MESSAGE = 8;
@@ -49,7 +65,10 @@ function describe(state: State): string {
     [...state.threads].map(([name, { faultWords: _, ...thread }]) => [name, thread] as const),
   );
   return [
-    `current ${state.current.toString(16)}`,
+    ...state.cores.flatMap(({ current, stalled, ready, release }, core) => [
+      `core ${core}: current ${text(current)} stalled ${text(stalled)} release ${text(release)} ready`,
+      ...sorted(ready).map((line) => `core ${core}:${line}`),
+    ]),
     ...['caps', ...sorted(state.caps)],
     ...['children', ...sorted(state.children)],
     `originals ${text([...state.originals].sort((a, b) => a - b))}`,
@@ -58,8 +77,6 @@ function describe(state: State): string {
     ...['notifications', ...sorted(state.notifications)],
     ...['replies', ...sorted(state.replies)],
     ...['contexts', ...sorted(state.contexts)],
-    ...['ready', ...sorted(state.ready)],
-    `release ${text(state.release)}`,
     `interrupts ${text([...state.issuedIrqs].sort())}`,
     `domain ${text([state.domain, state.domainEnd, state.overruns])}`,
     `schedule ${text([...state.schedule.entries, state.schedule.index, state.schedule.start])}`,
@@ -71,21 +88,25 @@ export class World {
   private readonly memory: KernelMemory;
   private readonly spec: Kernel;
   calls = 0;
+  /** The core that makes this step. */
+  private core = 0;
+  /** Cores that have been sent an interrupt by another, and have not taken it yet. */
+  private readonly asked = new Set<number>();
 
   constructor(
     options: MachineOptions,
     /** After each so many calls, also check what must hold of raw memory. */
     private readonly checked = Infinity,
-    /** Half of the threads have a budget below their period; not the one that runs first, whose time would be under way. */
-    limited = false,
-    /** Threads are in different scheduling domains, by a schedule that has begun; of images with three domains. */
-    scheduled = false,
+    beginning?: Beginning,
   ) {
     const m = new Machine({ size: 2 << 20, rootBits: 8, ...options });
+    const cores = m.kernels.length;
     this.machine = m;
     const of = (type: ObjectType, count: number, bits = 0): number[] =>
       Array.from({ length: count }, () => m.create(type, bits));
-    const threads = [50, 60, 60, 70].map((priority) => m.thread({ priority, mcp: 100 }));
+    const threads = [50, 60, 60, 70].map((priority, index) =>
+      m.thread({ priority, mcp: 100, core: index % cores }),
+    );
     const endpoints = of(ObjectType.Endpoint, 2);
     const notifications = of(ObjectType.Notification, 2);
     const given: Record<number, number> = {};
@@ -124,6 +145,10 @@ export class World {
       m.derive(notifications[0], Rights.Write),
       m.derive(endpoints[1], Rights.Write),
     ]);
+    give(
+      OTHER_CORES,
+      Array.from({ length: cores - 1 }, (_, core) => InitialSlot.FirstSchedControl + 1 + core),
+    );
     threads.forEach((thread, index) => {
       thread.give(CSPACE_SLOT, thread.cspace);
       for (const [slot, cptr] of Object.entries(given))
@@ -139,15 +164,17 @@ export class World {
     for (const { cptr, cspace } of threads.slice(0, 3))
       m.invoke(cptr, Invocation.TCBSetSpace, [guardFor(RADIX)], [handlers[0], cspace]);
     m.invoke(threads[1].cptr, Invocation.TCBSetTimeoutEndpoint, [], [handlers[1]]);
-    if (limited)
+    if (beginning === 'limited')
       for (const { schedContext } of threads.slice(1, 3))
         m.invoke(
-          InitialSlot.FirstSchedControl,
+          InitialSlot.FirstSchedControl +
+            (threads.findIndex((each) => each.schedContext === schedContext) % cores),
           Invocation.SchedControlConfigureFlags,
           [30, 120, 2, 7, 0],
           [schedContext],
         );
-    if (scheduled) {
+    // Threads are in different scheduling domains, by a schedule that has begun.
+    if (options.domains === 3) {
       for (const [index, domain] of [1, 0, 2].entries())
         m.invoke(
           InitialSlot.Domain,
@@ -160,6 +187,13 @@ export class World {
       m.invoke(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [0]);
     }
     m.sleep();
+    if (beginning === 'passive')
+      for (const index of [3, 2]) {
+        m.kernels[index % cores].interrupt(InterruptLine.Reschedule);
+        threads[index].recv(20 + (index & 1), 24 + index);
+        m.invoke(threads[index].schedContext, Invocation.SchedContextUnbind);
+      }
+    for (let core = 1; core < cores; core++) this.asked.add(core);
     this.memory = m.image();
     this.spec = new Kernel(abstraction(this.memory), (irq) => this.memory.irqSlot(irq));
     // What lies in the buffers, as far as it is not zero.
@@ -171,35 +205,57 @@ export class World {
   step(step: Step): void {
     const m = this.machine;
     m.time += step.time;
-    const tcb = this.spec.current;
-    if (tcb === 0) {
-      if (step.call % 3 === 0) m.time += 100;
-      this.both(
-        () => (step.call % 3 ? m.kernels[0].interrupt(WAKE_LINE) : m.kernels[0].timer()),
-        () => step.call % 3 && this.spec.interrupt(this.memory.irqSlot(WAKE_LINE)),
-        true,
+    this.core = step.core % this.spec.state.cores.length;
+    const { current, stalled } = this.spec.state.cores[this.core];
+    if (this.asked.has(this.core) && !step.late) {
+      this.asked.delete(this.core);
+      this.event(
+        () => this.kernel.interrupt(InterruptLine.Reschedule),
+        () => this.spec.rescheduleInterrupt(),
       );
-    } else if (tcb === this.memory.initialTCB) {
+    } else if (current === 0 && stalled === undefined) {
+      if (step.call % 3 === 0) {
+        m.time += 100;
+        this.event(() => this.kernel.timer());
+      } else {
+        this.interrupt(WAKE_LINE);
+      }
+    } else if (current === this.memory.initialTCB) {
       this.rootStep(step);
     } else {
-      this.threadStep(tcb, step);
+      this.threadStep(current, step);
     }
     this.compare();
   }
 
+  private get kernel(): MachineKernel {
+    return this.machine.kernels[this.core];
+  }
+  /** Who runs on the core that makes this step. */
+  private get current(): number {
+    return this.spec.state.cores[this.core].current;
+  }
+
   /** The buffer of the thread that is current. */
   get buffer(): number {
-    return this.spec.state.threads.get(this.spec.current)!.buffer;
+    return this.spec.state.threads.get(this.current)!.buffer;
   }
 
   /** The thread that is current makes a call with just this message. */
   call(target: number, { label, words, caps }: Message): void {
-    this.compose(this.spec.current, label, words, caps);
+    this.compose(this.current, label, words, caps);
     this.both(
-      () => this.machine.kernels[0].call(target),
+      () => this.kernel.call(target),
       () => this.spec.call(target),
     );
     this.compare();
+  }
+
+  private interrupt(line: number): void {
+    this.event(
+      () => this.kernel.interrupt(line),
+      () => this.spec.interrupt(this.memory.irqSlot(line)),
+    );
   }
 
   /** The initial thread resumes another, if the capability is still there, and waits. */
@@ -210,29 +266,25 @@ export class World {
     );
     if (tcbs.length > 0) {
       const cptr = (tcbs[step.target % tcbs.length][0] - m.slotAddress(0)) / 32;
-      this.compose(this.memory.initialTCB, Invocation.TCBResume, [], []);
-      this.both(
-        () => m.kernels[0].call(cptr),
-        () => this.spec.call(cptr),
-      );
-      this.compare();
+      this.call(cptr, { label: Invocation.TCBResume, words: [], caps: [] });
     }
-    if (this.spec.current === this.memory.initialTCB)
+    if (this.current === this.memory.initialTCB)
       this.both(
-        () => m.sleep(),
+        () => this.kernel.wait(m.parkCptr),
         () => this.spec.recv(m.parkCptr, true, undefined),
       );
   }
 
+  /** The current thread makes a system call; or one does that another core has taken away, and is at its program still. */
   private threadStep(tcb: number, step: Step): void {
-    const kernel = this.machine.kernels[0];
-    const { spec } = this;
+    const { spec, kernel } = this;
     const { target, other, call } = step;
-    const thread = spec.state.threads.get(tcb)!;
-    const slot = this.slotOf(tcb, target);
-    const type = spec.state.caps.get(slot)?.type ?? CapType.Null;
-    const { label, words, caps } = messageTo(type, step, thread.buffer);
-    this.compose(tcb, label, words, caps);
+    const thread = spec.state.threads.get(tcb);
+    if (thread) {
+      const type = spec.state.caps.get(this.slotOf(tcb, target))?.type ?? CapType.Null;
+      const { label, words, caps } = messageTo(type, step, thread.buffer);
+      this.compose(tcb, label, words, caps);
+    }
     switch (call) {
       case 0:
         return this.both(
@@ -297,17 +349,9 @@ export class World {
                 () => spec.userException(target, other),
               );
       case 15:
-        return this.both(
-          () => kernel.interrupt(other & 7),
-          () => spec.interrupt(this.memory.irqSlot(other & 7)),
-          true,
-        );
+        return this.interrupt(1 + (other & 7));
       case 16:
-        return this.both(
-          () => kernel.interrupt(WAKE_LINE),
-          () => spec.interrupt(this.memory.irqSlot(WAKE_LINE)),
-          true,
-        );
+        return this.interrupt(WAKE_LINE);
       default:
         return this.both(
           () => kernel.call(target),
@@ -356,21 +400,32 @@ export class World {
   }
 
   /** A kernel entry that stops at a preemption point is made again: the specification knows none. */
-  private both(enter: () => void, specify: () => unknown, byEvent = false): void {
+  private both(enter: () => void, specify: () => void, byEvent = false): void {
     const m = this.machine;
-    const me = this.spec.current;
+    const me = this.current;
     this.calls++;
-    this.spec.enter(BigInt(Math.round(m.time * 1000)), () => void specify(), byEvent);
+    m.ipis.length = 0;
+    this.spec.enter(this.core, BigInt(Math.round(m.time * 1000)), specify, byEvent);
     enter();
     const redo = this.spec.state.threads.get(me)?.redo ?? true;
     for (
       let i = 0;
-      !redo && m.u32(me + Register.Redo) !== 0 && m.kernels[0].currentTCB() === me && i < 100;
+      !redo && m.u32(me + Register.Redo) !== 0 && this.kernel.currentTCB() === me && i < 100;
       i++
     ) {
       m.setU32(me + Register.Redo, 0);
       enter();
     }
+    for (const core of this.spec.asked) this.asked.add(core);
+    assert.deepEqual(
+      [...new Set(m.ipis)].sort(),
+      [...this.spec.asked].sort(),
+      'cores that are asked to reschedule',
+    );
+  }
+
+  private event(enter: () => void, specify: () => void = () => undefined): void {
+    this.both(enter, specify, true);
   }
 
   private compare(): void {
@@ -386,8 +441,7 @@ export class World {
         [...from].filter((line) => !than.has(line)).join('\n');
       assert.fail(`the kernel:\n${only(lines, others)}\nthe specification:\n${only(others, lines)}`);
     }
-    const { current } = this.spec;
-    const thread = this.spec.state.threads.get(current);
+    const thread = this.spec.state.threads.get(this.current);
     if (!thread || thread.buffer === 0) return;
     for (let at = thread.buffer + MESSAGE; at < thread.buffer + 1024; at += 8)
       if (this.machine.u64(at) !== (this.spec.words.get(at) ?? 0n))

@@ -1,11 +1,17 @@
 /** The abstraction function: from a kernel's physical memory to the abstract state. */
-import { Limit } from '../kernel/api/constants.js';
-import { CapType, ThreadState, type KernelMemory, type Slot } from '../src/core/inspect/memory.js';
-import type { Cap, Name, SchedContext, State, Thread } from './state.js';
+import { Limit } from '../../kernel/api/constants.js';
+import {
+  CapType,
+  ThreadState,
+  objectSize,
+  type KernelMemory,
+  type Slot,
+} from '../../src/core/inspect/memory.js';
+import type { Cap, Core, Name, SchedContext, State, Thread } from '../../spec/state.js';
 
 export function abstraction(memory: KernelMemory): State {
   const slots = memory.allSlots();
-  const core = memory.core(0);
+  const { domain, domainEnd, scheduleIndex, scheduleStart } = memory.core(0);
   const state: State = {
     caps: new Map(),
     children: new Map(),
@@ -15,12 +21,10 @@ export function abstraction(memory: KernelMemory): State {
     notifications: new Map(),
     replies: new Map(),
     contexts: new Map(),
-    ready: new Map(),
-    release: chain(core.releaseHead, (at) => memory.thread(at).queueNext),
-    current: core.current === core.idle ? 0 : core.current,
+    cores: Array.from({ length: memory.cores }, (_, core) => coreAt(memory, core)),
     issuedIrqs: new Set(),
-    ...{ domain: core.domain, domainEnd: core.domainEnd, overruns: [] },
-    schedule: { entries: memory.schedule(), index: core.scheduleIndex, start: core.scheduleStart },
+    ...{ domain, domainEnd, overruns: [] },
+    schedule: { entries: memory.schedule(), index: scheduleIndex, start: scheduleStart },
   };
   for (const slot of slots.values()) {
     const { at, type, object, rights, bits, guardSize, badge, revocable } = slot;
@@ -28,25 +32,37 @@ export function abstraction(memory: KernelMemory): State {
     if (revocable) state.originals.add(at);
     if (slot.prev === 0) plantTree(slots, slot, state.children);
     if (type === CapType.Thread) state.threads.set(object, threadAt(memory, object));
-    if (type === CapType.Endpoint) state.endpoints.set(object, { queue: queueOf(memory, object) });
+    if (type === CapType.Endpoint) state.endpoints.set(object, queueOf(memory, object));
     if (type === CapType.Notification) {
-      const { state: kind, badge, bound, sc } = memory.notification(object);
+      const { state: kind, badge, bound } = memory.notification(object);
       const queue = queueOf(memory, object);
-      state.notifications.set(object, { active: kind === 2, badge, queue, thread: bound, sc });
+      state.notifications.set(object, { active: kind === 2, badge, queue, thread: bound });
     }
     if (type === CapType.Reply) state.replies.set(object, memory.reply(object).caller);
     if (type === CapType.SchedContext) state.contexts.set(object, contextAt(memory, object));
     if (type === CapType.IRQHandler) state.issuedIrqs.add(object);
   }
-  for (let domain = 0; domain < memory.domains; domain++) {
-    const { head, overrun } = memory.core(domain);
-    state.overruns.push(overrun);
-    for (let priority = 0; priority < (Limit.Priorities as number); priority++) {
-      const queue = chain(head(priority), (at) => memory.thread(at).queueNext);
-      if (queue.length > 0) state.ready.set(Limit.Priorities * domain + priority, queue);
-    }
-  }
+  for (let each = 0; each < memory.domains; each++) state.overruns.push(memory.core(each).overrun);
   return state;
+}
+
+function coreAt(memory: KernelMemory, index: number): Core {
+  const core = memory.core(index);
+  const queue = (first: Name): Name[] => chain(first, (at) => memory.thread(at).queueNext);
+  const ready = new Map<number, Name[]>();
+  for (let domain = 0; domain < memory.domains; domain++) {
+    const home = memory.core(index + domain);
+    for (let priority = 0; priority < (Limit.Priorities as number); priority++)
+      if (home.ready(priority)) ready.set(Limit.Priorities * domain + priority, queue(home.head(priority)));
+  }
+  const named = (thread: Name): Name => (thread === core.idle ? 0 : thread);
+  return {
+    current: named(core.current),
+    ready,
+    release: queue(core.releaseHead),
+    stalled: core.stalled === 0 ? undefined : named(core.stalled),
+    charging: core.sc === 0 ? undefined : { sc: core.sc, since: core.charged },
+  };
 }
 
 function chain(first: Name, next: (at: Name) => Name): Name[] {
@@ -73,8 +89,10 @@ function plantTree(slots: ReadonlyMap<Name, Slot>, root: Slot, children: Map<Nam
 function isParent(a: Slot, b: Slot): boolean {
   if (!a.revocable) return false;
   if (a.type === CapType.Untyped)
-    return rangeOf(b) !== 0 && a.object <= b.object && b.object + rangeOf(b) <= a.object + rangeOf(a);
-  if (a.type === CapType.UntypedControl) return b.type === CapType.UntypedControl || rangeOf(b) !== 0;
+    return (
+      objectSize(b) !== 0 && a.object <= b.object && b.object + objectSize(b) <= a.object + objectSize(a)
+    );
+  if (a.type === CapType.UntypedControl) return b.type === CapType.UntypedControl || objectSize(b) !== 0;
   if (a.type === CapType.IRQControl)
     return b.type === CapType.IRQHandler || b.type === CapType.SGISignal || b.type === CapType.IRQControl;
   if (a.type !== b.type || a.object !== b.object) return false;
@@ -83,37 +101,15 @@ function isParent(a: Slot, b: Slot): boolean {
   return a.badge === 0n || (a.badge === b.badge && !b.firstBadged);
 }
 
-const FIXED: Partial<Record<CapType, number>> = {
-  [CapType.Endpoint]: 16,
-  [CapType.Notification]: 64,
-  [CapType.Reply]: 32,
-  [CapType.Thread]: 1024,
-};
-
-/** Bytes of memory that a capability is to, 0 for none. */
-export function rangeOf({ type, bits }: Pick<Cap, 'type' | 'bits'>): number {
-  if (type === CapType.CNode || type === CapType.Zombie) return bits === 255 ? 1024 : 32 * 2 ** bits;
-  if (type === CapType.Untyped || type === CapType.Frame || type === CapType.SchedContext) return 2 ** bits;
-  return FIXED[type] ?? 0;
-}
-
 function threadAt(memory: KernelMemory, at: Name): Thread {
   const thread = memory.thread(at);
-  const { state, reply, sc, priority, mcp, fault, domain, underWay } = thread;
-  const { sendBadge, sendRights, sendIsCall } = thread;
-  const waits =
-    state === ThreadState.BlockedOnReceive ||
-    state === ThreadState.BlockedOnSend ||
-    state === ThreadState.BlockedOnNotification;
+  const { state, priority, mcp, fault, domain, underWay, sendBadge, sendRights, sendIsCall } = thread;
   const sends = state === ThreadState.BlockedOnSend;
   return {
     state,
-    waitsFor: waits ? thread.blockedOn : 0,
-    reply,
-    sc,
-    notification: thread.boundNotification,
     priority,
     mcp,
+    core: thread.core,
     fault,
     yieldTo: thread.yielding ? thread.yieldTo : 0,
     ...{ domain, underWay },
@@ -132,12 +128,13 @@ function threadAt(memory: KernelMemory, at: Name): Thread {
 }
 
 function contextAt(memory: KernelMemory, at: Name): SchedContext {
-  const { tcb, notification, reply, budget, period, badge, refillMax, refills, yieldFrom } =
+  const { tcb, core, notification, reply, budget, period, badge, refillMax, refills } =
     memory.schedContext(at);
   return {
     thread: tcb,
     notification,
     calls: chain(reply, (each) => memory.reply(each).prev),
+    core,
     budget,
     period,
     badge,
@@ -146,6 +143,5 @@ function contextAt(memory: KernelMemory, at: Name): SchedContext {
     // What all the time of a core is made of, nobody can see.
     refills: budget === period ? [] : refills,
     consumed: memory.u64(at + 56),
-    yieldFrom,
   };
 }
