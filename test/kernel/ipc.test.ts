@@ -301,9 +301,10 @@ for (const image of IMAGES) {
       assert.equal(server.wait(EP), client);
       assert.equal(client.call(EP, [7]), server);
       assert.deepEqual(server.message.words, [7n]);
+      assert.equal(client.redo, true, 'should it ever go on, it calls again');
       assert.equal(server.replyRecv(EP, REPLY), undefined, 'nobody waits for it');
       m.invoke(client.cptr, Invocation.TCBResume);
-      assert.equal(client.redo, true);
+      assert.equal(m.current(), client);
     });
 
     it('a caller that has lost its time meanwhile is answered, and runs when it has some', () => {

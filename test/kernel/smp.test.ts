@@ -80,6 +80,13 @@ describe('two cores, one image', () => {
     assert.equal(far.wait(N), undefined, 'and now it is');
   });
 
+  it('meanwhile its core runs whoever else is ready there', () => {
+    const { m, far } = world();
+    const other = m.thread({ core: 1, priority: 5 });
+    m.invoke(far.cptr, Invocation.TCBSuspend);
+    assert.equal(m.threadOf(m.kernels[1].wait(N)), other);
+  });
+
   it('but not when its registers were written meanwhile', () => {
     const { m, far } = world();
     m.invoke(far.cptr, Invocation.TCBWriteRegisters, [0, 0]);
