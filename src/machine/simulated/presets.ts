@@ -26,13 +26,14 @@
  *       way between two A72: by pairs of exclusives that fail and are tried again. It is dearer there than here.
  * [llvm] `MicroOpBufferSize` in LLVM's scheduling models: A53 0, A57 (used for the A72) and Neoverse-N1 128, Skylake 224,
  *       Zen 3 256: how many instructions may be under way, 0 where they execute in order.
- * [a72] Arm's Cortex-A72 reference manual, 6.4: up to six lines may be on their way. [intel] Intel's optimization manual:
- *       12 fill buffers since Skylake. [amd] AMD's optimization guide for Zen 3: 24. Others are estimates.
+ * [a72] Arm's Cortex-A72 reference manual, 6.4: up to six lines may be on their way. The others' fill buffers are estimates:
+ *       12 for Skylake, of which sources have 10 or 12, and 24 for Zen 3.
  * [gharachorloo] "Two Techniques to Enhance the Performance of Memory Consistency Models", 1991: what comes after an
  *       operation that orders memory can be fetched before that is done. Measured on a Xeon of the Sapphire Rapids
  *       generation: of lines that another core wrote last, an exchange and a load by turns take 11 ns each, where one
  *       that waits for the one before takes 79. So it is for x86 here; Arm's cores are taken to wait for acquire.
- * [epiphany] Olofsson, "Epiphany-V", 2016: of the chips with a thousand cores all that are known execute in order.
+ * [epiphany] Linley Newsletter, 25 October 2016, of the Epiphany-V, a mesh of 32 by 32 cores: an extremely simple core,
+ *       which issues two instructions and has five stages. So here a core on such a mesh is taken to execute in order.
  */
 import { TopologyError, layOut } from '../topology/topology.js';
 import { topologyFromFile } from '../topology/hwloc.js';
@@ -185,7 +186,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       memory: 242,
       remoteMemory: 242,
     },
-    // [sel4]; [llvm]; [intel]. Four wide and more: an estimate. An exchange: Agner Fog's instruction tables, 18 to 20.
+    // [sel4]; [llvm]. Four wide and more: an estimate. An exchange: Agner Fog's instruction tables, 18 to 20.
     core: {
       megahertz: 4700,
       cyclesPerInstruction: 0.4,
