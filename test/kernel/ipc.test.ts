@@ -416,6 +416,7 @@ for (const image of IMAGES) {
       assert.equal(client.message.label, 2);
       const registers = [0, 1, 2, 3].map((index) => m.u64(client.tcb + Register.MR0 + 8 * index));
       assert.deepEqual(registers, [21n, 22n, 23n, 24n]);
+      assert.equal(m.u32(client.tcb + Register.PC), 1, 'what follows them is not copied');
       client.unknownSyscall(77);
       assert.equal(server.replyRecv(EP, REPLY, [0], 1), undefined, 'any other label leaves it inactive');
     });
@@ -433,6 +434,22 @@ for (const image of IMAGES) {
       assert.equal(client.badge, 9n);
       assert.equal(client.message.label, 3);
       assert.deepEqual(client.message.words, [11n]);
+    });
+
+    it('a thread without a capability space learns that it has no root', () => {
+      const { m, server, client } = faultWorld();
+      m.revoke(client.cspace);
+      client.call(EP, []);
+      assert.deepEqual(server.message.words, [0n, BigInt(EP), 0n, BigInt(LookupFailure.InvalidRoot)]);
+    });
+
+    it('a call without the right to send is refused, and says which capability', () => {
+      const { m, client } = faultWorld();
+      const tcb = client.cptr;
+      const noWrite = m.derive(m.create(ObjectType.Endpoint), Rights.Read);
+      const refused = (): unknown => m.invoke(tcb, Invocation.TCBSetPriority, [1], [noWrite]);
+      refuses(refused, SeL4Error.InvalidCapability, [1]);
+      refuses(() => m.invoke(noWrite, 0), SeL4Error.InvalidCapability, [0]);
     });
 
     it('a missing capability is a fault that says where', () => {
