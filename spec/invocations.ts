@@ -96,7 +96,10 @@ export class Invocations extends Objects {
         if (flags & 1n) this.suspend(object);
         if (flags & 2n) this.resume(name);
         const { pc, program, redo, badge, info, mrs } = this.thread(object);
-        if (flags & 4n) Object.assign(this.thread(name), { pc, program, redo });
+        if (flags & 4n) {
+          Object.assign(this.thread(name), { pc, program, redo });
+          this.forgetStalled(name);
+        }
         if (flags & 8n) Object.assign(this.thread(name), { badge, info, mrs: [...mrs] });
         if (name === this.current) this.reschedule();
       }),
