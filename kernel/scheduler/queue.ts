@@ -1,11 +1,12 @@
 /**
- * Ready queues: one for each core (where there is one core, for each scheduling domain) and priority, first in, first out, and a bitmap of those that are not empty.
- * What must hold: a thread is in the queue of its core or domain and priority exactly when it could run and does not; the
- * current thread is in none; a priority's bit is set exactly when its queue is not empty.
+ * Ready queues: one for each core (where there is one core, for each scheduling domain) and priority, first in, first out,
+ * and a bitmap of those that are not empty. What must hold: a thread is in the queue of its core or domain and priority
+ * exactly when it could run and does not; the current thread is in none; a priority's bit is set exactly when its queue is
+ * not empty; an empty queue has neither head nor tail.
  */
 import { Queued, TCB } from '../model/objects';
 import { isNull, none } from '../model/cap';
-import { CoreState, SMP, coreState, homeOf, readyQueue } from '../model/state';
+import { CoreState, ReadyQueue, SMP, coreState, homeOf, readyQueue } from '../model/state';
 import { refillHead } from './refill';
 
 const READY_OFFSET: usize = offsetof<CoreState>('ready0');
@@ -22,37 +23,27 @@ function readyWord(tcb: TCB): usize {
 export function enqueueHead(tcb: TCB): void {
   if (tcb.queued != Queued.Nowhere) return;
   const queue = readyQueue(homeOf(tcb), tcb.priority);
-  if (isNull(queue.head)) setReady(tcb);
-  let before = none<TCB>();
-  let after = queue.head;
-  if (!SMP && !isNull(after) && after.underWay > tcb.underWay) {
-    before = after;
-    after = after.queueNext;
-  }
-  tcb.queuePrev = before;
-  tcb.queueNext = after;
-  if (isNull(before)) queue.head = tcb;
-  else before.queueNext = tcb;
-  if (isNull(after)) queue.tail = tcb;
-  else after.queuePrev = tcb;
-  tcb.queued = <u8>Queued.Ready;
+  const head = queue.head;
+  if (!SMP && !isNull(head) && head.underWay > tcb.underWay) insert(tcb, queue, head, head.queueNext);
+  else insert(tcb, queue, none<TCB>(), head);
 }
 
 /** Puts a thread at the tail of its queue. */
 export function enqueueTail(tcb: TCB): void {
   if (tcb.queued != Queued.Nowhere) return;
   const queue = readyQueue(homeOf(tcb), tcb.priority);
-  const tail = queue.tail;
-  tcb.queueNext = none<TCB>();
-  tcb.queuePrev = tail;
-  if (isNull(queue.head)) {
-    tcb.queuePrev = none<TCB>();
-    queue.head = tcb;
-    setReady(tcb);
-  } else {
-    tail.queueNext = tcb;
-  }
-  queue.tail = tcb;
+  insert(tcb, queue, queue.tail, none<TCB>());
+}
+
+/** Puts a thread between two that follow each other in its queue; none stands for the queue's end. */
+function insert(tcb: TCB, queue: ReadyQueue, before: TCB, after: TCB): void {
+  if (isNull(queue.head)) setReady(tcb);
+  tcb.queuePrev = before;
+  tcb.queueNext = after;
+  if (isNull(before)) queue.head = tcb;
+  else before.queueNext = tcb;
+  if (isNull(after)) queue.tail = tcb;
+  else after.queuePrev = tcb;
   tcb.queued = <u8>Queued.Ready;
 }
 
