@@ -32,16 +32,21 @@ export interface Step {
 }
 
 const small = fc.nat(SLOTS - 1);
+/** Now and then an address at which there is no slot. */
+const address = fc.oneof({ weight: 100, arbitrary: small }, { weight: 1, arbitrary: fc.nat(2 * SLOTS) });
 const arbitraryStep: fc.Arbitrary<Step> = fc.record({
   call: fc.nat(19),
   core: fc.nat(5),
   late: fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
-  target: small,
-  other: small,
-  label: fc.nat(12),
+  target: address,
+  other: address,
+  label: fc.nat(13),
   words: fc.array(small, { minLength: 8, maxLength: 8 }),
-  caps: fc.array(small, { minLength: 3, maxLength: 3 }),
-  raw: fc.option(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), { freq: 12, nil: undefined }),
+  caps: fc.array(address, { minLength: 3, maxLength: 3 }),
+  raw: fc.oneof(
+    { weight: 11, arbitrary: fc.constant(undefined) },
+    { weight: 1, arbitrary: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) },
+  ),
   time: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 2, arbitrary: fc.nat(40) }),
 });
 
@@ -54,6 +59,12 @@ function biased(share: number, bias: Partial<Record<keyof Step, fc.Arbitrary<unk
 }
 
 const between = (min: number, max: number): fc.Arbitrary<number> => fc.integer({ min, max });
+/** Threads call each other, wait and reply, at endpoints; and notifications, from slot `target` on. */
+const talk = (target = 20): Partial<Record<keyof Step, fc.Arbitrary<unknown>>> => ({
+  call: fc.constantFrom(0, 1, 2, 3, 3, 3, 4, 5, 6, 7, 8, 9, 12, 12, 12, 13),
+  target: between(target, 23),
+  other: between(24, 27),
+});
 
 /**
  * How a program begins: half of the threads have a budget below their period, or are passive servers that wait for calls.
@@ -69,13 +80,19 @@ export const BEGINNINGS: Readonly<Record<string, Beginning>> = {
 export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
   anything: arbitraryStep,
   'derivation trees': biased(80, { call: fc.constant(12), target: between(1, 3), label: between(0, 7) }),
-  'calls and replies': biased(80, { call: between(0, 9), target: between(20, 23), other: between(24, 27) }),
+  'calls and replies': biased(80, talk()),
   'notifications and their bindings': biased(70, {
     target: between(4, 19),
-    label: between(10, 11),
+    label: between(11, 12),
     call: between(2, 14),
   }),
   'memory and deletion': biased(60, { call: fc.constant(12), target: fc.constantFrom(1, 1, 30, 31) }),
+  // Which ones the initial thread ends, while others use them.
+  'objects that end': biased(90, {
+    ...talk(16),
+    label: fc.constantFrom(0, 1, 8),
+    caps: fc.tuple(between(0, 15), small, small),
+  }),
   budgets: biased(50, {
     time: fc.oneof(
       fc.nat(200),
@@ -90,9 +107,8 @@ export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
       call: fc.constant(12),
       target: fc.constantFrom(12, 13, 14, 15, 32),
       label: fc.constantFrom(0, 0, 1, 1, 1, 2, 4),
-      caps: fc.tuple(fc.constantFrom(4, 5, 6, 7, 16, 17), small, small),
     }),
-    biased(90, { call: between(0, 9), target: between(16, 23), other: between(24, 27) }),
+    biased(90, talk(16)),
   ),
   'chains of calls': fc.oneof(
     biased(100, { call: fc.constant(12), target: between(20, 23) }),
@@ -101,28 +117,19 @@ export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
   ),
   // Contexts are configured for another core, threads suspended, resumed, and unbound wherever they run.
   'other cores': fc.oneof(
-    biased(100, {
-      call: fc.constant(12),
-      target: fc.constantFrom(33, OTHER_CORES, OTHER_CORES + 1),
-      caps: fc.tuple(between(12, 15), small, small),
-    }),
+    biased(100, { call: fc.constant(12), target: fc.constantFrom(33, OTHER_CORES, OTHER_CORES + 1) }),
     biased(100, {
       call: fc.constant(12),
       target: between(4, 7),
       label: fc.constantFrom(1, 3, 5, 9, 9, 10, 10),
       caps: fc.tuple(between(4, 7), small, small),
     }),
-    biased(100, {
-      call: fc.constant(12),
-      target: between(12, 15),
-      label: between(0, 4),
-      caps: fc.tuple(between(4, 7), small, small),
-    }),
-    biased(80, { call: between(0, 9), target: between(16, 23), other: between(24, 27) }),
+    biased(100, { call: fc.constant(12), target: between(12, 15), label: between(0, 4) }),
+    biased(80, talk(16)),
   ),
   domains: fc.oneof(
     biased(100, { call: fc.constant(12), target: fc.constant(9), time: fc.nat(60) }),
-    biased(90, { call: between(0, 11), target: between(16, 23), other: between(24, 27), time: fc.nat(60) }),
+    biased(90, { ...talk(16), time: fc.nat(60) }),
   ),
   faults: fc.oneof(
     biased(100, { call: fc.constant(11), label: between(6, 11) }),
@@ -132,7 +139,6 @@ export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
       call: fc.constant(12),
       target: between(4, 7),
       label: fc.constantFrom(6, 8, 9, 9, 10),
-      caps: fc.tuple(between(20, 23), small, small),
     }),
   ),
 };
@@ -144,7 +150,7 @@ export const programOf = (step: fc.Arbitrary<Step>): fc.Arbitrary<Step[]> =>
 const LABELS: Partial<Record<CapType, readonly Invocation[]>> = {
   [CapType.Untyped]: [Invocation.UntypedRetype],
   [CapType.CNode]: [15, 16, 16, 17, 18, 19, 19, 20, 21, 22, 18, 16],
-  [CapType.Thread]: [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 37],
+  [CapType.Thread]: [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 37],
   [CapType.SchedContext]: [29, 30, 31, 32, 33],
   [CapType.SchedControl]: [Invocation.SchedControlConfigureFlags],
   [CapType.IRQControl]: [23, 24],
@@ -164,9 +170,13 @@ export function messageTo(type: CapType, step: Step, buffer: number): Message {
   const labels = LABELS[type] ?? [0];
   const label = labels[step.label % labels.length];
   const [a, b, c, d] = words;
-  let shaped: readonly (number | bigint)[];
+  let shaped: readonly (number | bigint)[] = [];
   let extra: readonly number[] = caps;
   const own = [CSPACE_SLOT, CSPACE_SLOT];
+  /** Mostly a capability of use; an empty slot may be one. */
+  const oneOf = (index: number, ...slots: number[]): number =>
+    caps[index] < 56 ? slots[caps[index] % slots.length] : caps[index];
+  const EMPTY = 50;
   switch (label) {
     case Invocation.UntypedRetype: {
       const kind = a % (ObjectType.SmallPage + 1);
@@ -216,7 +226,7 @@ export function messageTo(type: CapType, step: Step, buffer: number): Message {
       break;
     case Invocation.TCBSetSpace:
       shaped = [58];
-      extra = [caps[0], CSPACE_SLOT];
+      extra = [oneOf(0, 20, 21, 22, 23, EMPTY), CSPACE_SLOT];
       break;
     case Invocation.TCBSetPriority:
     case Invocation.TCBSetMCPriority:
@@ -224,12 +234,25 @@ export function messageTo(type: CapType, step: Step, buffer: number): Message {
       break;
     case Invocation.TCBSetSchedParams:
       shaped = [100 - (a & 3), 40 + b];
-      extra = [4 + (c % 3), caps[1], caps[2]];
+      extra = [4 + (c % 3), oneOf(1, 12, 13, 14, 15, 32, EMPTY), oneOf(2, 20, 21, 22, 23, EMPTY)];
+      break;
+    case Invocation.TCBSetTimeoutEndpoint:
+      extra = [oneOf(0, 20, 21, 22, 23, EMPTY)];
       break;
     case Invocation.TCBSetIPCBuffer:
-      shaped = [a < 50 ? buffer : a];
+      shaped = [a < 40 ? buffer : a < 50 ? 0 : a];
+      extra = [oneOf(0, 34, 35)];
+      break;
+    case Invocation.TCBBindNotification:
+    case Invocation.IRQSetIRQHandler:
+      extra = [oneOf(0, 16, 17, 18, 19)];
+      break;
+    case Invocation.SchedContextBind:
+    case Invocation.SchedContextUnbindObject:
+      extra = [oneOf(0, 4, 5, 6, 7, 8, 16, 17)];
       break;
     case Invocation.SchedControlConfigureFlags:
+      extra = [oneOf(0, 12, 13, 14, 15, 32)];
       shaped = [1 + a, b < 16 ? 1 + a : 1 + a + b, c % 4, d, d & 1];
       break;
     case Invocation.DomainSetSet:
@@ -253,7 +276,7 @@ export function messageTo(type: CapType, step: Step, buffer: number): Message {
     default:
       // A message to whoever receives.
       shaped = words.slice(0, a % 9);
-      extra = caps.slice(0, b % 4);
+      extra = caps.slice(0, Math.max(0, (b % 8) - 4));
   }
   const all = shaped.map(BigInt);
   if (raw === undefined) return { label, words: all, caps: extra };

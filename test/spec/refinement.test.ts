@@ -2,7 +2,7 @@
  * Refinement: random programs of system calls run on the kernel and on the specification, and after each call both
  * agree: on every capability, thread, queue and message. So do both images, with and without their fastpaths, and
  * clusters of several cores, where programs choose which core enters the kernel next. `ATOLL_REFINEMENT` is the number
- * of calls, at least.
+ * of calls for each image, at least.
  */
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

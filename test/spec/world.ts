@@ -9,7 +9,7 @@ import {
   Rights,
 } from '../../kernel/api/constants.js';
 import { checkInvariants } from '../../src/core/inspect/invariants.js';
-import { CapType, type KernelMemory } from '../../src/core/inspect/memory.js';
+import { CapType, ThreadState, type KernelMemory } from '../../src/core/inspect/memory.js';
 import { abstraction } from './abstraction.js';
 import { Kernel } from '../../spec/kernel.js';
 import type { Kernel as MachineKernel } from '../../src/core/kernel.js';
@@ -27,6 +27,13 @@ import {
 } from './programs.js';
 
 const WAKE_LINE = 63;
+/** Of which the threads have a handler. */
+const LINE = 3;
+const ROOT_BITS = 8;
+/** What the initial thread ends now and then. */
+const MORTAL = [CapType.Endpoint, CapType.Notification, CapType.Reply, CapType.SchedContext, CapType.Thread];
+/** Of `Step.call`: those that wait at `Step.target`. */
+const RECEIVES = new Set([2, 3, 4, 5, 6, 9, 10]);
 const MESSAGE = 8;
 const CAPS = 8 * 122;
 const RECEIVE = 8 * 125;
@@ -99,7 +106,7 @@ export class World {
     private readonly checked = Infinity,
     beginning?: Beginning,
   ) {
-    const m = new Machine({ size: 2 << 20, rootBits: 8, ...options });
+    const m = new Machine({ size: 2 << 20, rootBits: ROOT_BITS, ...options });
     const cores = m.kernels.length;
     this.machine = m;
     const of = (type: ObjectType, count: number, bits = 0): number[] =>
@@ -118,6 +125,7 @@ export class World {
       threads.map(({ cptr }) => cptr),
     );
     give(8, of(ObjectType.TCB, 1));
+    give(10, [this.handler(m, m.derive(notifications[0], Rights.All, 8)), this.doorbell(m)]);
     if (options.image === 'unicore') give(9, [InitialSlot.Domain]);
     give(
       12,
@@ -170,7 +178,7 @@ export class World {
           InitialSlot.FirstSchedControl +
             (threads.findIndex((each) => each.schedContext === schedContext) % cores),
           Invocation.SchedControlConfigureFlags,
-          [30, 120, 2, 7, 0],
+          [30, 120, 2, 7, Number(schedContext === threads[1].schedContext)],
           [schedContext],
         );
     // Threads are in different scheduling domains, by a schedule that has begun.
@@ -201,6 +209,19 @@ export class World {
       for (let at = buffer; buffer !== 0 && at < buffer + 1024; at += 8) this.spec.words.set(at, m.u64(at));
   }
 
+  /** A handler of an interrupt line that signals a notification. */
+  private handler(m: Machine, notification: number): number {
+    const slot = m.slot();
+    m.invoke(InitialSlot.IRQControl, Invocation.IRQIssueIRQHandler, [LINE, slot, 64], [InitialSlot.CNode]);
+    m.invoke(slot, Invocation.IRQSetIRQHandler, [], [notification]);
+    return slot;
+  }
+  private doorbell(m: Machine): number {
+    const slot = m.slot();
+    m.invoke(InitialSlot.IRQControl, Invocation.IRQIssueSGISignal, [1, 9, slot, 64], [InitialSlot.CNode]);
+    return slot;
+  }
+
   /** Does a step in both, and compares. */
   step(step: Step): void {
     const m = this.machine;
@@ -214,11 +235,14 @@ export class World {
         () => this.spec.rescheduleInterrupt(),
       );
     } else if (current === 0 && stalled === undefined) {
-      if (step.call % 3 === 0) {
+      const isTimed = this.spec.state.cores[this.core].release.length > 0 || this.spec.state.domainEnd !== 0n;
+      if (isTimed && step.call % 2 === 0) {
         m.time += 100;
         this.event(() => this.kernel.timer());
       } else {
         this.interrupt(WAKE_LINE);
+        this.compare();
+        if (this.current === this.memory.initialTCB) this.rootStep(step);
       }
     } else if (current === this.memory.initialTCB) {
       this.rootStep(step);
@@ -258,15 +282,46 @@ export class World {
     );
   }
 
-  /** The initial thread resumes another, if the capability is still there, and waits. */
+  /**
+   * The initial thread keeps things going: it gives time to a thread without, or resumes one that is stopped, if there is
+   * one. Or it ends an object, whoever has capabilities to it. Then it waits.
+   */
   private rootStep(step: Step): void {
+    const { caps, threads, contexts } = this.spec.state;
     const m = this.machine;
-    const tcbs = [...this.spec.state.caps].filter(
-      ([slot, { type }]) => type === CapType.Thread && slot < m.slotAddress(256) && slot > m.slotAddress(1),
+    /** Of the initial thread's capabilities of these types to the objects that are asked for, the one that the step names. */
+    const choice = (
+      types: readonly CapType[],
+      isAskedFor: (object: number) => boolean = () => true,
+    ): number => {
+      const slots = [...caps].filter(
+        ([slot, { type, object }]) =>
+          slot > m.slotAddress(m.parkCptr) &&
+          slot < m.slotAddress(1 << ROOT_BITS) &&
+          types.includes(type) &&
+          isAskedFor(object),
+      );
+      const [slot] = slots[(step.target + step.other) % slots.length] ?? [m.slotAddress(0)];
+      return (slot - m.slotAddress(0)) / 32;
+    };
+    const invoke = (cptr: number, label: Invocation, words: number[] = [], extra: number[] = []): void =>
+      this.call(cptr, { label, words: words.map(BigInt), caps: extra });
+    const passive = choice([CapType.Thread], (thread) =>
+      [...contexts.values()].every((context) => context.thread !== thread),
     );
-    if (tcbs.length > 0) {
-      const cptr = (tcbs[step.target % tcbs.length][0] - m.slotAddress(0)) / 32;
-      this.call(cptr, { label: Invocation.TCBResume, words: [], caps: [] });
+    const free = choice([CapType.SchedContext], (sc) => contexts.get(sc)!.thread === 0);
+    const { Inactive, BlockedOnReply } = ThreadState;
+    const inState = (...states: ThreadState[]): number =>
+      choice([CapType.Thread], (thread) => states.includes(threads.get(thread)!.state));
+    if (step.label === 0 && step.caps[0] < 16) {
+      const mortal = choice(MORTAL);
+      invoke(InitialSlot.CNode, Invocation.CNodeRevoke, [mortal, 64]);
+      invoke(InitialSlot.CNode, Invocation.CNodeDelete, [mortal, 64]);
+    } else if (passive !== 0 && free !== 0 && step.label < 7) {
+      invoke(free, Invocation.SchedContextBind, [], [passive]);
+    } else {
+      const stopped = inState(Inactive, BlockedOnReply) || choice([CapType.Thread]);
+      invoke(stopped, Invocation.TCBResume);
     }
     if (this.current === this.memory.initialTCB)
       this.both(
@@ -278,10 +333,28 @@ export class World {
   /** The current thread makes a system call; or one does that another core has taken away, and is at its program still. */
   private threadStep(tcb: number, step: Step): void {
     const { spec, kernel } = this;
-    const { target, other, call } = step;
+    const { call } = step;
+    const typeAt = (cptr: number): CapType =>
+      spec.state.caps.get(this.slotOf(tcb, cptr))?.type ?? CapType.Null;
+    // Who waits, waits mostly for what it can wait for, and offers a reply object.
+    const orElse = (cptr: number, types: readonly CapType[], other: number): number =>
+      step.raw !== undefined || types.includes(typeAt(cptr)) ? cptr : other;
+    const source = (cptr: number): number =>
+      orElse(cptr, [CapType.Endpoint, CapType.Notification], 16 + (cptr & 7));
+    const reply = (cptr: number): number => {
+      const cptrs = [0, 1, 2, 3].map((offset) => 24 + ((cptr + offset) & 3));
+      const isOfUse = (each: number): boolean => {
+        const waiting = spec.state.replies.get(spec.state.caps.get(this.slotOf(tcb, each))?.object ?? 0);
+        return (waiting !== undefined && waiting !== 0) === (call === 3 || call === 4);
+      };
+      return orElse(cptr, [], cptrs.find(isOfUse) ?? cptrs[0]);
+    };
+    const offered = reply(step.label);
+    const target = RECEIVES.has(call) ? source(step.target) : step.target;
+    const other = call === 7 ? source(step.other) : RECEIVES.has(call) ? reply(step.other) : step.other;
     const thread = spec.state.threads.get(tcb);
     if (thread) {
-      const type = spec.state.caps.get(this.slotOf(tcb, target))?.type ?? CapType.Null;
+      const type = typeAt(target);
       const { label, words, caps } = messageTo(type, step, thread.buffer);
       this.compose(tcb, label, words, caps);
     }
@@ -315,8 +388,8 @@ export class World {
         );
       case 7:
         return this.both(
-          () => kernel.nbSendRecv(target, other, step.label + 20),
-          () => spec.nbSendRecv(target, other, step.label + 20),
+          () => kernel.nbSendRecv(target, other, offered),
+          () => spec.nbSendRecv(target, other, offered),
         );
       case 8:
         return this.both(
