@@ -52,8 +52,8 @@ export type TypeScriptDomain = InstanceType<ReturnType<typeof typescriptEngine>>
 export function typescriptEngine(core: Core, statistics: Float64Array, states: Int32Array) {
   const { words, bytes, threads, interrupts } = core;
   const { recv, replyRecv, nbSend, nbSendRecv, wait, fault } = core.kernel;
-  const call = withHeadroom(core.kernel.call);
-  const signal = withHeadroom(core.kernel.signal);
+  const call = withHeadroom(core.kernel.call, 2);
+  const signal = withHeadroom(core.kernel.signal, 1);
   /** Index of the word that holds the current thread's TCB. */
   const CURRENT = core.kernel.currentAddress() / 4;
 
@@ -228,10 +228,10 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
           this.leaveHandler();
           this.writeTag(reply);
           if (this.deferred !== 0) this.runDeferred();
-          return poll(replyRecv(INPUT, REPLY));
+          return poll(replyRecv(INPUT, REPLY, this.tcb));
         }
         if (high >>> 30 === FAULT) {
-          if (this.handleFault(words[registers] & 63)) return poll(replyRecv(INPUT, REPLY));
+          if (this.handleFault(words[registers] & 63)) return poll(replyRecv(INPUT, REPLY, this.tcb));
         } else {
           const rungLow = words[registers] & this.doorbellsLow;
           const rungHigh = high & this.doorbellsHigh;
@@ -447,10 +447,10 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       this.writeTag(msginfo);
       statistics[this.row + CALLS + channel]++;
       const slot = FIRST_ENDPOINT + channel;
-      this.goOn(call(slot));
+      this.goOn(call(slot, this.tcb));
       while (words[this.registers + REDO_WORD] !== 0) {
         words[this.registers + REDO_WORD] = 0;
-        this.goOn(call(slot));
+        this.goOn(call(slot, this.tcb));
       }
       return this.readTag();
     }
@@ -534,7 +534,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
     invoke(slot: number, label: Invocation, length: number): void {
       words[this.registers + TAG_WORD] = (label << 12) | length;
       words[this.registers + TAG_WORD + 1] = 0;
-      this.trap(call(slot));
+      this.trap(call(slot, this.tcb));
     }
   };
 }
