@@ -34,7 +34,7 @@ export function fastCall(core: CoreState, caller: TCB, cptr: u32): u32 {
   if (serverSummary < (callerSummary & ~SUMMARY_STATUS)) return 0;
   if (SMP && server.core != thisCore()) return 0;
 
-  // ---- Point of no return ----
+  // ---- Point of no return ---- What lies in one line is stored in one go: a processor takes longer where lines alternate.
   if (isNull(server.endpointNext)) {
     endpoint.head = none<TCB>();
     endpoint.tail = none<TCB>();
@@ -42,13 +42,13 @@ export function fastCall(core: CoreState, caller: TCB, cptr: u32): u32 {
   } else {
     queueRemove(endpoint, server);
   }
-  server.badge = cap.badge;
+  server.reply = none<Reply>();
+  server.summary = serverSummary ^ (ThreadState.BlockedOnReceive ^ ThreadState.Running);
   reply.caller = caller;
   caller.reply = reply;
-  server.reply = none<Reply>();
   caller.summary = callerSummary ^ (ThreadState.Running ^ ThreadState.BlockedOnReply);
-  server.summary = serverSummary ^ (ThreadState.BlockedOnReceive ^ ThreadState.Running);
   core.current = server;
+  server.badge = cap.badge;
   copyRegisters(caller, server, length);
   return server.program;
 }

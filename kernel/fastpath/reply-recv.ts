@@ -52,8 +52,7 @@ export function fastReplyRecv(core: CoreState, server: TCB, cptr: u32, replyCptr
     if (<i32>caller.priority < highestReady(core)) return 0;
   }
 
-  // ---- Point of no return ----
-  caller.badge = 0;
+  // ---- Point of no return ---- Line by line, as in Call.
   caller.reply = none<Reply>();
   caller.summary = callerSummary ^ (ThreadState.BlockedOnReply ^ ThreadState.Running);
   reply.caller = server;
@@ -68,6 +67,7 @@ export function fastReplyRecv(core: CoreState, server: TCB, cptr: u32, replyCptr
     queueAppend(endpoint, server);
   }
   core.current = caller;
+  caller.badge = 0;
   copyRegisters(server, caller, length);
   return caller.program;
 }
