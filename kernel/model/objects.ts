@@ -48,21 +48,23 @@ export class TCB {
   ctable1: u64;
   ctable2: u64;
   ctable3: u64;
+  // The four bytes that a fastpath reads and writes as one, see `summary`.
   state: u8;
+  /** Not 0 while a fault of the thread awaits its reply: a `FaultType`. */
+  fault: u8;
+  /** 1 exactly when `sc` gives time that needs no accounting (`isUnlimited`). Here, a fastpath need not look there. */
+  hasTime: u8;
   priority: u8;
-  /** The core whose kernel instance runs the thread. */
-  core: u16;
   sc: SchedContext;
   /** While blocked on receive: the reply object offered; while blocked on reply: the one that will answer. */
   reply: Reply;
   /** While blocked: the endpoint or notification in whose queue the thread is. */
   blockedOn: usize;
+  /** Its neighbours in that queue; null in no queue. */
   endpointNext: TCB;
   endpointPrev: TCB;
-  /** Not 0 while a fault of the thread awaits its reply: a `FaultType`. */
-  fault: u8;
-  /** 1 exactly when `sc` gives time that needs no accounting (`isUnlimited`). Here, a fastpath need not look there. */
-  hasTime: u8;
+  /** The core whose kernel instance runs the thread. */
+  core: u16;
   /** Which queue the thread is in: a `Queued`. */
   queued: u8;
   /** Not 0 while the thread waits for `yieldTo`'s thread to have run. */
@@ -100,6 +102,14 @@ export class TCB {
     store<usize>(changetype<usize>(this) + TCB_YIELD_TO, changetype<usize>(sc));
   }
 
+  /** State, fault, `hasTime` and priority, a byte each from the lowest: see `summaryOf`. */
+  @inline get summary(): u32 {
+    return load<u32>(changetype<usize>(this) + offsetof<TCB>('state'));
+  }
+  @inline set summary(word: u32) {
+    store<u32>(changetype<usize>(this) + offsetof<TCB>('state'), word);
+  }
+
   @inline get ctable(): Slot {
     return changetype<Slot>(changetype<usize>(this) + TCB_CTABLE);
   }
@@ -116,6 +126,14 @@ export class TCB {
 const TCB_CTABLE: usize = 64;
 const TCB_SLOTS: usize = 192;
 const TCB_YIELD_TO: usize = 320;
+
+/** The three lower bytes of the `summary` of a thread in `state` that has no fault, and time that needs no accounting. */
+@inline
+export function summaryOf(state: ThreadState): u32 {
+  return state | SUMMARY_HAS_TIME;
+}
+const SUMMARY_HAS_TIME: u32 = 1 << 16;
+export const SUMMARY_STATUS: u32 = 0xffffff;
 
 /** Capability slots inside a TCB: the root of its capability space, buffer, fault and timeout handler. */
 export const TCB_SLOT_COUNT: u32 = 4;
@@ -165,10 +183,10 @@ export class Notification {
  */
 @unmanaged
 export class Reply {
-  caller: TCB;
   prev: Reply;
   next: Reply;
   sc: SchedContext;
+  caller: TCB;
 }
 
 /**

@@ -41,6 +41,8 @@ export function queueRemove(queue: Endpoint, tcb: TCB): void {
   if (isNull(tcb.endpointNext)) queue.tail = tcb.endpointPrev;
   else tcb.endpointNext.endpointPrev = tcb.endpointPrev;
   if (isNull(queue.head)) queue.state = 0;
+  tcb.endpointPrev = none<TCB>();
+  tcb.endpointNext = none<TCB>();
 }
 
 /**

@@ -43,8 +43,10 @@ export function checkInvariants(memory: KernelMemory): void {
 
 /** The derivation tree is a list in preorder, so that all to one object stand together and final ones are known. */
 function checkDerivation(slots: ReadonlyMap<number, Slot>): void {
-  for (const { at, type, prev, next, firstBadged, badge } of slots.values()) {
+  for (const { at, type, bits, guardSize, span, prev, next, firstBadged, badge } of slots.values()) {
     check(type <= (CapType.Domain as number), () => `slot ${hex(at)} holds a capability of no type`);
+    const isFlat = type === CapType.CNode && bits + guardSize === 64 && badge === 0n;
+    check(span === (isFlat ? 2 ** bits : 0), () => `slot ${hex(at)}: its span is not what it resolves`);
     check(
       next === 0 || slots.get(next)?.prev === at,
       () => `slot ${hex(at)}: the next slot does not lead back`,
@@ -338,6 +340,8 @@ function checkThread(memory: KernelMemory, thread: Thread, waiting: ReadonlySet<
     state === ThreadState.BlockedOnSend ||
     state === ThreadState.BlockedOnNotification;
   check(waiting.has(at) === queues, () => `thread ${hex(at)} waits, but in no queue`);
+  const isLinked = (thread.endpointNext | thread.endpointPrev) !== 0;
+  check(queues || !isLinked, () => `thread ${hex(at)} is in no queue, but has neighbours there`);
   check(reply === 0 || memory.reply(reply).caller === at, () => `thread ${hex(at)}: its reply is another's`);
   check(state !== ThreadState.BlockedOnReply || reply !== 0, () => `thread ${hex(at)} waits for no reply`);
   check(
