@@ -22,7 +22,7 @@ const isForMessages = (slot: number): boolean =>
 /** Where another thread waits to receive: with all rights, badged, and with the right to send alone. */
 const RECEIVES = [21, 23, 39];
 /** Empty slots, and one after all that are filled. */
-const [FREE, OTHER_FREE, FILLED] = [50, 56, 40];
+const [FREE, OTHER_FREE, FILLED] = [50, 56, 41];
 const OWN = CSPACE_SLOT;
 
 const LIMITS = [

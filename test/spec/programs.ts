@@ -63,34 +63,79 @@ const between = (min: number, max: number): fc.Arbitrary<number> => fc.integer({
 const talk = (target = 20): Partial<Record<keyof Step, fc.Arbitrary<unknown>>> => ({
   call: fc.constantFrom(0, 1, 2, 3, 3, 3, 4, 5, 6, 7, 8, 9, 12, 12, 12, 13),
   target: between(target, 23),
-  other: between(24, 27),
+  other: fc.constantFrom(24, 25, 26, 27, 24, 25, 26, 27, 20, 23),
+  // What can be sent along and what cannot, what arrives unwrapped.
+  caps: fc.tuple(fc.constantFrom(1, 8, 16, 20, 21, 22, 23, 30, 31, 36), address, small),
 });
+/** One invocation of some objects: `label` as in `LABELS`, with a first capability as `messageTo` reads it. */
+const invoke = (targets: readonly number[], labels: readonly number[], first: readonly number[] = []) =>
+  biased(100, {
+    call: fc.constant(12),
+    target: fc.constantFrom(...targets),
+    label: fc.constantFrom(...labels),
+    ...(first.length === 0 ? {} : { caps: fc.tuple(fc.constantFrom(...first), small, small) }),
+  });
 
 /**
- * How a program begins: half of the threads have a budget below their period, or are passive servers that wait for calls.
+ * How a program begins: half of the threads have a budget below their period, or are passive servers that wait for calls;
+ * or all are equally urgent, and one has no buffer.
  */
-export type Beginning = 'limited' | 'passive';
+export type Beginning = 'limited' | 'passive' | 'equal';
 export const BEGINNINGS: Readonly<Record<string, Beginning>> = {
   budgets: 'limited',
+  timeouts: 'limited',
   'passive servers': 'passive',
   'chains of calls': 'passive',
+  'objects that end': 'passive',
+  equals: 'equal',
 };
+
+const [THREADS, CONTEXTS] = [
+  [4, 5, 6, 7],
+  [12, 13, 14, 15],
+];
 
 /** What each kind of program is rich in. The slots are those that `World` fills. */
 export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
   anything: arbitraryStep,
   'derivation trees': biased(80, { call: fc.constant(12), target: between(1, 3), label: between(0, 7) }),
-  'calls and replies': biased(80, talk()),
-  'notifications and their bindings': biased(70, {
-    target: between(4, 19),
-    label: between(11, 12),
-    call: between(2, 14),
-  }),
+  'calls and replies': fc.oneof(
+    { weight: 9, arbitrary: biased(90, talk()) },
+    // Sends through a badged capability are cancelled.
+    {
+      weight: 1,
+      arbitrary: biased(100, {
+        call: fc.constant(12),
+        target: fc.constant(1),
+        label: fc.constant(3),
+        words: fc.constantFrom(22, 23).map((slot) => [slot, 0, 0, 0, 0, 0, 0, 0]),
+      }),
+    },
+  ),
+  // Short messages, for which there are fastpaths; priorities change, and notifications are bound and signalled.
+  'short calls': fc.oneof(
+    {
+      weight: 12,
+      arbitrary: biased(95, {
+        ...talk(),
+        call: fc.constantFrom(3, 3, 4, 4, 5, 12, 12, 12, 13),
+        words: fc.tuple(between(0, 5), between(0, 5), small, small, small, small, small, small),
+      }),
+    },
+    { weight: 1, arbitrary: invoke(THREADS, [3, 3, 11, 12]) },
+    { weight: 1, arbitrary: biased(100, { call: fc.constant(8), target: between(16, 19) }) },
+  ),
+  'notifications and their bindings': fc.oneof(
+    invoke(THREADS, [11, 11, 12]),
+    biased(80, talk(16)),
+    biased(80, talk(16)),
+    biased(80, { target: between(4, 19), call: between(2, 14) }),
+  ),
   'memory and deletion': biased(60, { call: fc.constant(12), target: fc.constantFrom(1, 1, 30, 31) }),
   // Which ones the initial thread ends, while others use them.
   'objects that end': biased(90, {
     ...talk(16),
-    label: fc.constantFrom(0, 1, 8),
+    label: fc.constantFrom(0, 1, 2, 8, 9),
     caps: fc.tuple(between(0, 15), small, small),
   }),
   budgets: biased(50, {
@@ -101,30 +146,37 @@ export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
     target: fc.constantFrom(12, 13, 14, 15, 33, OTHER_CORES),
     call: between(10, 15),
   }),
+  // Threads that receive, late; and contexts that are taken from them meanwhile.
+  timeouts: fc.oneof(
+    biased(100, { ...talk(), time: fc.nat(100) }),
+    biased(100, { call: between(2, 6), target: between(20, 21), other: between(24, 27), time: fc.nat(200) }),
+    invoke(CONTEXTS, [0, 1, 1, 2], [0, 1, 2]),
+  ),
   'passive servers': fc.oneof(
     // A context is unbound from its thread, or bound to a thread or notification.
-    biased(100, {
-      call: fc.constant(12),
-      target: fc.constantFrom(12, 13, 14, 15, 32),
-      label: fc.constantFrom(0, 0, 1, 1, 1, 2, 4),
-    }),
+    invoke([12, 13, 14, 32], [0, 0, 1, 1, 2, 4], [0, 1, 2, 3, 6, 6, 7]),
+    invoke([6, 7], [5]),
+    biased(90, talk(16)),
     biased(90, talk(16)),
   ),
   'chains of calls': fc.oneof(
     biased(100, { call: fc.constant(12), target: between(20, 23) }),
     biased(100, { call: between(3, 6), target: between(20, 21), other: between(24, 27) }),
     biased(80, { call: between(0, 1), target: between(24, 27) }),
+    invoke(THREADS, [9, 10]),
+  ),
+  // They yield to each other, and stop who has yielded.
+  equals: fc.oneof(
+    invoke(CONTEXTS, [4]),
+    invoke(THREADS, [1, 3, 9, 10, 10]),
+    biased(100, { call: fc.constant(11), label: between(0, 5) }),
+    biased(90, talk(16)),
   ),
   // Contexts are configured for another core, threads suspended, resumed, and unbound wherever they run.
   'other cores': fc.oneof(
     biased(100, { call: fc.constant(12), target: fc.constantFrom(33, OTHER_CORES, OTHER_CORES + 1) }),
-    biased(100, {
-      call: fc.constant(12),
-      target: between(4, 7),
-      label: fc.constantFrom(1, 3, 5, 9, 9, 10, 10),
-      caps: fc.tuple(between(4, 7), small, small),
-    }),
-    biased(100, { call: fc.constant(12), target: between(12, 15), label: between(0, 4) }),
+    invoke(THREADS, [1, 3, 5, 9, 9, 10, 10], THREADS),
+    invoke(CONTEXTS, [0, 1, 2, 3, 4]),
     biased(80, talk(16)),
   ),
   domains: fc.oneof(
@@ -135,11 +187,7 @@ export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
     biased(100, { call: fc.constant(11), label: between(6, 11) }),
     biased(100, { call: between(3, 6), target: between(20, 21), other: between(24, 27) }),
     // A thread is suspended, resumed, or gets another handler.
-    biased(90, {
-      call: fc.constant(12),
-      target: between(4, 7),
-      label: fc.constantFrom(6, 8, 9, 9, 10),
-    }),
+    invoke(THREADS, [6, 8, 9, 9, 10]),
   ),
 };
 

@@ -14,7 +14,7 @@ import { abstraction } from './abstraction.js';
 import { Kernel } from '../../spec/kernel.js';
 import type { Kernel as MachineKernel } from '../../src/core/kernel.js';
 import { messageInfo } from '../../spec/messages.js';
-import type { State } from '../../spec/state.js';
+import type { SchedContext, State } from '../../spec/state.js';
 import { Machine, guardFor, type MachineOptions } from '../kernel/machine.js';
 import {
   CSPACE_SLOT,
@@ -61,6 +61,9 @@ function same(a: unknown, b: unknown): boolean {
     if (key !== 'faultWords' && !same(a[key as keyof typeof a], b[key as keyof typeof b])) return false;
   return true;
 }
+
+const contextOf = ({ contexts }: State, thread: number): SchedContext =>
+  [...contexts.values()].find((sc) => sc.thread === thread)!;
 
 /** A state as text, each part in an order that does not depend on how it came about. */
 function describe(state: State): string {
@@ -111,8 +114,9 @@ export class World {
     this.machine = m;
     const of = (type: ObjectType, count: number, bits = 0): number[] =>
       Array.from({ length: count }, () => m.create(type, bits));
-    const threads = [50, 60, 60, 70].map((priority, index) =>
-      m.thread({ priority, mcp: 100, core: index % cores }),
+    const isEqual = beginning === 'equal';
+    const threads = (isEqual ? [60, 60, 60, 60] : [50, 60, 60, 70]).map((priority, index) =>
+      m.thread({ priority, mcp: 100, core: index % cores, buffer: !isEqual || index < 3 }),
     );
     const endpoints = of(ObjectType.Endpoint, 2);
     const notifications = of(ObjectType.Notification, 2);
@@ -152,6 +156,7 @@ export class World {
       m.derive(threads[0].frame, Rights.Read),
       m.derive(notifications[0], Rights.Write),
       m.derive(endpoints[1], Rights.Write),
+      m.derive(notifications[1], Rights.Read),
     ]);
     give(
       OTHER_CORES,
@@ -267,9 +272,10 @@ export class World {
 
   /** The thread that is current makes a call with just this message. */
   call(target: number, { label, words, caps }: Message): void {
-    this.compose(this.current, label, words, caps);
+    const me = this.current;
+    this.compose(me, label, words, caps);
     this.both(
-      () => this.kernel.call(target, this.current),
+      () => this.kernel.call(target, me),
       () => this.spec.call(target),
     );
     this.compare();
@@ -314,14 +320,15 @@ export class World {
     const inState = (...states: ThreadState[]): number =>
       choice([CapType.Thread], (thread) => states.includes(threads.get(thread)!.state));
     if (step.label === 0 && step.caps[0] < 16) {
-      const mortal = choice(MORTAL);
+      const mortal = choice([MORTAL[step.words[0] % MORTAL.length]]);
       invoke(InitialSlot.CNode, Invocation.CNodeRevoke, [mortal, 64]);
       invoke(InitialSlot.CNode, Invocation.CNodeDelete, [mortal, 64]);
     } else if (passive !== 0 && free !== 0 && step.label < 7) {
       invoke(free, Invocation.SchedContextBind, [], [passive]);
     } else {
-      const stopped = inState(Inactive, BlockedOnReply) || choice([CapType.Thread]);
-      invoke(stopped, Invocation.TCBResume);
+      invoke(inState(Inactive, BlockedOnReply) || choice([CapType.Thread]), Invocation.TCBResume);
+      const another = inState(Inactive);
+      if (another !== 0 && step.words[0] < 32) invoke(another, Invocation.TCBResume);
     }
     if (this.current === this.memory.initialTCB)
       this.both(
@@ -347,7 +354,7 @@ export class World {
         const waiting = spec.state.replies.get(spec.state.caps.get(this.slotOf(tcb, each))?.object ?? 0);
         return (waiting !== undefined && waiting !== 0) === (call === 3 || call === 4);
       };
-      return orElse(cptr, [], cptrs.find(isOfUse) ?? cptrs[0]);
+      return orElse(cptr, [CapType.Endpoint], cptrs.find(isOfUse) ?? cptrs[0]);
     };
     const offered = reply(step.label);
     const target = RECEIVES.has(call) ? source(step.target) : step.target;
@@ -356,7 +363,8 @@ export class World {
     if (thread) {
       const type = typeAt(target);
       const { label, words, caps } = messageTo(type, step, thread.buffer);
-      this.compose(tcb, label, words, caps);
+      // A message may claim to be longer than what has been written.
+      this.compose(tcb, label, words, caps, step.raw === undefined ? undefined : Number(step.raw >> 57n));
     }
     switch (call) {
       case 0:
@@ -377,7 +385,7 @@ export class World {
       case 3:
       case 4:
         return this.both(
-          () => kernel.replyRecv(target, other, this.current),
+          () => kernel.replyRecv(target, other, tcb),
           () => spec.replyRecv(target, other),
         );
       case 5:
@@ -427,7 +435,7 @@ export class World {
         return this.interrupt(WAKE_LINE);
       default:
         return this.both(
-          () => kernel.call(target, this.current),
+          () => kernel.call(target, tcb),
           () => spec.call(target),
         );
     }
@@ -439,6 +447,7 @@ export class World {
     label: number | bigint,
     words: readonly bigint[],
     caps: readonly number[],
+    length = words.length,
   ): void {
     const m = this.machine;
     const thread = this.spec.state.threads.get(tcb)!;
@@ -458,10 +467,10 @@ export class World {
     });
     sent.forEach((cptr, index) => set(thread.buffer + CAPS + 8 * index, BigInt(cptr)));
     if (thread.buffer !== 0)
-      [CSPACE_SLOT, 40 + (this.calls % 20), 6].forEach((word, index) =>
+      [this.calls % 13 === 0 ? 99 : CSPACE_SLOT, 42 + (this.calls % 18), 6].forEach((word, index) =>
         set(thread.buffer + RECEIVE + 8 * index, BigInt(word)),
       );
-    thread.info = messageInfo(BigInt(label) & 0xfffffffffffffn, fit.length, 0, sent.length);
+    thread.info = messageInfo(BigInt(label) & 0xfffffffffffffn, length, 0, sent.length);
     m.setU64(tcb + Register.MsgInfo, thread.info);
     thread.redo = false;
     m.setU32(tcb + Register.Redo, 0);
@@ -514,7 +523,14 @@ export class World {
         [...from].filter((line) => !than.has(line)).join('\n');
       assert.fail(`the kernel:\n${only(lines, others)}\nthe specification:\n${only(others, lines)}`);
     }
-    const thread = this.spec.state.threads.get(this.current);
+    const { current, release } = expected.cores[this.core];
+    if (current === 0) {
+      const budget = release.length === 0 ? [] : [contextOf(expected, release[0]).refills[0].time];
+      const turn = expected.domainEnd !== 0n && expected.cores[0].ready.size > 0 ? [expected.domainEnd] : [];
+      const [next] = [...budget, ...turn].sort((a, b) => Number(a - b));
+      assert.equal(this.kernel.deadline(), Number(next ?? 0n), 'when an idle core has something to do');
+    }
+    const thread = expected.threads.get(this.current);
     if (!thread || thread.buffer === 0) return;
     for (let at = thread.buffer + MESSAGE; at < thread.buffer + 1024; at += 8)
       if (this.machine.u64(at) !== (this.spec.words.get(at) ?? 0n))
