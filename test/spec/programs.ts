@@ -4,6 +4,7 @@
  */
 import fc from 'fast-check';
 import { Invocation, ObjectType, Rights } from '../../kernel/api/constants.js';
+import type { Cap } from '../../spec/state.js';
 import { CapType } from '../../src/core/inspect/memory.js';
 
 /** Slots of each thread's CNode, and its radix. */
@@ -90,9 +91,10 @@ export const BEGINNINGS: Readonly<Record<string, Beginning>> = {
   equals: 'equal',
 };
 
-const [THREADS, CONTEXTS] = [
+const [THREADS, CONTEXTS, NESTED] = [
   [4, 5, 6, 7],
   [12, 13, 14, 15],
+  [43, 44, 45],
 ];
 
 /** What each kind of program is rich in. The slots are those that `World` fills. */
@@ -132,6 +134,27 @@ export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
     biased(80, { target: between(4, 19), call: between(2, 14) }),
   ),
   'memory and deletion': biased(60, { call: fc.constant(12), target: fc.constantFrom(1, 1, 30, 31) }),
+  // A few CNodes, in each other and in themselves, and badged capabilities, all made, moved, copied and deleted.
+  'nested CNodes': fc.oneof(
+    biased(100, {
+      call: fc.constant(12),
+      target: fc.constant(30),
+      words: fc.tuple(fc.constantFrom(4, 4, 2), small, fc.constantFrom(...NESTED), between(0, 1)),
+    }),
+    ...[1, 1, 1].map(() =>
+      biased(95, {
+        call: fc.constant(12),
+        target: fc.constantFrom(1, 1, 2, ...NESTED),
+        label: fc.constantFrom(0, 1, 2, 4, 5, 6, 7, 7, 7, 9),
+        words: fc.tuple(
+          fc.oneof(fc.constantFrom(...NESTED), fc.constantFrom(...NESTED), fc.constantFrom(20, 22, 30)),
+          fc.oneof(fc.constantFrom(...NESTED), fc.constantFrom(...NESTED), fc.constantFrom(20, 22, 31)),
+          small,
+          small,
+        ),
+      }),
+    ),
+  ),
   // Which ones the initial thread ends, while others use them.
   'objects that end': biased(90, {
     ...talk(16),
@@ -212,9 +235,14 @@ export interface Message {
   readonly caps: readonly number[];
 }
 
-/** What the step says to a capability of this type. `buffer`: the address of the caller's buffer. */
-export function messageTo(type: CapType, step: Step, buffer: number): Message {
+/**
+ * What the step says to a capability. `buffer`: the address of the caller's buffer. Slots of a CNode that is not a thread's
+ * own are addressed in as many bits as it has, behind its guard.
+ */
+export function messageTo({ type, bits, guardSize, badge }: Cap, step: Step, buffer: number): Message {
   const { words, caps, raw } = step;
+  const depth = bits + guardSize;
+  const inside = (slot: number): bigint => (badge << BigInt(bits)) | BigInt(slot % 2 ** bits);
   const labels = LABELS[type] ?? [0];
   const label = labels[step.label % labels.length];
   const [a, b, c, d] = words;
@@ -236,7 +264,7 @@ export function messageTo(type: CapType, step: Step, buffer: number): Message {
     case Invocation.CNodeRevoke:
     case Invocation.CNodeDelete:
     case Invocation.CNodeCancelBadgedSends:
-      shaped = [a, RADIX];
+      shaped = [inside(a), depth];
       extra = [];
       break;
     case Invocation.CNodeCopy:
@@ -244,8 +272,8 @@ export function messageTo(type: CapType, step: Step, buffer: number): Message {
     case Invocation.CNodeMove:
     case Invocation.CNodeMutate:
       shaped = [
-        a,
-        RADIX,
+        inside(a),
+        depth,
         b,
         RADIX,
         ...(label === Invocation.CNodeMutate ? [] : [c < 40 ? Rights.All : c & 15]),
@@ -254,7 +282,7 @@ export function messageTo(type: CapType, step: Step, buffer: number): Message {
       extra = own;
       break;
     case Invocation.CNodeRotate:
-      shaped = [a, RADIX, 0, b, RADIX, 0, c < 20 ? a : c, RADIX];
+      shaped = [inside(a), depth, 0, b, RADIX, 0, c < 20 ? a : c, RADIX];
       extra = own;
       break;
     case Invocation.TCBReadRegisters:

@@ -14,7 +14,7 @@ import { abstraction } from './abstraction.js';
 import { Kernel } from '../../spec/kernel.js';
 import type { Kernel as MachineKernel } from '../../src/core/kernel.js';
 import { messageInfo } from '../../spec/messages.js';
-import type { SchedContext, State } from '../../spec/state.js';
+import { EMPTY, type Cap, type SchedContext, type State } from '../../spec/state.js';
 import { Machine, guardFor, type MachineOptions } from '../kernel/machine.js';
 import {
   CSPACE_SLOT,
@@ -341,8 +341,8 @@ export class World {
   private threadStep(tcb: number, step: Step): void {
     const { spec, kernel } = this;
     const { call } = step;
-    const typeAt = (cptr: number): CapType =>
-      spec.state.caps.get(this.slotOf(tcb, cptr))?.type ?? CapType.Null;
+    const capAt = (cptr: number): Cap => spec.state.caps.get(this.slotOf(tcb, cptr)) ?? EMPTY;
+    const typeAt = (cptr: number): CapType => capAt(cptr).type;
     // Who waits, waits mostly for what it can wait for, and offers a reply object.
     const orElse = (cptr: number, types: readonly CapType[], other: number): number =>
       step.raw !== undefined || types.includes(typeAt(cptr)) ? cptr : other;
@@ -351,7 +351,7 @@ export class World {
     const reply = (cptr: number): number => {
       const cptrs = [0, 1, 2, 3].map((offset) => 24 + ((cptr + offset) & 3));
       const isOfUse = (each: number): boolean => {
-        const waiting = spec.state.replies.get(spec.state.caps.get(this.slotOf(tcb, each))?.object ?? 0);
+        const waiting = spec.state.replies.get(capAt(each).object);
         return (waiting !== undefined && waiting !== 0) === (call === 3 || call === 4);
       };
       return orElse(cptr, [CapType.Endpoint], cptrs.find(isOfUse) ?? cptrs[0]);
@@ -361,8 +361,7 @@ export class World {
     const other = call === 7 ? source(step.other) : RECEIVES.has(call) ? reply(step.other) : step.other;
     const thread = spec.state.threads.get(tcb);
     if (thread) {
-      const type = typeAt(target);
-      const { label, words, caps } = messageTo(type, step, thread.buffer);
+      const { label, words, caps } = messageTo(capAt(target), step, thread.buffer);
       // A message may claim to be longer than what has been written.
       this.compose(tcb, label, words, caps, step.raw === undefined ? undefined : Number(step.raw >> 57n));
     }
