@@ -5,10 +5,10 @@
  * the reply object: eight lines. What it does is what `handleInvocation` and `schedule` would do, no less, no more.
  */
 import { isNull, none, slotAt } from '../model/cap';
-import { Endpoint, EndpointState, Reply, SUMMARY_STATUS, TCB, ThreadState, summaryOf } from '../model/objects';
+import { Endpoint, Reply, SUMMARY_STATUS, TCB, ThreadState, summaryOf } from '../model/objects';
 import { CoreState, SMP, thisCore } from '../model/state';
 import { Limit } from '../api/constants';
-import { queueRemove } from '../object/endpoint';
+import { queueRemove, setOnly } from '../object/endpoint';
 import { answerable, notSendable, shortLength } from './questions';
 import { copyRegisters } from './registers';
 
@@ -23,8 +23,8 @@ export function fastCall(core: CoreState, caller: TCB, cptr: u32): u32 {
   if (answerable(cap) == 0) return 0;
 
   const endpoint = changetype<Endpoint>(cap.object);
-  if (endpoint.state != EndpointState.Receive) return 0;
   const server = endpoint.head;
+  if (isNull(server)) return 0;
   const reply = server.reply;
   if (isNull(reply)) return 0;
   const serverSummary = server.summary;
@@ -34,19 +34,16 @@ export function fastCall(core: CoreState, caller: TCB, cptr: u32): u32 {
   if (serverSummary < (callerSummary & ~SUMMARY_STATUS)) return 0;
   if (SMP && server.core != thisCore()) return 0;
 
-  // ---- Point of no return ---- What lies in one line is stored in one go: a processor takes longer where lines alternate.
+  // ---- Point of no return ----
+  // Stores are what takes longest from here on: so there are few, and those to one line follow each other.
   if (isNull(server.endpointNext)) {
-    endpoint.head = none<TCB>();
-    endpoint.tail = none<TCB>();
-    endpoint.state = EndpointState.Idle;
+    setOnly(endpoint, none<TCB>());
   } else {
     queueRemove(endpoint, server);
   }
-  server.reply = none<Reply>();
-  server.summary = serverSummary ^ (ThreadState.BlockedOnReceive ^ ThreadState.Running);
+  server.setSummary(serverSummary ^ (ThreadState.BlockedOnReceive ^ ThreadState.Running), none<Reply>());
   reply.caller = caller;
-  caller.reply = reply;
-  caller.summary = callerSummary ^ (ThreadState.Running ^ ThreadState.BlockedOnReply);
+  caller.setSummary(callerSummary ^ (ThreadState.Running ^ ThreadState.BlockedOnReply), reply);
   core.current = server;
   server.badge = cap.badge;
   copyRegisters(caller, server, length);

@@ -5,8 +5,6 @@
 import { isNull, none, slotAt } from '../model/cap';
 import {
   Endpoint,
-  EndpointState,
-  NotificationState,
   Reply,
   SUMMARY_STATUS,
   TCB,
@@ -15,7 +13,7 @@ import {
 } from '../model/objects';
 import { CoreState, SMP, thisCore } from '../model/state';
 import { Limit } from '../api/constants';
-import { queueAppend } from '../object/endpoint';
+import { isAwaitedBy, queueAppend, setOnly } from '../object/endpoint';
 import { highestReady } from '../scheduler/queue';
 import { notReceivable, notReply, shortLength } from './questions';
 import { copyRegisters } from './registers';
@@ -32,11 +30,10 @@ export function fastReplyRecv(core: CoreState, server: TCB, cptr: u32, replyCptr
   const replyCap = slotAt(server.ctable.object, replyCptr);
   if ((notReceivable(cap) | notReply(replyCap)) != 0) return 0;
   const endpoint = changetype<Endpoint>(cap.object);
-  if (endpoint.state == EndpointState.Send) return 0;
+  if (isAwaitedBy(endpoint, ThreadState.BlockedOnSend)) return 0;
   const notification = server.boundNotification;
   if (!isNull(notification)) {
-    if (notification.state == NotificationState.Active) return 0;
-    if (!isNull(notification.sc)) return 0;
+    if ((notification.active | changetype<usize>(notification.sc)) != 0) return 0;
   }
 
   const reply = changetype<Reply>(replyCap.object);
@@ -52,17 +49,14 @@ export function fastReplyRecv(core: CoreState, server: TCB, cptr: u32, replyCptr
     if (<i32>caller.priority < highestReady(core)) return 0;
   }
 
-  // ---- Point of no return ---- Line by line, as in Call.
-  caller.reply = none<Reply>();
-  caller.summary = callerSummary ^ (ThreadState.BlockedOnReply ^ ThreadState.Running);
+  // ---- Point of no return ---- Few stores, line by line, as in Call.
+  caller.setSummary(callerSummary ^ (ThreadState.BlockedOnReply ^ ThreadState.Running), none<Reply>());
   reply.caller = server;
-  server.reply = reply;
-  server.blockedOn = changetype<usize>(endpoint);
-  server.summary = server.summary ^ (ThreadState.Running ^ ThreadState.BlockedOnReceive);
-  endpoint.state = EndpointState.Receive;
-  if (isNull(endpoint.tail)) {
-    endpoint.head = server;
-    endpoint.tail = server;
+  server.setSummary(server.summary ^ (ThreadState.Running ^ ThreadState.BlockedOnReceive), reply);
+  // A server waits where it waited last.
+  if (server.blockedOn != changetype<usize>(endpoint)) server.blockedOn = changetype<usize>(endpoint);
+  if (isNull(endpoint.head)) {
+    setOnly(endpoint, server);
   } else {
     queueAppend(endpoint, server);
   }

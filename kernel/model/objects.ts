@@ -48,16 +48,16 @@ export class TCB {
   ctable1: u64;
   ctable2: u64;
   ctable3: u64;
-  // The four bytes that a fastpath reads and writes as one, see `summary`.
+  // The four bytes that a fastpath reads as one, see `summary`, and stores together with `reply`.
   state: u8;
   /** Not 0 while a fault of the thread awaits its reply: a `FaultType`. */
   fault: u8;
   /** 1 exactly when `sc` gives time that needs no accounting (`isUnlimited`). Here, a fastpath need not look there. */
   hasTime: u8;
   priority: u8;
-  sc: SchedContext;
   /** While blocked on receive: the reply object offered; while blocked on reply: the one that will answer. */
   reply: Reply;
+  sc: SchedContext;
   /** While blocked: the endpoint or notification in whose queue the thread is. */
   blockedOn: usize;
   /** Its neighbours in that queue; null in no queue. */
@@ -106,8 +106,9 @@ export class TCB {
   @inline get summary(): u32 {
     return load<u32>(changetype<usize>(this) + offsetof<TCB>('state'));
   }
-  @inline set summary(word: u32) {
-    store<u32>(changetype<usize>(this) + offsetof<TCB>('state'), word);
+  /** One store, of what a thread that waits changes as it runs, or one that runs as it waits. */
+  @inline setSummary(word: u32, reply: Reply): void {
+    store<u64>(changetype<usize>(this) + offsetof<TCB>('state'), <u64>word | (<u64>changetype<usize>(reply) << 32));
   }
 
   @inline get ctable(): Slot {
@@ -145,32 +146,22 @@ export function tcbSlot(tcb: usize, index: u32): Slot {
     : changetype<Slot>(tcb + TCB_SLOTS + (<usize>(index - 1) << 5));
 }
 
-export const enum EndpointState {
-  Idle = 0,
-  Send = 1,
-  Receive = 2,
-}
-
-/** An endpoint: threads that wait to send, or threads that wait to receive, by priority (16 bytes). */
+/** Threads that wait, by priority. */
 @unmanaged
-export class Endpoint {
+export class WaitQueue {
   head: TCB;
   tail: TCB;
-  state: u32;
 }
 
-export const enum NotificationState {
-  Idle = 0,
-  Waiting = 1,
-  Active = 2,
-}
-
-/** A notification: a word of flags, or the threads that wait for it (64 bytes). Its queue is an endpoint's. */
+/** An endpoint (16 bytes): threads that wait to send, or threads that wait to receive, as the state of each says. */
 @unmanaged
-export class Notification {
-  head: TCB;
-  tail: TCB;
-  state: u32;
+export class Endpoint extends WaitQueue {}
+
+/** A notification (64 bytes): a word of flags, or the threads that wait for it. */
+@unmanaged
+export class Notification extends WaitQueue {
+  /** Not 0 while `badge` has what nobody has waited for. */
+  active: u32;
   bound: TCB;
   badge: u64;
   sc: SchedContext;

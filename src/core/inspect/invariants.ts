@@ -31,7 +31,8 @@ export function checkInvariants(memory: KernelMemory): void {
   ];
   const threads = new Map(objects(CapType.Thread).map((at) => [at, memory.thread(at)] as const));
   const waiting = new Set<number>();
-  for (const at of objects(CapType.Endpoint)) checkQueue(memory, at, threads, waiting);
+  for (const at of objects(CapType.Endpoint))
+    checkQueue(memory, at, threads, waiting, [ThreadState.BlockedOnSend, ThreadState.BlockedOnReceive]);
   for (const at of objects(CapType.Notification)) checkNotification(memory, at, threads, waiting);
   for (const at of objects(CapType.Reply)) checkReply(memory, at);
   for (const at of objects(CapType.SchedContext)) checkSchedContext(memory, at);
@@ -130,23 +131,16 @@ function checkMemory(memory: KernelMemory, slots: ReadonlyMap<number, Slot>): vo
   }
 }
 
-/** Whoever waits is in the queue of what it waits for, most urgent first, and nobody else is. */
+/** Whoever waits is in the queue of what it waits for, most urgent first, all for the same, and nobody else is. */
 function checkQueue(
   memory: KernelMemory,
   at: number,
   threads: ReadonlyMap<number, Thread>,
   waiting: Set<number>,
-  states: readonly (ThreadState | undefined)[] = [
-    undefined,
-    ThreadState.BlockedOnSend,
-    ThreadState.BlockedOnReceive,
-  ],
+  states: readonly ThreadState[],
 ): void {
-  const { head, tail, state } = memory.queue(at);
-  check(
-    (states[state] === undefined) === (head === 0),
-    () => `${hex(at)}: state ${state} does not fit its queue`,
-  );
+  const { head, tail } = memory.queue(at);
+  const state = threads.get(head)?.state;
   let previous = 0;
   let priority = 255;
   for (let next = head; next !== 0;) {
@@ -154,7 +148,7 @@ function checkQueue(
     check(thread !== undefined, () => `${hex(at)}: ${hex(next)} in the queue is no thread`);
     const { state: threadState, blockedOn, endpointPrev, endpointNext } = thread!;
     check(
-      threadState === states[state] && blockedOn === at,
+      threadState === state && states.includes(threadState) && blockedOn === at,
       () => `thread ${hex(next)} is queued but does not wait`,
     );
     check(endpointPrev === previous, () => `${hex(at)}: the queue is broken at ${hex(next)}`);
@@ -165,10 +159,8 @@ function checkQueue(
     previous = next;
     next = endpointNext;
   }
-  check(head === 0 || tail === previous, () => `${hex(at)}: the tail is not the last`);
+  check(tail === previous, () => `${hex(at)}: the tail is not the last`);
 }
-
-const ACTIVE = 2;
 
 function checkNotification(
   memory: KernelMemory,
@@ -176,9 +168,10 @@ function checkNotification(
   threads: ReadonlyMap<number, Thread>,
   waiting: Set<number>,
 ): void {
-  checkQueue(memory, at, threads, waiting, [undefined, ThreadState.BlockedOnNotification, undefined]);
-  const { state, badge, bound, sc } = memory.notification(at);
-  check(state === ACTIVE || badge === 0n, () => `notification ${hex(at)} has a badge but is not active`);
+  checkQueue(memory, at, threads, waiting, [ThreadState.BlockedOnNotification]);
+  const { head, active, badge, bound, sc } = memory.notification(at);
+  check(active || badge === 0n, () => `notification ${hex(at)} has a badge but is not active`);
+  check(!active || head === 0, () => `notification ${hex(at)} is active, but threads wait for it`);
   if (bound !== 0) {
     const thread = memory.thread(bound);
     check(thread.boundNotification === at, () => `notification ${hex(at)}: its thread is not bound to it`);

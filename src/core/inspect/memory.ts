@@ -170,8 +170,8 @@ export class KernelMemory {
       fault: this.u8(at + 97),
       hasTime: this.u8(at + 98) !== 0,
       priority: this.u8(at + 99),
-      sc: this.u32(at + 100),
-      reply: this.u32(at + 104),
+      reply: this.u32(at + 100),
+      sc: this.u32(at + 104),
       blockedOn: this.u32(at + 108),
       endpointNext: this.u32(at + 112),
       endpointPrev: this.u32(at + 116),
@@ -193,16 +193,13 @@ export class KernelMemory {
 
   /** An endpoint, or what a notification has in common with one. */
   queue(at: number) {
-    return { at, head: this.u32(at), tail: this.u32(at + 4), state: this.u32(at + 8) };
+    return { at, head: this.u32(at), tail: this.u32(at + 4) };
   }
 
   notification(at: number) {
-    const { head, tail, state } = this.queue(at);
     return {
-      at,
-      head,
-      tail,
-      state,
+      ...this.queue(at),
+      active: this.u32(at + 8) !== 0,
       bound: this.u32(at + 12),
       badge: this.u64(at + 16),
       sc: this.u32(at + 24),
