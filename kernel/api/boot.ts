@@ -57,7 +57,7 @@ export function boot(
   const buffer = alignUp(sc + ((<usize>1) << SizeBits.MinSchedContext), SizeBits.SmallPage);
   const cnode = alignUp(buffer + PAGE, rootBits + SizeBits.Slot);
   const free = cnode + ((<usize>1) << (rootBits + SizeBits.Slot));
-  if (free >= end || end < start || <u32>InitialSlot.FirstSchedControl + cores > (<u32>1) << rootBits) return 0;
+  if (free >= end || <u32>InitialSlot.FirstSchedControl + cores > (<u32>1) << rootBits) return 0;
   if (states > <u32>Limit.Domains && !SMP) return 0;
 
   cluster().cores = cores;
@@ -139,9 +139,9 @@ function provideUntypeds(
 ): u32 {
   let count = from;
   let address = alignUp(start, SizeBits.MinUntyped);
-  while (count < limit && end - address >= (<usize>1) << SizeBits.MinUntyped && address < end) {
-    let bits: u32 = address == 0 ? <u32>SizeBits.MaxUntyped : <u32>ctz(address);
-    while (((<u64>1) << bits) > <u64>(end - address) || bits > <u32>SizeBits.MaxUntyped) bits--;
+  while (count < limit && address + ((<usize>1) << SizeBits.MinUntyped) <= end) {
+    let bits = <u32>ctz(address);
+    while (((<u64>1) << bits) > <u64>(end - address)) bits--;
     provide(cnode, slots + count, CapType.Untyped, address, bits, <u8>device);
     const entry = info + BootInfo.Untypeds + (<usize>count << 3);
     store<u32>(entry, address);

@@ -14,7 +14,7 @@ import {
 } from '../model/cap';
 import { SeL4Error } from '../api/constants';
 
-/** Whether capability `b` is to the object of `a`, or to a part of its memory. */
+/** Whether capability `b` is to the object of `a`, to a part of its memory, or comes of its authority. */
 export function sameRegionAs(a: Slot, b: Slot): bool {
   switch (<i32>a.type) {
     case CapType.Untyped:
@@ -34,14 +34,13 @@ export function sameRegionAs(a: Slot, b: Slot): bool {
     case CapType.SchedControl:
     case CapType.Domain:
     case CapType.IRQHandler:
-      return b.type == a.type && b.object == a.object;
     case CapType.CNode:
-      return b.type == a.type && b.object == a.object && b.bits == a.bits;
+      return b.type == a.type && b.object == a.object;
     case CapType.IRQControl:
-      return b.type == CapType.IRQControl || b.type == CapType.IRQHandler || b.type == CapType.SGISignal;
+      return b.type == CapType.IRQHandler || b.type == CapType.SGISignal;
     case CapType.UntypedControl:
       // What was made of the memory that it issued follows in the list too.
-      return b.type == CapType.UntypedControl || objectBits(b) != 0;
+      return objectBits(b) != 0;
     case CapType.SGISignal:
       return b.type == a.type && b.object == a.object && b.badge == a.badge;
     default:
@@ -51,19 +50,24 @@ export function sameRegionAs(a: Slot, b: Slot): bool {
 
 /** Whether both are capabilities to one object, so that neither alone is the last. */
 function sameObjectAs(a: Slot, b: Slot): bool {
-  if (a.type == CapType.Untyped) return false;
-  if (a.type == CapType.IRQControl && b.type != CapType.IRQControl) return false;
-  if (a.type == CapType.UntypedControl && b.type != CapType.UntypedControl) return false;
-  return sameRegionAs(a, b);
+  // Of the control capabilities there is one each.
+  const isAlone = a.type == CapType.Untyped || a.type == CapType.IRQControl || a.type == CapType.UntypedControl;
+  return !isAlone && sameRegionAs(a, b);
 }
 
 export function isMDBParentOf(a: Slot, b: Slot): bool {
   if (!(a.mdb & MDB_REVOCABLE)) return false;
   if (!sameRegionAs(a, b)) return false;
-  if (a.type == CapType.Endpoint || a.type == CapType.Notification) {
-    return a.badge == 0 || (a.badge == b.badge && !(b.mdb & MDB_FIRST_BADGED));
+  switch (<i32>a.type) {
+    case CapType.Endpoint:
+    case CapType.Notification:
+      return a.badge == 0 || (a.badge == b.badge && !(b.mdb & MDB_FIRST_BADGED));
+    case CapType.SGISignal:
+      // Another for the same line may have been issued before.
+      return !(b.mdb & MDB_FIRST_BADGED);
+    default:
+      return true;
   }
-  return true;
 }
 
 /** Whether no other capability to the slot's object is left. */

@@ -7,7 +7,7 @@ import { invalidCapability, rangeError, returnWords } from '../api/error';
 import { extraCap } from '../api/lookup';
 import { getMR } from '../ipc/message';
 import { deriveCap, updateCapData } from './cnode';
-import { cteDelete } from './delete';
+import { cteDeleteOne } from './delete';
 import { cteInsert, isFinalCapability, sameRegionAs } from './derivation';
 import { bindNotification, unbindNotification } from './notification';
 import { bindThread, unbindThreadContext } from './schedcontext';
@@ -166,7 +166,7 @@ function checkBuffer(buffer: u64, frame: Slot): SeL4Error {
 }
 
 function replaceBuffer(tcb: TCB, buffer: u64, frame: Slot): SeL4Error {
-  cteDelete(tcb.bufferSlot, true);
+  cteDeleteOne(tcb.bufferSlot);
   if (buffer == 0) return SeL4Error.NoError;
   const error = replace(frame, frame, tcb.bufferSlot);
   if (error == SeL4Error.NoError) useBuffer(tcb, <usize>buffer);
@@ -182,7 +182,8 @@ function isRoot(tcb: TCB, root: Slot, data: u64, cap: Slot): bool {
 }
 
 function replaceRoot(tcb: TCB, root: Slot, cap: Slot): SeL4Error {
-  cteDelete(tcb.ctable, true);
+  // Not the last one to its CNode (`isRoot`): no zombie is left.
+  cteDeleteOne(tcb.ctable);
   return replace(cap, root, tcb.ctable);
 }
 
@@ -208,7 +209,7 @@ function isHandler(cap: Slot): bool {
 
 function setHandler(handler: Slot, target: Slot, argument: u32): SeL4Error {
   if (!isHandler(handler)) return invalidCapability(argument);
-  cteDelete(target, true);
+  cteDeleteOne(target);
   return handler.empty ? SeL4Error.NoError : replace(handler, handler, target);
 }
 

@@ -28,9 +28,8 @@ export function enqueueHead(tcb: TCB): void {
   else insert(tcb, queue, none<TCB>(), head);
 }
 
-/** Puts a thread at the tail of its queue. */
+/** Puts a thread that is in no queue at the tail of its own. */
 export function enqueueTail(tcb: TCB): void {
-  if (tcb.queued != Queued.Nowhere) return;
   const queue = readyQueue(homeOf(tcb), tcb.priority);
   insert(tcb, queue, queue.tail, none<TCB>());
 }

@@ -62,12 +62,9 @@ export function refillCharge(sc: SchedContext, usage: u64): void {
     const time = refillHead(sc).time + sc.period;
     const amount = refillHead(sc).amount;
     left -= amount;
-    if (sc.refillCount == 1) {
-      refillHead(sc).time = time;
-    } else {
-      pop(sc);
-      append(sc, time, amount);
-    }
+    // Not the only one: that would be the whole budget, which is more than is left.
+    pop(sc);
+    append(sc, time, amount);
   }
   if (left > 0) {
     const head = refillHead(sc);

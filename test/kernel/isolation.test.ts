@@ -167,7 +167,7 @@ function act(m: Machine, thread: Thread, step: Step): void {
   const { target, other, call } = step;
   thread.clearRedo();
   const cnode = m.u32(thread.tcb + 64 + 4);
-  const message = messageTo(m.u8(m.slotAddress(target, cnode)), step, thread.ipcBuffer);
+  const message = messageTo(m.image().slot(m.slotAddress(target, cnode)), step, thread.ipcBuffer);
   const hasBuffer = thread.ipcBuffer !== 0;
   const label = Number(BigInt(message.label) & 0xffffn);
   const least = PRIORITIES.includes(label) ? BigInt(LESS_URGENT + 1) : 0n;

@@ -92,11 +92,10 @@ function isParent(a: Slot, b: Slot): boolean {
     return (
       objectSize(b) !== 0 && a.object <= b.object && b.object + objectSize(b) <= a.object + objectSize(a)
     );
-  if (a.type === CapType.UntypedControl) return b.type === CapType.UntypedControl || objectSize(b) !== 0;
-  if (a.type === CapType.IRQControl)
-    return b.type === CapType.IRQHandler || b.type === CapType.SGISignal || b.type === CapType.IRQControl;
+  if (a.type === CapType.UntypedControl) return objectSize(b) !== 0;
+  if (a.type === CapType.IRQControl) return b.type === CapType.IRQHandler || b.type === CapType.SGISignal;
   if (a.type !== b.type || a.object !== b.object) return false;
-  if (a.type === CapType.SGISignal) return a.badge === b.badge;
+  if (a.type === CapType.SGISignal) return a.badge === b.badge && !b.firstBadged;
   if (a.type !== CapType.Endpoint && a.type !== CapType.Notification) return a.type !== CapType.Zombie;
   return a.badge === 0n || (a.badge === b.badge && !b.firstBadged);
 }

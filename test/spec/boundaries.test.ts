@@ -22,7 +22,7 @@ const isForMessages = (slot: number): boolean =>
 /** Where another thread waits to receive: with all rights, badged, and with the right to send alone. */
 const RECEIVES = [21, 23, 39];
 /** Empty slots, and one after all that are filled. */
-const [FREE, OTHER_FREE, FILLED] = [50, 56, 40];
+const [FREE, OTHER_FREE, FILLED] = [50, 56, 41];
 const OWN = CSPACE_SLOT;
 
 const LIMITS = [
@@ -193,7 +193,7 @@ const step = (call: number, target: number, other = 0): Step => ({
     time: 0,
   },
 });
-const [SEND, REPLY_RECEIVE, RECEIVE, WAIT] = [0, 3, 5, 9];
+const [SEND, REPLY_RECEIVE, RECEIVE, WAIT, CALL] = [0, 3, 5, 9, 12];
 
 for (const image of BUILDS) {
   describe(`${image} at the boundaries of its interface`, () => {
@@ -249,8 +249,18 @@ for (const image of BUILDS) {
       for (const address of addresses)
         for (const system of [SEND, REPLY_RECEIVE, RECEIVE, WAIT]) {
           const w = world([...MAKES_LOOP, [CALLER, moved]]);
-          w.step(step(system, address, address));
+          w.step({ ...step(system, address, address), raw: 0n });
         }
+    });
+
+    it('addresses at the end of a capability space', () => {
+      for (const address of [2 ** RADIX - 1, 2 ** RADIX, 2 ** RADIX + 1])
+        for (const system of [SEND, CALL, REPLY_RECEIVE, RECEIVE, WAIT])
+          for (const [target, other] of [
+            [address, REPLY],
+            [RECEIVES[0], address],
+          ])
+            world().step({ ...step(system, target, other), raw: 0n });
     });
 
     it('each label, of each capability', () => {

@@ -4,6 +4,7 @@
  */
 import fc from 'fast-check';
 import { Invocation, ObjectType, Rights } from '../../kernel/api/constants.js';
+import type { Cap } from '../../spec/state.js';
 import { CapType } from '../../src/core/inspect/memory.js';
 
 /** Slots of each thread's CNode, and its radix. */
@@ -32,16 +33,21 @@ export interface Step {
 }
 
 const small = fc.nat(SLOTS - 1);
+/** Now and then an address at which there is no slot. */
+const address = fc.oneof({ weight: 100, arbitrary: small }, { weight: 1, arbitrary: fc.nat(2 * SLOTS) });
 const arbitraryStep: fc.Arbitrary<Step> = fc.record({
   call: fc.nat(19),
   core: fc.nat(5),
   late: fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
-  target: small,
-  other: small,
-  label: fc.nat(12),
+  target: address,
+  other: address,
+  label: fc.nat(13),
   words: fc.array(small, { minLength: 8, maxLength: 8 }),
-  caps: fc.array(small, { minLength: 3, maxLength: 3 }),
-  raw: fc.option(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), { freq: 12, nil: undefined }),
+  caps: fc.array(address, { minLength: 3, maxLength: 3 }),
+  raw: fc.oneof(
+    { weight: 11, arbitrary: fc.constant(undefined) },
+    { weight: 1, arbitrary: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) },
+  ),
   time: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 2, arbitrary: fc.nat(40) }),
 });
 
@@ -54,28 +60,107 @@ function biased(share: number, bias: Partial<Record<keyof Step, fc.Arbitrary<unk
 }
 
 const between = (min: number, max: number): fc.Arbitrary<number> => fc.integer({ min, max });
+/** Threads call each other, wait and reply, at endpoints; and notifications, from slot `target` on. */
+const talk = (target = 20): Partial<Record<keyof Step, fc.Arbitrary<unknown>>> => ({
+  call: fc.constantFrom(0, 1, 2, 3, 3, 3, 4, 5, 6, 7, 8, 9, 12, 12, 12, 13),
+  target: between(target, 23),
+  other: fc.constantFrom(24, 25, 26, 27, 24, 25, 26, 27, 20, 23),
+  // What can be sent along and what cannot, what arrives unwrapped.
+  caps: fc.tuple(fc.constantFrom(1, 8, 16, 20, 21, 22, 23, 30, 31, 36), address, small),
+});
+/** One invocation of some objects: `label` as in `LABELS`, with a first capability as `messageTo` reads it. */
+const invoke = (targets: readonly number[], labels: readonly number[], first: readonly number[] = []) =>
+  biased(100, {
+    call: fc.constant(12),
+    target: fc.constantFrom(...targets),
+    label: fc.constantFrom(...labels),
+    ...(first.length === 0 ? {} : { caps: fc.tuple(fc.constantFrom(...first), small, small) }),
+  });
 
 /**
- * How a program begins: half of the threads have a budget below their period, or are passive servers that wait for calls.
+ * How a program begins: half of the threads have a budget below their period, or are passive servers that wait for calls;
+ * or all are equally urgent, and one has no buffer.
  */
-export type Beginning = 'limited' | 'passive';
+export type Beginning = 'limited' | 'passive' | 'equal';
 export const BEGINNINGS: Readonly<Record<string, Beginning>> = {
   budgets: 'limited',
+  timeouts: 'limited',
   'passive servers': 'passive',
   'chains of calls': 'passive',
+  'objects that end': 'passive',
+  equals: 'equal',
 };
+
+const [THREADS, CONTEXTS, NESTED] = [
+  [4, 5, 6, 7],
+  [12, 13, 14, 15],
+  [43, 44, 45],
+];
 
 /** What each kind of program is rich in. The slots are those that `World` fills. */
 export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
   anything: arbitraryStep,
   'derivation trees': biased(80, { call: fc.constant(12), target: between(1, 3), label: between(0, 7) }),
-  'calls and replies': biased(80, { call: between(0, 9), target: between(20, 23), other: between(24, 27) }),
-  'notifications and their bindings': biased(70, {
-    target: between(4, 19),
-    label: between(10, 11),
-    call: between(2, 14),
-  }),
+  'calls and replies': fc.oneof(
+    { weight: 9, arbitrary: biased(90, talk()) },
+    // Sends through a badged capability are cancelled.
+    {
+      weight: 1,
+      arbitrary: biased(100, {
+        call: fc.constant(12),
+        target: fc.constant(1),
+        label: fc.constant(3),
+        words: fc.constantFrom(22, 23).map((slot) => [slot, 0, 0, 0, 0, 0, 0, 0]),
+      }),
+    },
+  ),
+  // Short messages, for which there are fastpaths; priorities change, and notifications are bound and signalled.
+  'short calls': fc.oneof(
+    {
+      weight: 12,
+      arbitrary: biased(95, {
+        ...talk(),
+        call: fc.constantFrom(3, 3, 4, 4, 5, 12, 12, 12, 13),
+        words: fc.tuple(between(0, 5), between(0, 5), small, small, small, small, small, small),
+      }),
+    },
+    { weight: 1, arbitrary: invoke(THREADS, [3, 3, 11, 12]) },
+    { weight: 1, arbitrary: biased(100, { call: fc.constant(8), target: between(16, 19) }) },
+  ),
+  'notifications and their bindings': fc.oneof(
+    invoke(THREADS, [11, 11, 12]),
+    biased(80, talk(16)),
+    biased(80, talk(16)),
+    biased(80, { target: between(4, 19), call: between(2, 14) }),
+  ),
   'memory and deletion': biased(60, { call: fc.constant(12), target: fc.constantFrom(1, 1, 30, 31) }),
+  // A few CNodes, in each other and in themselves, and badged capabilities, all made, moved, copied and deleted.
+  'nested CNodes': fc.oneof(
+    biased(100, {
+      call: fc.constant(12),
+      target: fc.constant(30),
+      words: fc.tuple(fc.constantFrom(4, 4, 2), small, fc.constantFrom(...NESTED), between(0, 1)),
+    }),
+    ...[1, 1, 1].map(() =>
+      biased(95, {
+        call: fc.constant(12),
+        target: fc.constantFrom(1, 1, 2, ...NESTED),
+        label: fc.constantFrom(0, 1, 2, 4, 5, 6, 7, 7, 7, 9),
+        words: fc.tuple(
+          fc.oneof(fc.constantFrom(...NESTED), fc.constantFrom(...NESTED), fc.constantFrom(20, 22, 30)),
+          fc.oneof(fc.constantFrom(...NESTED), fc.constantFrom(...NESTED), fc.constantFrom(20, 22, 31)),
+          small,
+          small,
+        ),
+      }),
+    ),
+  ),
+  // Which ones the initial thread ends, while others use them.
+  'objects that end': biased(90, {
+    ...talk(16),
+    label: fc.constantFrom(0, 1, 2, 8, 9),
+    caps: fc.tuple(between(0, 15), small, small),
+  }),
   budgets: biased(50, {
     time: fc.oneof(
       fc.nat(200),
@@ -84,56 +169,48 @@ export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
     target: fc.constantFrom(12, 13, 14, 15, 33, OTHER_CORES),
     call: between(10, 15),
   }),
+  // Threads that receive, late; and contexts that are taken from them meanwhile.
+  timeouts: fc.oneof(
+    biased(100, { ...talk(), time: fc.nat(100) }),
+    biased(100, { call: between(2, 6), target: between(20, 21), other: between(24, 27), time: fc.nat(200) }),
+    invoke(CONTEXTS, [0, 1, 1, 2], [0, 1, 2]),
+  ),
   'passive servers': fc.oneof(
     // A context is unbound from its thread, or bound to a thread or notification.
-    biased(100, {
-      call: fc.constant(12),
-      target: fc.constantFrom(12, 13, 14, 15, 32),
-      label: fc.constantFrom(0, 0, 1, 1, 1, 2, 4),
-      caps: fc.tuple(fc.constantFrom(4, 5, 6, 7, 16, 17), small, small),
-    }),
-    biased(90, { call: between(0, 9), target: between(16, 23), other: between(24, 27) }),
+    invoke([12, 13, 14, 32], [0, 0, 1, 1, 2, 4], [0, 1, 2, 3, 6, 6, 7]),
+    invoke([6, 7], [5]),
+    biased(90, talk(16)),
+    biased(90, talk(16)),
   ),
   'chains of calls': fc.oneof(
     biased(100, { call: fc.constant(12), target: between(20, 23) }),
     biased(100, { call: between(3, 6), target: between(20, 21), other: between(24, 27) }),
     biased(80, { call: between(0, 1), target: between(24, 27) }),
+    invoke(THREADS, [9, 10]),
+  ),
+  // They yield to each other, and stop who has yielded.
+  equals: fc.oneof(
+    invoke(CONTEXTS, [4]),
+    invoke(THREADS, [1, 3, 9, 10, 10]),
+    biased(100, { call: fc.constant(11), label: between(0, 5) }),
+    biased(90, talk(16)),
   ),
   // Contexts are configured for another core, threads suspended, resumed, and unbound wherever they run.
   'other cores': fc.oneof(
-    biased(100, {
-      call: fc.constant(12),
-      target: fc.constantFrom(33, OTHER_CORES, OTHER_CORES + 1),
-      caps: fc.tuple(between(12, 15), small, small),
-    }),
-    biased(100, {
-      call: fc.constant(12),
-      target: between(4, 7),
-      label: fc.constantFrom(1, 3, 5, 9, 9, 10, 10),
-      caps: fc.tuple(between(4, 7), small, small),
-    }),
-    biased(100, {
-      call: fc.constant(12),
-      target: between(12, 15),
-      label: between(0, 4),
-      caps: fc.tuple(between(4, 7), small, small),
-    }),
-    biased(80, { call: between(0, 9), target: between(16, 23), other: between(24, 27) }),
+    biased(100, { call: fc.constant(12), target: fc.constantFrom(33, OTHER_CORES, OTHER_CORES + 1) }),
+    invoke(THREADS, [1, 3, 5, 9, 9, 10, 10], THREADS),
+    invoke(CONTEXTS, [0, 1, 2, 3, 4]),
+    biased(80, talk(16)),
   ),
   domains: fc.oneof(
     biased(100, { call: fc.constant(12), target: fc.constant(9), time: fc.nat(60) }),
-    biased(90, { call: between(0, 11), target: between(16, 23), other: between(24, 27), time: fc.nat(60) }),
+    biased(90, { ...talk(16), time: fc.nat(60) }),
   ),
   faults: fc.oneof(
     biased(100, { call: fc.constant(11), label: between(6, 11) }),
     biased(100, { call: between(3, 6), target: between(20, 21), other: between(24, 27) }),
     // A thread is suspended, resumed, or gets another handler.
-    biased(90, {
-      call: fc.constant(12),
-      target: between(4, 7),
-      label: fc.constantFrom(6, 8, 9, 9, 10),
-      caps: fc.tuple(between(20, 23), small, small),
-    }),
+    invoke(THREADS, [6, 8, 9, 9, 10]),
   ),
 };
 
@@ -144,7 +221,7 @@ export const programOf = (step: fc.Arbitrary<Step>): fc.Arbitrary<Step[]> =>
 const LABELS: Partial<Record<CapType, readonly Invocation[]>> = {
   [CapType.Untyped]: [Invocation.UntypedRetype],
   [CapType.CNode]: [15, 16, 16, 17, 18, 19, 19, 20, 21, 22, 18, 16],
-  [CapType.Thread]: [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 37],
+  [CapType.Thread]: [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 37],
   [CapType.SchedContext]: [29, 30, 31, 32, 33],
   [CapType.SchedControl]: [Invocation.SchedControlConfigureFlags],
   [CapType.IRQControl]: [23, 24],
@@ -158,15 +235,24 @@ export interface Message {
   readonly caps: readonly number[];
 }
 
-/** What the step says to a capability of this type. `buffer`: the address of the caller's buffer. */
-export function messageTo(type: CapType, step: Step, buffer: number): Message {
+/**
+ * What the step says to a capability. `buffer`: the address of the caller's buffer. Slots of a CNode that is not a thread's
+ * own are addressed in as many bits as it has, behind its guard.
+ */
+export function messageTo({ type, bits, guardSize, badge }: Cap, step: Step, buffer: number): Message {
   const { words, caps, raw } = step;
+  const depth = bits + guardSize;
+  const inside = (slot: number): bigint => (badge << BigInt(bits)) | BigInt(slot % 2 ** bits);
   const labels = LABELS[type] ?? [0];
   const label = labels[step.label % labels.length];
   const [a, b, c, d] = words;
-  let shaped: readonly (number | bigint)[];
+  let shaped: readonly (number | bigint)[] = [];
   let extra: readonly number[] = caps;
   const own = [CSPACE_SLOT, CSPACE_SLOT];
+  /** Mostly a capability of use; an empty slot may be one. */
+  const oneOf = (index: number, ...slots: number[]): number =>
+    caps[index] < 56 ? slots[caps[index] % slots.length] : caps[index];
+  const EMPTY = 50;
   switch (label) {
     case Invocation.UntypedRetype: {
       const kind = a % (ObjectType.SmallPage + 1);
@@ -178,7 +264,7 @@ export function messageTo(type: CapType, step: Step, buffer: number): Message {
     case Invocation.CNodeRevoke:
     case Invocation.CNodeDelete:
     case Invocation.CNodeCancelBadgedSends:
-      shaped = [a, RADIX];
+      shaped = [inside(a), depth];
       extra = [];
       break;
     case Invocation.CNodeCopy:
@@ -186,8 +272,8 @@ export function messageTo(type: CapType, step: Step, buffer: number): Message {
     case Invocation.CNodeMove:
     case Invocation.CNodeMutate:
       shaped = [
-        a,
-        RADIX,
+        inside(a),
+        depth,
         b,
         RADIX,
         ...(label === Invocation.CNodeMutate ? [] : [c < 40 ? Rights.All : c & 15]),
@@ -196,7 +282,7 @@ export function messageTo(type: CapType, step: Step, buffer: number): Message {
       extra = own;
       break;
     case Invocation.CNodeRotate:
-      shaped = [a, RADIX, 0, b, RADIX, 0, c < 20 ? a : c, RADIX];
+      shaped = [inside(a), depth, 0, b, RADIX, 0, c < 20 ? a : c, RADIX];
       extra = own;
       break;
     case Invocation.TCBReadRegisters:
@@ -216,7 +302,7 @@ export function messageTo(type: CapType, step: Step, buffer: number): Message {
       break;
     case Invocation.TCBSetSpace:
       shaped = [58];
-      extra = [caps[0], CSPACE_SLOT];
+      extra = [oneOf(0, 20, 21, 22, 23, EMPTY), CSPACE_SLOT];
       break;
     case Invocation.TCBSetPriority:
     case Invocation.TCBSetMCPriority:
@@ -224,12 +310,25 @@ export function messageTo(type: CapType, step: Step, buffer: number): Message {
       break;
     case Invocation.TCBSetSchedParams:
       shaped = [100 - (a & 3), 40 + b];
-      extra = [4 + (c % 3), caps[1], caps[2]];
+      extra = [4 + (c % 3), oneOf(1, 12, 13, 14, 15, 32, EMPTY), oneOf(2, 20, 21, 22, 23, EMPTY)];
+      break;
+    case Invocation.TCBSetTimeoutEndpoint:
+      extra = [oneOf(0, 20, 21, 22, 23, EMPTY)];
       break;
     case Invocation.TCBSetIPCBuffer:
-      shaped = [a < 50 ? buffer : a];
+      shaped = [a < 40 ? buffer : a < 50 ? 0 : a];
+      extra = [oneOf(0, 34, 35)];
+      break;
+    case Invocation.TCBBindNotification:
+    case Invocation.IRQSetIRQHandler:
+      extra = [oneOf(0, 16, 17, 18, 19)];
+      break;
+    case Invocation.SchedContextBind:
+    case Invocation.SchedContextUnbindObject:
+      extra = [oneOf(0, 4, 5, 6, 7, 8, 16, 17)];
       break;
     case Invocation.SchedControlConfigureFlags:
+      extra = [oneOf(0, 12, 13, 14, 15, 32)];
       shaped = [1 + a, b < 16 ? 1 + a : 1 + a + b, c % 4, d, d & 1];
       break;
     case Invocation.DomainSetSet:
@@ -253,7 +352,7 @@ export function messageTo(type: CapType, step: Step, buffer: number): Message {
     default:
       // A message to whoever receives.
       shaped = words.slice(0, a % 9);
-      extra = caps.slice(0, b % 4);
+      extra = caps.slice(0, Math.max(0, (b % 8) - 4));
   }
   const all = shaped.map(BigInt);
   if (raw === undefined) return { label, words: all, caps: extra };

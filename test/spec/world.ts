@@ -9,12 +9,12 @@ import {
   Rights,
 } from '../../kernel/api/constants.js';
 import { checkInvariants } from '../../src/core/inspect/invariants.js';
-import { CapType, type KernelMemory } from '../../src/core/inspect/memory.js';
+import { CapType, ThreadState, type KernelMemory } from '../../src/core/inspect/memory.js';
 import { abstraction } from './abstraction.js';
 import { Kernel } from '../../spec/kernel.js';
 import type { Kernel as MachineKernel } from '../../src/core/kernel.js';
 import { messageInfo } from '../../spec/messages.js';
-import type { State } from '../../spec/state.js';
+import { EMPTY, type Cap, type SchedContext, type State } from '../../spec/state.js';
 import { Machine, guardFor, type MachineOptions } from '../kernel/machine.js';
 import {
   CSPACE_SLOT,
@@ -27,6 +27,13 @@ import {
 } from './programs.js';
 
 const WAKE_LINE = 63;
+/** Of which the threads have a handler. */
+const LINE = 3;
+const ROOT_BITS = 8;
+/** What the initial thread ends now and then. */
+const MORTAL = [CapType.Endpoint, CapType.Notification, CapType.Reply, CapType.SchedContext, CapType.Thread];
+/** Of `Step.call`: those that wait at `Step.target`. */
+const RECEIVES = new Set([2, 3, 4, 5, 6, 9, 10]);
 const MESSAGE = 8;
 const CAPS = 8 * 122;
 const RECEIVE = 8 * 125;
@@ -54,6 +61,9 @@ function same(a: unknown, b: unknown): boolean {
     if (key !== 'faultWords' && !same(a[key as keyof typeof a], b[key as keyof typeof b])) return false;
   return true;
 }
+
+const contextOf = ({ contexts }: State, thread: number): SchedContext =>
+  [...contexts.values()].find((sc) => sc.thread === thread)!;
 
 /** A state as text, each part in an order that does not depend on how it came about. */
 function describe(state: State): string {
@@ -99,13 +109,14 @@ export class World {
     private readonly checked = Infinity,
     beginning?: Beginning,
   ) {
-    const m = new Machine({ size: 2 << 20, rootBits: 8, ...options });
+    const m = new Machine({ size: 2 << 20, rootBits: ROOT_BITS, ...options });
     const cores = m.kernels.length;
     this.machine = m;
     const of = (type: ObjectType, count: number, bits = 0): number[] =>
       Array.from({ length: count }, () => m.create(type, bits));
-    const threads = [50, 60, 60, 70].map((priority, index) =>
-      m.thread({ priority, mcp: 100, core: index % cores }),
+    const isEqual = beginning === 'equal';
+    const threads = (isEqual ? [60, 60, 60, 60] : [50, 60, 60, 70]).map((priority, index) =>
+      m.thread({ priority, mcp: 100, core: index % cores, buffer: !isEqual || index < 3 }),
     );
     const endpoints = of(ObjectType.Endpoint, 2);
     const notifications = of(ObjectType.Notification, 2);
@@ -118,6 +129,7 @@ export class World {
       threads.map(({ cptr }) => cptr),
     );
     give(8, of(ObjectType.TCB, 1));
+    give(10, [this.handler(m, m.derive(notifications[0], Rights.All, 8)), this.doorbell(m)]);
     if (options.image === 'unicore') give(9, [InitialSlot.Domain]);
     give(
       12,
@@ -144,6 +156,7 @@ export class World {
       m.derive(threads[0].frame, Rights.Read),
       m.derive(notifications[0], Rights.Write),
       m.derive(endpoints[1], Rights.Write),
+      m.derive(notifications[1], Rights.Read),
     ]);
     give(
       OTHER_CORES,
@@ -170,7 +183,7 @@ export class World {
           InitialSlot.FirstSchedControl +
             (threads.findIndex((each) => each.schedContext === schedContext) % cores),
           Invocation.SchedControlConfigureFlags,
-          [30, 120, 2, 7, 0],
+          [30, 120, 2, 7, Number(schedContext === threads[1].schedContext)],
           [schedContext],
         );
     // Threads are in different scheduling domains, by a schedule that has begun.
@@ -201,6 +214,19 @@ export class World {
       for (let at = buffer; buffer !== 0 && at < buffer + 1024; at += 8) this.spec.words.set(at, m.u64(at));
   }
 
+  /** A handler of an interrupt line that signals a notification. */
+  private handler(m: Machine, notification: number): number {
+    const slot = m.slot();
+    m.invoke(InitialSlot.IRQControl, Invocation.IRQIssueIRQHandler, [LINE, slot, 64], [InitialSlot.CNode]);
+    m.invoke(slot, Invocation.IRQSetIRQHandler, [], [notification]);
+    return slot;
+  }
+  private doorbell(m: Machine): number {
+    const slot = m.slot();
+    m.invoke(InitialSlot.IRQControl, Invocation.IRQIssueSGISignal, [1, 9, slot, 64], [InitialSlot.CNode]);
+    return slot;
+  }
+
   /** Does a step in both, and compares. */
   step(step: Step): void {
     const m = this.machine;
@@ -214,11 +240,14 @@ export class World {
         () => this.spec.rescheduleInterrupt(),
       );
     } else if (current === 0 && stalled === undefined) {
-      if (step.call % 3 === 0) {
+      const isTimed = this.spec.state.cores[this.core].release.length > 0 || this.spec.state.domainEnd !== 0n;
+      if (isTimed && step.call % 2 === 0) {
         m.time += 100;
         this.event(() => this.kernel.timer());
       } else {
         this.interrupt(WAKE_LINE);
+        this.compare();
+        if (this.current === this.memory.initialTCB) this.rootStep(step);
       }
     } else if (current === this.memory.initialTCB) {
       this.rootStep(step);
@@ -243,9 +272,10 @@ export class World {
 
   /** The thread that is current makes a call with just this message. */
   call(target: number, { label, words, caps }: Message): void {
-    this.compose(this.current, label, words, caps);
+    const me = this.current;
+    this.compose(me, label, words, caps);
     this.both(
-      () => this.kernel.call(target, this.current),
+      () => this.kernel.call(target, me),
       () => this.spec.call(target),
     );
     this.compare();
@@ -258,15 +288,47 @@ export class World {
     );
   }
 
-  /** The initial thread resumes another, if the capability is still there, and waits. */
+  /**
+   * The initial thread keeps things going: it gives time to a thread without, or resumes one that is stopped, if there is
+   * one. Or it ends an object, whoever has capabilities to it. Then it waits.
+   */
   private rootStep(step: Step): void {
+    const { caps, threads, contexts } = this.spec.state;
     const m = this.machine;
-    const tcbs = [...this.spec.state.caps].filter(
-      ([slot, { type }]) => type === CapType.Thread && slot < m.slotAddress(256) && slot > m.slotAddress(1),
+    /** Of the initial thread's capabilities of these types to the objects that are asked for, the one that the step names. */
+    const choice = (
+      types: readonly CapType[],
+      isAskedFor: (object: number) => boolean = () => true,
+    ): number => {
+      const slots = [...caps].filter(
+        ([slot, { type, object }]) =>
+          slot > m.slotAddress(m.parkCptr) &&
+          slot < m.slotAddress(1 << ROOT_BITS) &&
+          types.includes(type) &&
+          isAskedFor(object),
+      );
+      const [slot] = slots[(step.target + step.other) % slots.length] ?? [m.slotAddress(0)];
+      return (slot - m.slotAddress(0)) / 32;
+    };
+    const invoke = (cptr: number, label: Invocation, words: number[] = [], extra: number[] = []): void =>
+      this.call(cptr, { label, words: words.map(BigInt), caps: extra });
+    const passive = choice([CapType.Thread], (thread) =>
+      [...contexts.values()].every((context) => context.thread !== thread),
     );
-    if (tcbs.length > 0) {
-      const cptr = (tcbs[step.target % tcbs.length][0] - m.slotAddress(0)) / 32;
-      this.call(cptr, { label: Invocation.TCBResume, words: [], caps: [] });
+    const free = choice([CapType.SchedContext], (sc) => contexts.get(sc)!.thread === 0);
+    const { Inactive, BlockedOnReply } = ThreadState;
+    const inState = (...states: ThreadState[]): number =>
+      choice([CapType.Thread], (thread) => states.includes(threads.get(thread)!.state));
+    if (step.label === 0 && step.caps[0] < 16) {
+      const mortal = choice([MORTAL[step.words[0] % MORTAL.length]]);
+      invoke(InitialSlot.CNode, Invocation.CNodeRevoke, [mortal, 64]);
+      invoke(InitialSlot.CNode, Invocation.CNodeDelete, [mortal, 64]);
+    } else if (passive !== 0 && free !== 0 && step.label < 7) {
+      invoke(free, Invocation.SchedContextBind, [], [passive]);
+    } else {
+      invoke(inState(Inactive, BlockedOnReply) || choice([CapType.Thread]), Invocation.TCBResume);
+      const another = inState(Inactive);
+      if (another !== 0 && step.words[0] < 32) invoke(another, Invocation.TCBResume);
     }
     if (this.current === this.memory.initialTCB)
       this.both(
@@ -278,12 +340,30 @@ export class World {
   /** The current thread makes a system call; or one does that another core has taken away, and is at its program still. */
   private threadStep(tcb: number, step: Step): void {
     const { spec, kernel } = this;
-    const { target, other, call } = step;
+    const { call } = step;
+    const capAt = (cptr: number): Cap => spec.state.caps.get(this.slotOf(tcb, cptr)) ?? EMPTY;
+    const typeAt = (cptr: number): CapType => capAt(cptr).type;
+    // Who waits, waits mostly for what it can wait for, and offers a reply object.
+    const orElse = (cptr: number, types: readonly CapType[], other: number): number =>
+      step.raw !== undefined || types.includes(typeAt(cptr)) ? cptr : other;
+    const source = (cptr: number): number =>
+      orElse(cptr, [CapType.Endpoint, CapType.Notification], 16 + (cptr & 7));
+    const reply = (cptr: number): number => {
+      const cptrs = [0, 1, 2, 3].map((offset) => 24 + ((cptr + offset) & 3));
+      const isOfUse = (each: number): boolean => {
+        const waiting = spec.state.replies.get(capAt(each).object);
+        return (waiting !== undefined && waiting !== 0) === (call === 3 || call === 4);
+      };
+      return orElse(cptr, [CapType.Endpoint], cptrs.find(isOfUse) ?? cptrs[0]);
+    };
+    const offered = reply(step.label);
+    const target = RECEIVES.has(call) ? source(step.target) : step.target;
+    const other = call === 7 ? source(step.other) : RECEIVES.has(call) ? reply(step.other) : step.other;
     const thread = spec.state.threads.get(tcb);
     if (thread) {
-      const type = spec.state.caps.get(this.slotOf(tcb, target))?.type ?? CapType.Null;
-      const { label, words, caps } = messageTo(type, step, thread.buffer);
-      this.compose(tcb, label, words, caps);
+      const { label, words, caps } = messageTo(capAt(target), step, thread.buffer);
+      // A message may claim to be longer than what has been written.
+      this.compose(tcb, label, words, caps, step.raw === undefined ? undefined : Number(step.raw >> 57n));
     }
     switch (call) {
       case 0:
@@ -304,7 +384,7 @@ export class World {
       case 3:
       case 4:
         return this.both(
-          () => kernel.replyRecv(target, other, this.current),
+          () => kernel.replyRecv(target, other, tcb),
           () => spec.replyRecv(target, other),
         );
       case 5:
@@ -315,8 +395,8 @@ export class World {
         );
       case 7:
         return this.both(
-          () => kernel.nbSendRecv(target, other, step.label + 20),
-          () => spec.nbSendRecv(target, other, step.label + 20),
+          () => kernel.nbSendRecv(target, other, offered),
+          () => spec.nbSendRecv(target, other, offered),
         );
       case 8:
         return this.both(
@@ -354,7 +434,7 @@ export class World {
         return this.interrupt(WAKE_LINE);
       default:
         return this.both(
-          () => kernel.call(target, this.current),
+          () => kernel.call(target, tcb),
           () => spec.call(target),
         );
     }
@@ -366,6 +446,7 @@ export class World {
     label: number | bigint,
     words: readonly bigint[],
     caps: readonly number[],
+    length = words.length,
   ): void {
     const m = this.machine;
     const thread = this.spec.state.threads.get(tcb)!;
@@ -385,10 +466,10 @@ export class World {
     });
     sent.forEach((cptr, index) => set(thread.buffer + CAPS + 8 * index, BigInt(cptr)));
     if (thread.buffer !== 0)
-      [CSPACE_SLOT, 40 + (this.calls % 20), 6].forEach((word, index) =>
+      [this.calls % 13 === 0 ? 99 : CSPACE_SLOT, 42 + (this.calls % 18), 6].forEach((word, index) =>
         set(thread.buffer + RECEIVE + 8 * index, BigInt(word)),
       );
-    thread.info = messageInfo(BigInt(label) & 0xfffffffffffffn, fit.length, 0, sent.length);
+    thread.info = messageInfo(BigInt(label) & 0xfffffffffffffn, length, 0, sent.length);
     m.setU64(tcb + Register.MsgInfo, thread.info);
     thread.redo = false;
     m.setU32(tcb + Register.Redo, 0);
@@ -441,7 +522,14 @@ export class World {
         [...from].filter((line) => !than.has(line)).join('\n');
       assert.fail(`the kernel:\n${only(lines, others)}\nthe specification:\n${only(others, lines)}`);
     }
-    const thread = this.spec.state.threads.get(this.current);
+    const { current, release } = expected.cores[this.core];
+    if (current === 0) {
+      const budget = release.length === 0 ? [] : [contextOf(expected, release[0]).refills[0].time];
+      const turn = expected.domainEnd !== 0n && expected.cores[0].ready.size > 0 ? [expected.domainEnd] : [];
+      const [next] = [...budget, ...turn].sort((a, b) => Number(a - b));
+      assert.equal(this.kernel.deadline(), Number(next ?? 0n), 'when an idle core has something to do');
+    }
+    const thread = expected.threads.get(this.current);
     if (!thread || thread.buffer === 0) return;
     for (let at = thread.buffer + MESSAGE; at < thread.buffer + 1024; at += 8)
       if (this.machine.u64(at) !== (this.spec.words.get(at) ?? 0n))

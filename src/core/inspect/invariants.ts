@@ -175,8 +175,6 @@ function checkNotification(
   if (bound !== 0) {
     const thread = memory.thread(bound);
     check(thread.boundNotification === at, () => `notification ${hex(at)}: its thread is not bound to it`);
-    const missed = active && thread.state === ThreadState.BlockedOnReceive;
-    check(!missed, () => `thread ${hex(bound)} waits though its notification is active`);
   }
   check(
     sc === 0 || memory.schedContext(sc).notification === at,
