@@ -4,7 +4,7 @@
  * always next, so that what cores do to each other happens in the order of virtual time, from entry to entry.
  */
 import { sharedMemory } from '../shared-memory.js';
-import { LINE_BITS, Coherence } from './coherence.js';
+import { LINE_BITS, LINE_BYTES, Coherence } from './coherence.js';
 import type { MachineModel } from './model.js';
 import { SharedArrays } from './shared-arrays.js';
 import { Transactions } from './transaction.js';
@@ -23,6 +23,8 @@ export interface Instrumentation {
 
 /** How a kernel entry treats the big lock. */
 type Locking = 'take' | 'elide';
+
+const LINE_MASK = LINE_BYTES - 1;
 
 /** Thrown through a kernel entry whose transaction cannot go on. */
 const FAILED = new Error('a transaction has failed');
@@ -331,6 +333,10 @@ export class SimulatedMachine {
     return {
       read: (address, size, ready, executed) => {
         window.execute(executed);
+        const line = address >>> LINE_BITS;
+        // Most are of what was used just before.
+        if ((address & LINE_MASK) + size <= LINE_BYTES && window.has(line, false) && this.#core >= 0)
+          return window.loadAgain(line, ready);
         return this.#access(address >>> 0, size, false, ready);
       },
       write: (address, size, ready, executed) => {

@@ -5,29 +5,39 @@ import { SharedArrays } from './shared-arrays.js';
 
 const WORDS_PER_LINE = 16;
 const WORD_BITS = 2;
+/** What a kernel entry reads and writes, words that it writes, and room for both: a power of two. */
+const FEW_READS = 32;
+const FEW_WRITES = 16;
+const FEW_WORDS = 128;
+const FEW_MARKS = 256;
 
 /** For each core a list of numbers, of at most so many. */
 class Lists {
   readonly sizes: Int32Array;
-  readonly #items: Int32Array;
+  /** Of each core the first `few`, which is all that most have, close together; and the others. */
+  readonly #first: Int32Array;
+  readonly #others: Int32Array;
 
   constructor(
     cores: number,
-    readonly capacity: number,
+    private readonly few: number,
+    private readonly capacity: number,
     arrays: SharedArrays,
   ) {
     this.sizes = arrays.int32(cores);
-    this.#items = arrays.int32(cores * capacity);
+    this.#first = arrays.int32(cores * few);
+    this.#others = arrays.int32(cores * capacity);
   }
 
   at(core: number, index: number): number {
-    return this.#items[core * this.capacity + index];
+    return index < this.few
+      ? this.#first[core * this.few + index]
+      : this.#others[core * this.capacity + index];
   }
 
   has(core: number, item: number): boolean {
-    const first = core * this.capacity;
-    const end = first + this.sizes[core];
-    for (let at = first; at < end; at++) if (this.#items[at] === item) return true;
+    const size = this.sizes[core];
+    for (let index = 0; index < size; index++) if (this.at(core, index) === item) return true;
     return false;
   }
 
@@ -35,10 +45,59 @@ class Lists {
   add(core: number, item: number): boolean {
     const size = this.sizes[core];
     if (size === this.capacity) return false;
-    this.#items[core * this.capacity + size] = item;
+    if (size < this.few) this.#first[core * this.few + size] = item;
+    else this.#others[core * this.capacity + size] = item;
     this.sizes[core] = size + 1;
     return true;
   }
+}
+
+/** The lines that one transaction has used, and whether it has written them. */
+class Marks {
+  /** Hashed: lines, and beside each twice the transaction's number, plus one if it has written the line. */
+  #lines = new Float64Array(2 * FEW_MARKS);
+  #mask = FEW_MARKS - 1;
+  #count = 0;
+  #transaction = 0;
+
+  /** Of the next transaction. */
+  clear(): void {
+    this.#transaction += 2;
+    this.#count = 0;
+  }
+
+  has(line: number, write: boolean): boolean {
+    const lines = this.#lines;
+    const transaction = this.#transaction;
+    for (let at = spread(line) & this.#mask; lines[2 * at + 1] >= transaction; at = (at + 1) & this.#mask)
+      if (lines[2 * at] === line) return lines[2 * at + 1] > transaction || !write;
+    return false;
+  }
+
+  add(line: number, write: boolean): void {
+    if (2 * this.#count > this.#mask) this.#grow();
+    const lines = this.#lines;
+    let at = spread(line) & this.#mask;
+    while (lines[2 * at + 1] >= this.#transaction && lines[2 * at] !== line) at = (at + 1) & this.#mask;
+    if (lines[2 * at + 1] < this.#transaction) this.#count++;
+    lines[2 * at] = line;
+    lines[2 * at + 1] = this.#transaction + (write ? 1 : 0);
+  }
+
+  #grow(): void {
+    const lines = this.#lines;
+    const transaction = this.#transaction;
+    this.#lines = new Float64Array(2 * lines.length);
+    this.#mask = lines.length - 1;
+    this.#count = 0;
+    for (let at = 0; at < lines.length; at += 2)
+      if (lines[at + 1] >= transaction) this.add(lines[at], lines[at + 1] > transaction);
+  }
+}
+
+/** Lines that are used together have numbers that are close, or end alike. */
+function spread(line: number): number {
+  return line ^ (line >>> 7);
 }
 
 /** A transaction that has to be undone, and when that came to be. */
@@ -66,9 +125,8 @@ export class Transactions {
   /** Who has written a line, and who has read it, in transactions some of which are over or undone. */
   readonly #writers: CoreSets;
   readonly #readers: CoreSets;
-  /** By line: twice the number of the transaction of this thread's that used it last, plus one if it wrote it. */
-  readonly #marks: Float64Array;
-  #mark = 0;
+  /** Of the one that runs. */
+  readonly #marks = new Marks();
   /** By core: which one in the order in which they ran the transaction is. */
   readonly #serial: Float64Array;
   readonly #ran: Float64Array;
@@ -84,18 +142,17 @@ export class Transactions {
     const lines = words.length / WORDS_PER_LINE;
     this.aborts = arrays.int32(cores);
     this.ends = arrays.float64(cores);
-    this.#reads = new Lists(cores, readLines, arrays);
-    this.#writes = new Lists(cores, writeLines, arrays);
-    this.#undo = new Lists(cores, 2 * WORDS_PER_LINE * writeLines, arrays);
+    this.#reads = new Lists(cores, FEW_READS, readLines, arrays);
+    this.#writes = new Lists(cores, FEW_WRITES, writeLines, arrays);
+    this.#undo = new Lists(cores, FEW_WORDS, 2 * WORDS_PER_LINE * writeLines, arrays);
     this.#writers = new CoreSets(lines, cores, arrays);
     this.#readers = new CoreSets(lines, cores, arrays);
-    this.#marks = new Float64Array(lines);
     this.#serial = arrays.float64(cores);
     this.#ran = arrays.float64(1);
   }
 
   begin(core: number): void {
-    this.#mark += 2;
+    this.#marks.clear();
     this.#clear(core);
   }
 
@@ -111,12 +168,12 @@ export class Transactions {
 
   /** Whether the one that runs has come to the line before, and to write if it is to be written. */
   has(line: number, write: boolean): boolean {
-    return this.#marks[line] >= (write ? this.#mark + 1 : this.#mark);
+    return this.#marks.has(line, write);
   }
 
   /** Notes that it comes to a line for the first time. False if it has no room for that. */
   note(core: number, line: number, write: boolean): boolean {
-    this.#marks[line] = write ? this.#mark + 1 : this.#mark;
+    this.#marks.add(line, write);
     return (write ? this.#writes : this.#reads).add(core, line);
   }
 
