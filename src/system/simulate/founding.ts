@@ -420,14 +420,20 @@ function runPairs(
   return { callsPerCycle, made, aborts };
 }
 
-/** Brings all pairs to where clients are about to call, for the next run. */
+/**
+ * Brings all pairs to where clients are about to call, for the next run. Who takes the lock for that may undo what others
+ * have done last: then these come to it once more.
+ */
 function finishCalls(machine: SimulatedMachine, pairs: readonly Pair[], steps: Uint8Array): void {
-  pairs.forEach((pair, core) => {
-    for (; steps[core] !== Step.Client; steps[core] = (steps[core] + 1) % STEPS) {
-      if (steps[core] === Step.Call) machine.enterKernel(core, () => call(pair));
-      if (steps[core] === Step.Reply) machine.enterKernel(core, () => replyRecv(pair));
-    }
-  });
+  const isOver = (step: Step): boolean => step === Step.Client;
+  while (!steps.every(isOver)) {
+    pairs.forEach((pair, core) => {
+      for (; !isOver(steps[core]); steps[core] = (steps[core] + 1) % STEPS) {
+        if (steps[core] === Step.Call) machine.enterKernel(core, () => call(pair));
+        if (steps[core] === Step.Reply) machine.enterKernel(core, () => replyRecv(pair));
+      }
+    });
+  }
 }
 
 /** Which core is next: the one with the lowest clock, of those the one with the lowest number. A binary heap. */
