@@ -125,7 +125,10 @@ class FunctionBody {
     return [...field.slice(0, start), ...locals, ...whole];
   }
 
-  /** The body of what programs and the machine call, who have what they give: it reports what it executed. */
+  /**
+   * The body of what programs and the machine call, who have what they give: it reports what it executed. Nothing is left
+   * of an entry before that was cut short.
+   */
   #entry(body) {
     const result = this.field.find(([kind]) => kind === 'result');
     const leave = (node) => {
@@ -133,13 +136,10 @@ class FunctionBody {
       return node[0] === 'return' ? ['br', '$entry', ...node.slice(1).map(leave)] : node.map(leave);
     };
     const block = ['block', '$entry', ...(result ? [result] : []), ...body.map(leave)];
-    if (!result) return [block, ['call', '$flush']];
+    const begin = ['global.set', '$executed', constant(0)];
+    if (!result) return [begin, block, ['call', '$flush']];
     const value = this.#local('$result', result[1]);
-    return [
-      ['local.set', value, block],
-      ['call', '$flush'],
-      ['local.get', value],
-    ];
+    return [begin, ['local.set', value, block], ['call', '$flush'], ['local.get', value]];
   }
 
   /** What another function of the kernel calls with may just have been loaded. */

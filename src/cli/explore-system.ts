@@ -5,17 +5,11 @@ import { PRESETS, simulatedModel } from '../machine/simulated/presets.js';
 import { loadSystem, type Arch } from '../system/description/index.js';
 import { assertWritable } from '../system/placement/file-error.js';
 import { readProfile } from '../system/placement/profile.js';
+import { CUT_OF, type Design } from '../system/simulate/design.js';
 import { bestOf, sweep, type Place, type SweepRow } from '../system/simulate/sweep.js';
 import { progressBar } from './progress-bar.js';
 import { writeReport, type Chart } from './report-file.js';
 import { table } from './table.js';
-
-/** What is compared unless said otherwise: a kernel for each set of cores that share an L2, each core, and all. */
-export const SYSTEM_DESIGNS: Readonly<Record<string, string>> = {
-  clustered: 'auto',
-  'per-core': 'per-core',
-  single: 'one',
-};
 
 export interface ExploreSystemOptions {
   readonly arch: Arch;
@@ -23,7 +17,7 @@ export interface ExploreSystemOptions {
   /** Presets, machine files or hwloc files; all presets if there is none. */
   readonly machine?: readonly string[];
   readonly latency?: Partial<Latencies>;
-  readonly designs: readonly string[];
+  readonly designs: readonly Design[];
   readonly clusters?: readonly string[];
   readonly place: readonly Place[];
   readonly profile?: string;
@@ -52,7 +46,10 @@ export async function exploreSystemCommand(file: string, options: ExploreSystemO
   const bar = progressBar();
   const rows = await sweep(system, {
     machines,
-    cuts: [...designs.map((design) => SYSTEM_DESIGNS[design]), ...clusters],
+    cuts: [
+      ...designs.map((design) => CUT_OF[design]),
+      ...clusters.map((cut) => ({ clusters: cut, elided: false })),
+    ],
     places: options.place,
     searchPath,
     seconds: options.for,
@@ -83,7 +80,7 @@ ${table(
   ],
   rows.map((row) => [
     row.machine,
-    row.clusters,
+    cutOf(row),
     `${row.kernels}`,
     row.place,
     row.ended,
@@ -98,10 +95,20 @@ ${best.map(inWords).join('\n')}
 `;
 }
 
-function inWords({ machine, clusters, kernels, place, events_per_second: events }: SweepRow): string {
+/** How it was cut, and what became of the lock. */
+function cutOf({ clusters, elided }: SweepRow): string {
+  return elided ? `${clusters}, lock elided` : clusters;
+}
+
+function inWords(row: SweepRow): string {
+  const { machine, clusters, kernels, elided, place, events_per_second: events } = row;
   const where = place === 'plan' ? 'the domains where the planner puts them' : 'the domains as written';
-  return `Best on ${machine}: --clusters ${/[;,]/.test(clusters) ? `"${clusters}"` : clusters} \
+  return `Best on ${machine}: --clusters ${/[;,]/.test(clusters) ? `"${clusters}"` : clusters}${elided ? ' --elide-lock' : ''} \
 (${kernels} ${kernels === 1 ? 'kernel' : 'kernels'}), ${where}: ${events.toLocaleString('en-US')} calls and notifications a second.`;
+}
+
+function nameOf({ place, elided }: SweepRow): string {
+  return `placed: ${place}${elided ? ', lock elided' : ''}`;
 }
 
 function sections(rows: readonly SweepRow[], best: readonly SweepRow[]) {
@@ -113,10 +120,10 @@ function sections(rows: readonly SweepRow[], best: readonly SweepRow[]) {
       x: 'kernels',
       y,
       logarithmic: true,
-      lines: [...new Set(here.map(({ place }) => place))].map((place) => ({
-        name: `placed: ${place}`,
+      lines: [...new Set(here.map(nameOf))].map((name) => ({
+        name,
         points: here
-          .filter((row) => row.place === place)
+          .filter((row) => nameOf(row) === name)
           .map((row): [number, number] => [row.kernels, figure(row)]),
       })),
     });
@@ -144,9 +151,10 @@ function sections(rows: readonly SweepRow[], best: readonly SweepRow[]) {
             'kernel entries',
             'cycles waiting for locks',
             'lines moved',
+            'aborts',
           ],
           rows: here.map((row) => [
-            row.clusters,
+            cutOf(row),
             row.place,
             `${row.kernels}`,
             row.events_per_second,
@@ -154,6 +162,7 @@ function sections(rows: readonly SweepRow[], best: readonly SweepRow[]) {
             row.kernel_entries,
             row.lock_waiting_cycles,
             row.lines_moved,
+            row.aborts ?? '',
           ]),
         },
       ],

@@ -24,6 +24,7 @@ import { FileError, assertWritable } from '../system/placement/file-error.js';
 import { MOST_LINES } from '../system/placement/links.js';
 import { profileOf, writeProfile } from '../system/placement/profile.js';
 import { CoreError, RunError, runSystem } from '../system/run.js';
+import type { Design } from '../system/simulate/design.js';
 import type { ExploreSystemOptions } from './explore-system.js';
 import type { ExploreFoundingOptions } from './explore.js';
 import type { PlanCommandOptions } from './plan.js';
@@ -54,9 +55,13 @@ interface RunOptions extends DescriptionOptions {
   readonly timestamps?: boolean;
   readonly checkInvariants?: boolean;
   readonly simulate?: boolean;
+  readonly elideLock?: boolean;
   readonly onFailure?: OnFailure;
   readonly inject?: Injection;
 }
+
+/** What `explore SYSTEM` compares unless said otherwise. */
+const SYSTEM_DESIGNS: readonly Design[] = ['clustered', 'per-core', 'single', 'single-elided'];
 
 const arch = (): Option =>
   new Option('--arch <arch>', 'the architecture that the description is for')
@@ -147,6 +152,10 @@ program
     ).choices(ON_FAILURE),
   )
   .option('--simulate', 'simulate the machine of an hwloc file also where it is this computer')
+  .option(
+    '--elide-lock',
+    'on a simulated machine, kernels of several cores elide their lock in hardware transactions',
+  )
   .option('--check-invariants', "check each kernel's memory after each of its entries (slow)")
   .addOption(
     new Option(
@@ -261,9 +270,9 @@ const explore = program
   .addOption(simulatedMachines())
   .addOption(latency())
   .addOption(
-    new Option('--designs <names>', 'what to compare: clustered, per-core, single, with commas between them')
+    new Option('--designs <names>', `what to compare: ${SYSTEM_DESIGNS.join(', ')}, with commas between them`)
       .argParser(parseDesigns)
-      .default(['clustered', 'per-core', 'single'], 'all'),
+      .default(SYSTEM_DESIGNS, 'all'),
   )
   .addOption(
     new Option(
@@ -339,6 +348,7 @@ async function run(file: string, options: RunOptions): Promise<void> {
     console: json ? 2 : 1,
     timestamps: options.timestamps ?? false,
     checkInvariants: options.checkInvariants ?? false,
+    elideLock: options.elideLock ?? false,
     signal: interrupt.signal,
     ...(options.trace === undefined ? {} : { trace: options.trace }),
     ...(options.onFailure === undefined ? {} : { onFailure: options.onFailure }),
@@ -384,12 +394,10 @@ function parseLatency(text: string, others: Partial<Latencies> = {}): Partial<La
   return { ...others, [name]: Number(value) };
 }
 
-function parseDesigns(text: string): string[] {
+function parseDesigns(text: string): Design[] {
   const designs = text.split(',');
-  if (designs.some((design) => !['clustered', 'per-core', 'single'].includes(design)))
-    throw new InvalidArgumentError(
-      'clustered, per-core and single, with commas between them (single-elided is in atoll explore founding alone)',
-    );
+  if (!designs.every((design): design is Design => SYSTEM_DESIGNS.some((known) => known === design)))
+    throw new InvalidArgumentError(`some of ${SYSTEM_DESIGNS.join(', ')}, with commas between them`);
   return designs;
 }
 

@@ -21,10 +21,12 @@ const SIMULATED = [
   ['kernel entries', 'kernelEntries'],
   ['waited for lock, cycles', 'lockWaitingCycles'],
   ['lines moved', 'linesMoved'],
+  ['aborts', 'aborts'],
 ] as const satisfies readonly (readonly [string, keyof SimulatedCluster])[];
 
 /** `placement`: the plan that it ran by, if by one. */
 export function describeRun(report: RunReport, placement?: Placement): string {
+  const figures = SIMULATED.filter(([, figure]) => report.clusters[0].simulated?.[figure] !== undefined);
   const clusters = report.clusters.map(({ id, cores, kernel, memory, busySeconds, simulated }) => [
     `${id}`,
     cores.join(', '),
@@ -32,7 +34,7 @@ export function describeRun(report: RunReport, placement?: Placement): string {
     `${memory / 2 ** 20} MiB`,
     ...(simulated === undefined
       ? [busySeconds.map((seconds) => `${(seconds * 1000).toFixed(1)} ms`).join(', ')]
-      : SIMULATED.map(([, figure]) => simulated[figure].map(whole).join(', '))),
+      : figures.map(([, figure]) => simulated[figure]!.map(whole).join(', '))),
   ]);
   const domains = report.domains.map(({ name, core, cluster, state, entries, ...counts }) => [
     name,
@@ -91,7 +93,7 @@ export function describeRun(report: RunReport, placement?: Placement): string {
         'cores',
         'kernel',
         'memory',
-        ...(report.cycles === undefined ? ['cores busy'] : SIMULATED.map(([title]) => title)),
+        ...(report.cycles === undefined ? ['cores busy'] : figures.map(([title]) => title)),
       ],
       clusters,
     ),

@@ -50,6 +50,8 @@ export interface SimulatedCluster {
   readonly lockWaitingCycles: readonly number[];
   /** Cache lines that came to it from other cores' caches, or that it took from them. */
   readonly linesMoved: readonly number[];
+  /** Where the lock is elided: its transactions that did not commit. */
+  readonly aborts?: readonly number[];
 }
 
 export interface ClusterReport {

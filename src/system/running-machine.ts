@@ -31,6 +31,8 @@ export interface RunOptions {
   readonly topology: Topology;
   /** Where the machine is simulated: what it is like. Its topology is `topology`. */
   readonly simulated?: MachineModel;
+  /** On a simulated machine: whether kernels of several cores elide their lock in hardware transactions. */
+  readonly elideLock?: boolean;
   /** As `clustersOf` takes it. */
   readonly clusters: string;
   /** Interrupt lines of a cluster that others may ring, from 1; by default as many as there are. */
@@ -87,6 +89,8 @@ export class RunningMachine {
     protected readonly options: RunOptions,
     simulate?: (memory: WebAssembly.Memory) => SimulationOrders,
   ) {
+    if (options.elideLock === true && options.simulated === undefined)
+      throw new RunError('--elide-lock is for a simulated machine: give one with --machine');
     if (options.checkInvariants && plan.clusters.some(({ cores }) => cores.length > 1))
       throw new RunError('--check-invariants needs clusters of one core: give --clusters per-core');
     const memory = sharedMemory(plan.memory);
@@ -176,10 +180,10 @@ export class RunningMachine {
     const startedAt = (start - performance.nodeTiming.bootstrapComplete) / 1000;
     const hungCores = await this.stop();
     const report = this.report(ended, startedAt, seconds, hungCores);
-    const { trace } = this.options;
+    const { trace, elideLock = false } = this.options;
     if (trace === undefined) return report;
     const names = this.system.protectionDomains.map(({ name }) => name);
-    return { ...report, trace: writeTrace(trace, this.plan, this.machine.trace!, names) };
+    return { ...report, trace: writeTrace(trace, this.plan, this.machine.trace!, names, elideLock) };
   }
 
   /** The domains may start. */

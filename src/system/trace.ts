@@ -54,6 +54,7 @@ export function writeTrace(
   { clusters }: SystemPlan,
   memories: readonly (SharedArrayBuffer | undefined)[],
   names: readonly string[],
+  elided: boolean,
 ): TraceCounts {
   const tracks = clusters.flatMap((cluster) =>
     cluster.cores.map((core): Track => ({ cluster, core, memory: memories[core]! })),
@@ -81,7 +82,7 @@ export function writeTrace(
       for (const track of tracks) writeTrack(track, flows.get(track)!, names, microseconds, emit);
       for (const cluster of clusters) {
         const own = tracks.filter((track) => track.cluster === cluster);
-        if (own.length > 1) writeLockWaiting(cluster, own, microseconds, emit);
+        if (own.length > 1 && !elided) writeLockWaiting(cluster, own, microseconds, emit);
       }
       writeSync(fd, `${chunk}\n]}\n`);
     } finally {

@@ -17,30 +17,35 @@ describe('atoll explore SYSTEM', () => {
     const folder = layTree(test, {});
     const results = join(folder, 'results.jsonl');
     const report = join(folder, 'report.html');
-    const args = ['--json', '--designs', 'single,per-core', '--place', 'written', '--results', results];
+    const designs = 'single,single-elided,per-core';
+    const args = ['--json', '--designs', designs, '--place', 'written', '--results', results];
     const first = await explore(...args, '--report', report);
     assert.equal(first.stderr, '');
     assert.equal(first.code, 0);
     const { rows, best } = JSON.parse(first.stdout) as { rows: SweepRow[]; best: SweepRow[] };
     assert.deepEqual(
-      rows.map(({ clusters, kernels }) => [clusters, kernels]),
+      rows.map(({ clusters, kernels, elided }) => [clusters, kernels, elided]),
       [
-        ['one', 1],
-        ['per-core', 2],
+        ['one', 1, false],
+        ['one', 1, true],
+        ['per-core', 2, false],
       ],
     );
     // Both cores call servers of their own: they share nothing but a kernel.
-    assert.deepEqual(best, [rows[1]]);
-    assert.ok(rows[1].events_per_second > rows[0].events_per_second);
-    assert.ok(rows[0].lock_waiting_cycles > 0 && rows[1].lock_waiting_cycles === 0);
-    assert.ok(rows[0].lines_moved > rows[1].lines_moved);
+    const [single, elided, separate] = rows;
+    assert.deepEqual(best, [separate]);
+    assert.ok(separate.events_per_second > elided.events_per_second);
+    assert.ok(elided.events_per_second > single.events_per_second);
+    assert.ok(single.lock_waiting_cycles > elided.lock_waiting_cycles && elided.aborts! > 0);
+    assert.ok(separate.lock_waiting_cycles === 0 && separate.aborts === undefined);
+    assert.ok(single.lines_moved > elided.lines_moved && elided.lines_moved > separate.lines_moved);
 
     const page = readFileSync(report, 'utf8');
     const [, data] = /<script type="application\/json" id="charts">(.*?)<\/script>/s.exec(page)!;
     const [done] = JSON.parse(data) as Chart[];
     assert.deepEqual(
-      done.lines[0].points,
-      rows.map((row) => [row.kernels, row.events_per_second]),
+      done.lines.map(({ points }) => points),
+      [[single, separate], [elided]].map((those) => those.map((row) => [row.kernels, row.events_per_second])),
     );
 
     // Marked, so that it shows where a row comes from; and the end of what a sweep wrote that was stopped.
@@ -54,19 +59,20 @@ describe('atoll explore SYSTEM', () => {
       more.map(({ clusters, faults }) => [clusters, faults]),
       [
         ['one', 7],
+        ['one', 7],
         ['per-core', 7],
         ['0,1', 0],
       ],
     );
     assert.equal(readFileSync(results, 'utf8').startsWith(kept), true);
-    assert.equal(readFileSync(results, 'utf8').split('\n').length, 4);
+    assert.equal(readFileSync(results, 'utf8').split('\n').length, 5);
 
     // Of another time.
     const longer = await explore(...args, '--for', '3ms');
     const { rows: others } = JSON.parse(longer.stdout) as { rows: SweepRow[] };
     assert.deepEqual(
       others.map(({ faults }) => faults),
-      [0, 0],
+      [0, 0, 0],
     );
   });
 
@@ -85,7 +91,7 @@ describe('atoll explore SYSTEM', () => {
       '--results',
       file,
     );
-    await refused(/^Error: .*clustered, per-core and single/, ...here, '--designs', 'single-elided');
+    await refused(/^Error: .*clustered, per-core, single, single-elided/, ...here, '--designs', 'double');
     await refused(/^Error: 4 cores cannot be cut into clusters of 3\n$/, ...here, '--clusters', 'size:3');
     await refused(/^Error: .*there is no core 9/, ...here, '--clusters', '9');
     await refused(/^Error: .*none.system/, 'none.system', '--machine', 'cortex-a72');

@@ -32,6 +32,22 @@ function calls(core: number): System {
   };
 }
 
+/** On each core a client and a server of its own; or but one server, on core 0. */
+function clients(cores: number, shared: boolean): System {
+  const pair = (core: number): string => {
+    const server = `server_${shared ? 0 : core}`;
+    return (
+      (shared && core > 0 ? '' : domain(server, `priority="200" cpu="${core}"`, '', 'server')) +
+      domain(`client_${core}`, `priority="1" cpu="${core}"`, '', 'client') +
+      channel(`client_${core} 0 pp="true"`, `${server} ${core}`)
+    );
+  };
+  return {
+    description: Array.from({ length: cores }, (_, core) => pair(core)).join(''),
+    programs: calls(0).programs,
+  };
+}
+
 async function callCycles(core: number, machine: string, clusters: string): Promise<number> {
   const { report, said, code } = await run({
     ...calls(core),
@@ -211,23 +227,41 @@ describe('a system on a simulated machine', () => {
   });
 
   it('has the cores of one kernel wait for its lock', async () => {
-    const pairs = [0, 1, 2, 3];
     const { report } = await run({
-      description: pairs
-        .map(
-          (core) =>
-            domain(`client_${core}`, `priority="1" cpu="${core}"`, '', 'client') +
-            domain(`server_${core}`, `priority="2" cpu="${core}"`, '', 'server') +
-            channel(`client_${core} 0 pp="true"`, `server_${core} 0`),
-        )
-        .join(''),
-      programs: calls(0).programs,
+      ...clients(4, false),
       args: ['--machine', 'cortex-a72', '--clusters', 'auto'],
     });
     const [{ kernel, simulated }] = report.clusters;
     assert.equal(kernel, 'smp');
     for (const waited of simulated!.lockWaitingCycles) assert(waited > 1000);
     for (const entries of simulated!.kernelEntries) assert(entries >= 400);
+  });
+
+  it('elides the lock, which is good for those who share nothing else, and bad for those who do', async () => {
+    const on = (machine: string, shared: boolean, ...args: string[]): Promise<Ran> =>
+      run({ ...clients(4, shared), args: ['--machine', machine, '--clusters', 'one', ...args] });
+    const [pairs, elidedPairs, shared, elidedShared, again] = await Promise.all([
+      on('ampere-altra', false),
+      on('ampere-altra', false, '--elide-lock'),
+      on('cortex-a72', true),
+      on('cortex-a72', true, '--elide-lock'),
+      on('cortex-a72', true, '--elide-lock'),
+    ]);
+    const sum = (figures: readonly number[]): number => figures.reduce((a, b) => a + b, 0);
+    const simulated = ({ report }: Ran) => report.clusters[0].simulated!;
+    // Whatever is undone, each client has its answers.
+    for (const ran of [elidedPairs, elidedShared]) {
+      assert.deepEqual(ran.said, Array<string>(4).fill('sum 20100'));
+      assert.equal(ran.report.ended, 'idle');
+      assert.equal(sum(ran.report.domains.map(({ calls }) => calls)), 800);
+    }
+    assert(elidedPairs.report.cycles! < 0.8 * pairs.report.cycles!);
+    assert(sum(simulated(elidedPairs).linesMoved) < 0.2 * sum(simulated(pairs).linesMoved));
+    assert(sum(simulated(elidedPairs).aborts!) < 0.1 * sum(simulated(elidedPairs).kernelEntries));
+    assert(elidedShared.report.cycles! > 1.2 * shared.report.cycles!);
+    assert(sum(simulated(elidedShared).aborts!) > 0.5 * sum(simulated(elidedShared).kernelEntries));
+    assert.equal(simulated(shared).aborts, undefined);
+    assert.equal(elidedShared.stdout, again.stdout);
   });
 
   it('supervises children of other clusters, and checks invariants', async () => {
@@ -330,6 +364,7 @@ describe('a system on a simulated machine', () => {
       const still = join(folder, 'still.json');
       writeFileSync(still, '{"base":"cortex-a53","core":{"megahertz":0}}');
       await refused(/core.megahertz is 0; give a number above that/, '--machine', still);
+      await refused(/--elide-lock is for a simulated machine/, '--elide-lock');
       await refused(/--on-failure is for this computer/, '--machine', 'cortex-a53', '--on-failure', 'stop');
       await refused(/--inject die is for this computer/, '--machine', 'cortex-a53', '--inject', 'die=0.1');
     }));

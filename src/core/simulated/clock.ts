@@ -50,6 +50,20 @@ export class CoreClock {
     this.machine.clocks[this.core] = time;
   }
 
+  /**
+   * After an attempt at a kernel entry that elides its lock: returns when no other core can undo it any more, or it is to be
+   * attempted again: then false. @throws Halted
+   */
+  settle(): boolean {
+    const { core, machine } = this;
+    this.checkOrders();
+    this.turns.sleep(core, machine.clocks[core]);
+    this.checkOrders();
+    if (machine.stands(core)) return true;
+    this.sync();
+    return false;
+  }
+
   /** The program, or its library, reads or writes memory that cores share. @throws Halted */
   access(address: number, bytes: number, write: boolean): void {
     this.sync();

@@ -1,27 +1,36 @@
-/** Which lines a cache holds: set-associative, the least recently used line of a set goes first. */
+/**
+ * Which lines a machine's caches hold: set-associative, the least recently used line of a set goes first. All are in one
+ * array, since a simulation goes from cache to cache all the time.
+ */
 import { SharedArrays } from './shared-arrays.js';
 
-export class Cache {
+export class Caches {
   /** Line numbers plus one, most recently used first in each set; 0 is empty. */
   readonly #lines: Int32Array;
-  readonly #ways: number;
-  readonly #setMask: number;
+  /** By cache: where its sets begin, and how many there are, less one. */
+  readonly #begins: Int32Array;
+  readonly #setMasks: Int32Array;
 
-  /** The number of sets is the power of two nearest below what the size gives. */
-  constructor(sizeBytes: number, lineBytes: number, ways: number, arrays = new SharedArrays()) {
-    const sets = 2 ** Math.max(0, Math.floor(Math.log2(sizeBytes / lineBytes / ways)));
-    this.#ways = ways;
-    this.#setMask = sets - 1;
-    this.#lines = arrays.int32(sets * ways);
+  /** `lines`: of each cache, roughly: the number of sets is the power of two nearest below what that gives. */
+  constructor(
+    lines: readonly number[],
+    private readonly ways: number,
+    arrays = new SharedArrays(),
+  ) {
+    const sets = lines.map((count) => 2 ** Math.max(0, Math.floor(Math.log2(count / ways))));
+    let end = 0;
+    this.#begins = Int32Array.from(sets, (count) => (end += count * ways) - count * ways);
+    this.#setMasks = Int32Array.from(sets, (count) => count - 1);
+    this.#lines = arrays.int32(end);
   }
 
-  /** Whether the line is there; makes it the most recently used. */
-  touch(line: number): boolean {
+  /** Whether the line is in a cache; makes it the most recently used. */
+  touch(cache: number, line: number): boolean {
     const lines = this.#lines;
-    const first = (line & this.#setMask) * this.#ways;
+    const first = this.#setOf(cache, line);
     const entry = line + 1;
     if (lines[first] === entry) return true;
-    for (let at = first + 1; at < first + this.#ways; at++) {
+    for (let at = first + 1; at < first + this.ways; at++) {
       if (lines[at] !== entry) continue;
       for (let to = at; to > first; to--) lines[to] = lines[to - 1];
       lines[first] = entry;
@@ -31,25 +40,29 @@ export class Cache {
   }
 
   /** Puts in a line that is not there. Returns the line that had to go, or -1. */
-  insert(line: number): number {
+  insert(cache: number, line: number): number {
     const lines = this.#lines;
-    const first = (line & this.#setMask) * this.#ways;
-    const last = first + this.#ways - 1;
+    const first = this.#setOf(cache, line);
+    const last = first + this.ways - 1;
     const evicted = lines[last] - 1;
     for (let to = last; to > first; to--) lines[to] = lines[to - 1];
     lines[first] = line + 1;
     return evicted;
   }
 
-  remove(line: number): void {
+  remove(cache: number, line: number): void {
     const lines = this.#lines;
-    const first = (line & this.#setMask) * this.#ways;
-    const end = first + this.#ways;
+    const first = this.#setOf(cache, line);
+    const end = first + this.ways;
     for (let at = first; at < end; at++) {
       if (lines[at] !== line + 1) continue;
-      lines.copyWithin(at, at + 1, end);
+      for (let to = at + 1; to < end; to++) lines[to - 1] = lines[to];
       lines[end - 1] = 0;
       return;
     }
+  }
+
+  #setOf(cache: number, line: number): number {
+    return this.#begins[cache] + (line & this.#setMasks[cache]) * this.ways;
   }
 }

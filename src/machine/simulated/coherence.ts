@@ -5,8 +5,8 @@
  * `#sharers`). Reading what another core owns makes both sharers; writing what others hold takes it from them. While a
  * line is on its way to or from one that may write it, the next request for it waits.
  */
-import type { Cache as CacheShape, Topology } from '../topology/topology.js';
-import { Cache } from './cache.js';
+import type { Topology } from '../topology/topology.js';
+import { Caches } from './cache.js';
 import { distanceOf, type Distance } from './distance.js';
 import type { Latencies, MachineModel } from './model.js';
 import { SharedArrays } from './shared-arrays.js';
@@ -17,24 +17,31 @@ export const LINE_BYTES = 1 << LINE_BITS;
 const WAYS = 8;
 const DEFAULT_BYTES = 32 * 1024;
 
-interface Level {
-  readonly cache: Cache;
-  readonly level: number;
-}
+const NONE = -1;
 
 /** The caches that a core's accesses go through. Hardware threads of one physical core have the same. */
-interface Path {
-  readonly own: readonly Level[];
-  readonly shared: readonly Level[];
+class Paths {
+  /** By agent, the nearest first and {@link NONE} at the end: numbers of caches. */
+  readonly #caches: Int32Array;
+  readonly #length: number;
+
+  constructor(paths: readonly (readonly number[])[]) {
+    this.#length = 1 + Math.max(0, ...paths.map((path) => path.length));
+    this.#caches = new Int32Array(paths.length * this.#length).fill(NONE);
+    paths.forEach((path, agent) => this.#caches.set(path, agent * this.#length));
+  }
+
+  at(agent: number, index: number): number {
+    return this.#caches[agent * this.#length + index];
+  }
 }
 
-/** Who has a line: nobody, or some to read it; else it is the agent that may write it, plus one. */
+/** Who has a line: nobody; or the agent that may write it, plus one; or some to read it, minus their number. */
 const NOBODY = 0;
-const SHARED = -1;
 
 export class Coherence {
   readonly #holder: Int32Array;
-  /** By line: a bit for each agent, in so many words. They count where the holder is `SHARED`. */
+  /** By line: a bit for each agent, in so many words. All zero unless some may read it. */
   readonly #sharers: Int32Array;
   readonly #sharerWords: number;
   readonly #busy: Float64Array;
@@ -42,7 +49,12 @@ export class Coherence {
   upgraded = false;
   /** By agent: lines that were brought to it from another core's cache, or that it took from others to write them. */
   readonly movedTo: Float64Array;
-  readonly #paths: readonly Path[];
+  readonly #caches: Caches;
+  /** By cache. */
+  readonly #levels: readonly number[];
+  /** Caches that one agent has alone, and that it shares with others. */
+  readonly #own: Paths;
+  readonly #shared: Paths;
   /** The first hardware thread of the core's physical core: caches and directory know only these. */
   readonly #agent: Int32Array;
   readonly #distance: Distance;
@@ -62,7 +74,11 @@ export class Coherence {
     this.#sharers = arrays.int32(lines * this.#sharerWords);
     this.#busy = arrays.float64(lines);
     this.movedTo = arrays.float64(model.topology.cores.length);
-    this.#paths = pathsOf(model.topology, arrays);
+    const { lines: sizes, levels, own, shared } = cachesOf(model.topology);
+    this.#caches = new Caches(sizes, WAYS, arrays);
+    this.#levels = levels;
+    this.#own = new Paths(own);
+    this.#shared = new Paths(shared);
     this.#agent = Int32Array.from(model.topology.cores, (core) => core.physical);
     this.#distance = distanceOf(model);
     this.#latencies = model.latencies;
@@ -79,7 +95,7 @@ export class Coherence {
     const agent = this.#agent[core];
     const holder = this.#holder[line];
     if (holder === agent + 1) return now + this.#ownHit(agent, line);
-    if (!write && holder === SHARED && this.#shares(agent, line)) return now + this.#ownHit(agent, line);
+    if (!write && holder < 0 && this.#shares(agent, line)) return now + this.#ownHit(agent, line);
     const start = Math.max(now, this.#busy[line]);
     const end = start + this.#request(agent, line, write, holder);
     // Copies of a line that nobody may write are handed out as fast as they are asked for.
@@ -98,11 +114,11 @@ export class Coherence {
         this.#dropFrom(owner, line);
         this.#holder[line] = agent + 1;
       } else {
-        this.#holder[line] = SHARED;
+        this.#holder[line] = NOBODY;
         this.#share(owner, line);
         this.#share(agent, line);
       }
-    } else if (holder === SHARED) {
+    } else if (holder < 0) {
       if (write) {
         const had = this.#shares(agent, line);
         cost = this.#takeFromSharers(agent, line);
@@ -131,15 +147,18 @@ export class Coherence {
 
   #share(agent: number, line: number): void {
     this.#sharers[line * this.#sharerWords + (agent >>> 5)] |= 1 << (agent & 31);
+    this.#holder[line]--;
   }
 
   /** All copies but the writer's go, at the same time: the farthest decides. It is as far as the data, where they are needed. */
   #takeFromSharers(agent: number, line: number): number {
     let cost = 0;
+    let left = -this.#holder[line];
     this.#distance.ask(agent, line);
-    for (let word = 0; word < this.#sharerWords; word++) {
+    for (let word = 0; left > 0; word++) {
       const at = line * this.#sharerWords + word;
       for (let bits = this.#sharers[at]; bits !== 0; bits &= bits - 1) {
+        left--;
         const sharer = word * 32 + 31 - Math.clz32(bits & -bits);
         if (sharer === agent) continue;
         cost = Math.max(cost, this.#distance.from(sharer));
@@ -154,11 +173,12 @@ export class Coherence {
   /** A line that this core may use already: in its L1 for nothing, or farther out. */
   #ownHit(agent: number, line: number): number {
     this.upgraded = false;
-    const { own } = this.#paths[agent];
-    for (let i = 0; i < own.length; i++) {
-      if (!own[i].cache.touch(line)) continue;
-      for (let j = 0; j < i; j++) own[j].cache.insert(line);
-      return i === 0 ? 0 : this.#levelCost(agent, own[i].level, line);
+    const own = this.#own;
+    const caches = this.#caches;
+    for (let i = 0, cache = own.at(agent, 0); cache !== NONE; cache = own.at(agent, ++i)) {
+      if (!caches.touch(cache, line)) continue;
+      for (let j = 0; j < i; j++) caches.insert(own.at(agent, j), line);
+      return i === 0 ? 0 : this.#levelCost(agent, this.#levels[cache], line);
     }
     // A core without a cache that is known: all that it uses is at hand.
     return 0;
@@ -171,8 +191,8 @@ export class Coherence {
 
   /** What a cache that the core shares with others costs, if the line is in one; else -1. */
   #fromShared(agent: number, line: number): number {
-    for (const { cache, level } of this.#paths[agent].shared)
-      if (cache.touch(line)) return this.#levelCost(agent, level, line);
+    for (let i = 0, cache; (cache = this.#shared.at(agent, i)) !== NONE; i++)
+      if (this.#caches.touch(cache, line)) return this.#levelCost(agent, this.#levels[cache], line);
     return -1;
   }
 
@@ -181,12 +201,18 @@ export class Coherence {
     const least = this.#distance.least(agent, line);
     let cost = Infinity;
     this.#distance.ask(agent, line);
-    // Cores of near numbers first: one of them is mostly as near as can be.
-    for (let word = agent >>> 5, left = words; left > 0 && cost > least; left--, word = (word + 1) % words) {
+    // Cores of near numbers first, to both sides: one of them is mostly as near as can be.
+    for (
+      let step = 0, word = agent >>> 5;
+      step < 2 * words && cost > least;
+      word += ++step & 1 ? step : -step
+    ) {
+      if (word < 0 || word >= words) continue;
       let bits = this.#sharers[line * words + word];
+      if (bits === 0 || this.#distance.leastOf(word) >= cost) continue;
       for (; bits !== 0 && cost > least; bits &= bits - 1) {
-        const sharer = word * 32 + 31 - Math.clz32(bits & -bits);
-        cost = Math.min(cost, this.#distance.from(sharer));
+        const from = this.#distance.from(word * 32 + 31 - Math.clz32(bits & -bits));
+        if (from < cost) cost = from;
       }
     }
     this.movedTo[agent]++;
@@ -200,50 +226,45 @@ export class Coherence {
 
   /** Puts a new line into all caches on the core's path. What leaves the last of its own caches leaves the core. */
   #fill(agent: number, line: number): void {
-    const { own, shared } = this.#paths[agent];
-    for (const { cache } of shared) if (!cache.touch(line)) cache.insert(line);
-    const last = own.length - 1;
-    for (let i = 0; i < last; i++) own[i].cache.insert(line);
-    const evicted = own[last].cache.insert(line);
+    const caches = this.#caches;
+    for (let i = 0, cache; (cache = this.#shared.at(agent, i)) !== NONE; i++)
+      if (!caches.touch(cache, line)) caches.insert(cache, line);
+    let evicted = -1;
+    for (let i = 0, cache; (cache = this.#own.at(agent, i)) !== NONE; i++)
+      evicted = caches.insert(cache, line);
     if (evicted >= 0) this.#evict(agent, evicted);
   }
 
   #evict(agent: number, line: number): void {
-    for (const { cache } of this.#paths[agent].own) cache.remove(line);
+    this.#dropFrom(agent, line);
     if (this.#holder[line] === agent + 1) this.#holder[line] = NOBODY;
-    if (this.#holder[line] !== SHARED) return;
+    if (this.#holder[line] >= 0 || !this.#shares(agent, line)) return;
     this.#sharers[line * this.#sharerWords + (agent >>> 5)] &= ~(1 << (agent & 31));
-    for (let word = 0; word < this.#sharerWords; word++)
-      if (this.#sharers[line * this.#sharerWords + word] !== 0) return;
-    this.#holder[line] = NOBODY;
+    this.#holder[line]++;
   }
 
   #dropFrom(agent: number, line: number): void {
-    for (const { cache } of this.#paths[agent].own) cache.remove(line);
+    for (let i = 0, cache; (cache = this.#own.at(agent, i)) !== NONE; i++) this.#caches.remove(cache, line);
   }
 }
 
-function pathsOf(topology: Topology, arrays: SharedArrays): Path[] {
-  const built = new Map<CacheShape, Cache>();
-  const cacheOf = (shape: CacheShape): Cache => {
-    let cache = built.get(shape);
-    if (cache === undefined) {
-      cache = new Cache(shape.sizeBytes ?? DEFAULT_BYTES, LINE_BYTES, WAYS, arrays);
-      built.set(shape, cache);
-    }
-    return cache;
-  };
-  const levels: { own: Level[]; shared: Level[] }[] = topology.cores.map(() => ({ own: [], shared: [] }));
-  for (const shape of topology.caches) {
-    if (shape.kind === 'instruction') continue;
-    const agents = new Set(shape.cores.map((core) => topology.cores[core].physical));
-    const entry: Level = { cache: cacheOf(shape), level: shape.level };
-    for (const agent of agents) levels[agent][agents.size === 1 ? 'own' : 'shared'].push(entry);
+/** All caches: how many lines each has and its level; and by agent the numbers of those that it has alone, and shares. */
+function cachesOf({ caches, cores }: Topology) {
+  const lines: number[] = [];
+  const levels: number[] = [];
+  const own: number[][] = cores.map(() => []);
+  const shared: number[][] = cores.map(() => []);
+  const add = (bytes: number, level: number): number =>
+    levels.push(level) && lines.push(bytes / LINE_BYTES) - 1;
+  for (const { kind, level, sizeBytes = DEFAULT_BYTES, cores: those } of caches) {
+    if (kind === 'instruction') continue;
+    const cache = add(sizeBytes, level);
+    const agents = new Set(those.map((core) => cores[core].physical));
+    for (const agent of agents) (agents.size === 1 ? own : shared)[agent].push(cache);
   }
-  return levels.map(({ own, shared }, core) =>
+  own.forEach((path, core) => {
     // Where no private cache is known there is one all the same, or nothing would ever be warm.
-    own.length > 0 || topology.cores[core].physical !== core
-      ? { own, shared }
-      : { own: [{ cache: new Cache(DEFAULT_BYTES, LINE_BYTES, WAYS, arrays), level: 1 }], shared },
-  );
+    if (path.length === 0 && cores[core].physical === core) path.push(add(DEFAULT_BYTES, 1));
+  });
+  return { lines, levels, own, shared };
 }

@@ -1,20 +1,28 @@
 /** A set of cores for each line. Most are empty or have one member; only for others there is a bit vector. */
-const EMPTY = -1;
+import { SharedArrays } from './shared-arrays.js';
+
+const EMPTY = 0;
+/** Indices of counters. */
+const USED = 0;
+const FREE = 1;
 
 export class CoreSets {
-  /** {@link EMPTY}, or the one member as {@link single}, or where the line's vector is, in vectors. */
+  /** {@link EMPTY}, or the one member plus one, or where the line's vector is, in vectors, as {@link vector}. */
   readonly #sets: Int32Array;
-  #bits: Int32Array;
+  readonly #bits: Int32Array;
   /** Of a vector. */
   readonly #words: number;
-  #used = 0;
   /** Vectors that were given back, all zero. */
-  readonly #free: number[] = [];
+  readonly #free: Int32Array;
+  /** How many vectors are or were in use, and how many were given back. */
+  readonly #counts: Int32Array;
 
-  constructor(lines: number, cores: number) {
-    this.#sets = new Int32Array(lines).fill(EMPTY);
+  constructor(lines: number, cores: number, arrays = new SharedArrays()) {
     this.#words = Math.ceil(cores / 32);
-    this.#bits = new Int32Array(64 * this.#words);
+    this.#sets = arrays.int32(lines);
+    this.#bits = arrays.int32(lines * this.#words);
+    this.#free = arrays.int32(lines);
+    this.#counts = arrays.int32(2);
   }
 
   isEmpty(line: number): boolean {
@@ -23,22 +31,22 @@ export class CoreSets {
 
   has(line: number, core: number): boolean {
     const set = this.#sets[line];
-    return set < 0 ? set === single(core) : (this.#bits[this.#word(set, core)] & (1 << (core & 31))) !== 0;
+    return set >= 0 ? set === core + 1 : (this.#bits[this.#word(set, core)] & (1 << (core & 31))) !== 0;
   }
 
   /** False where nobody but the core can be in the set. */
   hasOther(line: number, core: number): boolean {
     const set = this.#sets[line];
-    return set !== EMPTY && set !== single(core);
+    return set !== EMPTY && set !== core + 1;
   }
 
   add(line: number, core: number): void {
     let set = this.#sets[line];
-    if (set === EMPTY) this.#sets[line] = single(core);
-    if (set === EMPTY || set === single(core)) return;
-    if (set < 0) {
-      const first = single(set);
-      set = this.#sets[line] = this.#allocate();
+    if (set === EMPTY) this.#sets[line] = core + 1;
+    if (set === EMPTY || set === core + 1) return;
+    if (set > 0) {
+      const first = set - 1;
+      set = this.#sets[line] = vector(this.#allocate());
       this.#bits[this.#word(set, first)] |= 1 << (first & 31);
     }
     this.#bits[this.#word(set, core)] |= 1 << (core & 31);
@@ -46,8 +54,8 @@ export class CoreSets {
 
   delete(line: number, core: number): void {
     const set = this.#sets[line];
-    if (set === single(core)) this.#sets[line] = EMPTY;
-    if (set < 0) return;
+    if (set === core + 1) this.#sets[line] = EMPTY;
+    if (set >= 0) return;
     this.#bits[this.#word(set, core)] &= ~(1 << (core & 31));
     if (this.next(line, 0) < 0) this.clear(line);
   }
@@ -55,17 +63,18 @@ export class CoreSets {
   clear(line: number): void {
     const set = this.#sets[line];
     this.#sets[line] = EMPTY;
-    if (set < 0) return;
-    this.#bits.fill(0, set * this.#words, (set + 1) * this.#words);
-    this.#free.push(set);
+    if (set >= 0) return;
+    const first = this.#word(set, 0);
+    this.#bits.fill(0, first, first + this.#words);
+    this.#free[this.#counts[FREE]++] = vector(set);
   }
 
   /** The lowest member from `core` on, or -1. */
   next(line: number, core: number): number {
     const set = this.#sets[line];
     if (set === EMPTY) return -1;
-    if (set < 0) return single(set) >= core ? single(set) : -1;
-    const first = set * this.#words;
+    if (set > 0) return set > core ? set - 1 : -1;
+    const first = this.#word(set, 0);
     for (let word = core >>> 5, mask = -1 << (core & 31); word < this.#words; word++, mask = -1) {
       const bits = this.#bits[first + word] & mask;
       if (bits !== 0) return word * 32 + 31 - Math.clz32(bits & -bits);
@@ -73,24 +82,17 @@ export class CoreSets {
     return -1;
   }
 
-  #word(vector: number, core: number): number {
-    return vector * this.#words + (core >>> 5);
+  #word(set: number, core: number): number {
+    return vector(set) * this.#words + (core >>> 5);
   }
 
   #allocate(): number {
-    const again = this.#free.pop();
-    if (again !== undefined) return again;
-    const vector = this.#used++;
-    if ((vector + 1) * this.#words > this.#bits.length) {
-      const longer = new Int32Array(2 * this.#bits.length);
-      longer.set(this.#bits);
-      this.#bits = longer;
-    }
-    return vector;
+    const counts = this.#counts;
+    return counts[FREE] > 0 ? this.#free[--counts[FREE]] : counts[USED]++;
   }
 }
 
-/** A core as a set of its own, below {@link EMPTY}; and back. */
-function single(core: number): number {
-  return -2 - core;
+/** A vector as a set, below {@link EMPTY}; and back. */
+function vector(of: number): number {
+  return -1 - of;
 }

@@ -10,6 +10,8 @@ export interface Distance {
   from(owner: number): number;
   /** Not more than {@link transfer} from any other core. */
   least(core: number, line: number): number;
+  /** Not more than {@link from} says of any of the 32 cores with numbers from `32 * word`. */
+  leastOf(word: number): number;
   /** Steps from a core to the slice that keeps the directory, and a part of the L3, for `line`. */
   hopsToHome(core: number, line: number): number;
   /** Whether the two share an L2. */
@@ -81,11 +83,34 @@ export function distanceOf({ topology, interconnect, latencies }: MachineModel):
     return (together ? latencies.sharedL3 : latencies.package) + latencies.hop * legs;
   };
 
+  // From the home to the owner and on to the core is not less than from the home to the core.
+  const least = (core: number, line: number): number =>
+    Math.min(elsewhere, inPackage + 2 * latencies.hop * hopsToHome(core, line));
+  const words = Math.ceil(topology.cores.length / 32);
+  const ofWord = <T>(figures: Int32Array, what: (...those: number[]) => T): T[] =>
+    Array.from({ length: words }, (_, word) => what(...figures.subarray(32 * word, 32 * word + 32)));
+  const top = Int32Array.from(ofWord(row, Math.min));
+  const bottom = Int32Array.from(ofWord(row, Math.max));
+  /** The package of all of these, or -1. */
+  const packageOfWord = ofWord(packageOf, (first, ...others) =>
+    others.every((at) => at === first) ? first : -1,
+  );
+  /** The rows beyond both the core's and the home's are on the way there and on the way back. */
+  const leastOf = (word: number): number => {
+    const { core, line } = asked;
+    if (kind !== 'mesh' || packageOfWord[word] !== packageOf[core]) return 0;
+    const home = row[homeOf(line, core)];
+    const above = Math.min(home, row[core]) - bottom[word];
+    const below = top[word] - Math.max(home, row[core]);
+    const beyond = Math.max(0, above, below);
+    return Math.min(elsewhere, least(core, line) + 2 * latencies.hop * beyond);
+  };
+
   return {
     sharesL2,
     hopsToHome,
-    // From the home to the owner and on to the core is not less than from the home to the core.
-    least: (core, line) => Math.min(elsewhere, inPackage + 2 * latencies.hop * hopsToHome(core, line)),
+    least,
+    leastOf,
     ask,
     from,
     transfer(core, owner, line) {

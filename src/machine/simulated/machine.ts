@@ -7,7 +7,7 @@ import { sharedMemory } from '../shared-memory.js';
 import { LINE_BITS, LINE_BYTES, Coherence } from './coherence.js';
 import type { MachineModel } from './model.js';
 import { SharedArrays } from './shared-arrays.js';
-import { Transactions, type Transaction } from './transaction.js';
+import { Transactions } from './transaction.js';
 import { Window } from './window.js';
 
 /** What an instrumented kernel image imports (kernel/instrument.mjs). */
@@ -24,6 +24,11 @@ export interface Instrumentation {
 /** How a kernel entry treats the big lock. */
 type Locking = 'take' | 'elide';
 
+const LINE_MASK = LINE_BYTES - 1;
+
+/** Thrown through a kernel entry whose transaction cannot go on. */
+const FAILED = new Error('a transaction has failed');
+
 export class SimulatedMachine {
   readonly memory: WebAssembly.Memory;
   /** All of {@link memory}. */
@@ -38,42 +43,50 @@ export class SimulatedMachine {
   readonly lockWaitingOf: Float64Array;
   /** The same by whom it waited for: that of core `i` for core `j` is at `i` times the number of cores, plus `j`. */
   readonly lockWaitingFor: Float64Array;
-  /** Transactions that did not commit. */
-  aborts = 0;
+  /** By core: transactions that did not commit. */
+  readonly abortsOf: Float64Array;
+  /** Told of those whose transactions the running core has aborted: they have to be attempted again. */
+  aborted: (core: number) => void = () => {};
   readonly #coherence: Coherence;
   /** By line: when the last store to a lock's word in it was done: nobody sees it earlier. */
   readonly #stored: Float64Array;
-  #transactionsMade: Transactions | undefined;
   readonly #storedBy: Int32Array;
-  /** When the lock that transactions elide is free again, and who had it. */
-  #lockFree = 0;
-  #lockHolder = 0;
+  /** Where locks are elided. */
+  readonly #transactions: Transactions | undefined;
+  /** The line of the lock that was elided last. When it is free again, once it was taken, is in `#stored`. */
+  #lock = 0;
   #core = -1;
+  /** Does something that takes no time, while no core runs. */
+  #bystander = -1;
   /** Of the running core. */
   readonly #window: Window;
   /** By core: when its stores have left its store buffer. */
   readonly #drains: Float64Array;
   #locking: Locking = 'take';
-  #transaction: Transaction | undefined;
-  /** Told of those whose transactions the running one aborts. */
-  #aborted: (core: number) => void = () => {};
+  /** Whether the running core is in a transaction. */
+  #speculates = false;
+  /** When the last transaction committed. */
+  #committed = 0;
 
   /**
    * @param memory physical memory: zeroed, or its size in bytes.
    * @param nodeOf the NUMA node of an address.
    * @param arrays where several threads step the machine, one at a time, those of the first.
+   * @param elides whether kernel entries may elide their lock.
    */
   constructor(
     readonly model: MachineModel,
     memory: WebAssembly.Memory | number,
     nodeOf?: (address: number) => number,
     arrays = new SharedArrays(),
+    elides = false,
   ) {
     const cores = model.topology.cores.length;
     this.memory = typeof memory === 'number' ? sharedMemory(memory) : memory;
     const bytes = this.memory.buffer.byteLength;
     this.clocks = arrays.float64(cores);
     this.entriesOf = arrays.float64(cores);
+    this.abortsOf = arrays.float64(cores);
     this.lockWaitingOf = arrays.float64(cores);
     this.lockWaitingFor = arrays.float64(cores * cores);
     this.#drains = arrays.float64(cores);
@@ -82,6 +95,7 @@ export class SimulatedMachine {
     this.words = new Int32Array(this.memory.buffer);
     this.#coherence = new Coherence(model, bytes, nodeOf, arrays);
     this.#window = new Window(model.core, this.#coherence);
+    if (elides) this.#transactions = new Transactions(this.words, cores, model.transactions, arrays);
     this.instrumentation = this.#instrumentation();
   }
 
@@ -95,18 +109,12 @@ export class SimulatedMachine {
     return this.#coherence.movedTo[this.model.topology.cores[core].physical];
   }
 
-  /** Made when the first is begun: it is large, and few machines have any. */
-  get #transactions(): Transactions {
-    const { model, memory, clocks } = this;
-    return (this.#transactionsMade ??= new Transactions(
-      clocks.length,
-      memory.buffer.byteLength / LINE_BYTES,
-      model.transactions,
-    ));
-  }
-
   get entries(): number {
     return sum(this.entriesOf);
+  }
+
+  get aborts(): number {
+    return sum(this.abortsOf);
   }
 
   get lockWaiting(): number {
@@ -180,60 +188,87 @@ export class SimulatedMachine {
   }
 
   /**
-   * A kernel entry that elides its lock in a transaction. Where that fails, memory is as it was before, the core's clock
-   * stands at its next attempt, and the answer is false. Transactions of other cores that conflict with this one are
-   * aborted, as the one whose access comes later wins in Intel's and Arm's implementations: `aborted` is told of them,
-   * and they have to be attempted again.
+   * An attempt at a kernel entry that elides its lock in a transaction, or, where too many have failed or the last one had to
+   * fail, takes it. `stub` is what the core does before, at the first attempt. Where the attempt fails, memory is as it was
+   * before, the core's clock stands at the next one, and the answer is false. Other cores' transactions that conflict with it
+   * are aborted, as the one whose access comes later wins in Intel's and Arm's implementations: see {@link aborted}. So an
+   * entry is done for good when it {@link stands} and no other core's clock is lower than this one's.
    */
-  enterKernelElided(core: number, entry: () => void, aborted: (core: number) => void): boolean {
-    const { transactions } = this.model;
-    const transaction = this.#transactions.of[core];
-    const start = this.clocks[core];
-    // It stands, if nobody has undone it until now: this is a new entry.
-    if (transaction.end > 0) transaction.aborts = 0;
-    const retry = transaction.aborts > 0;
-    if (transaction.aborts >= transactions.attempts) {
+  enterKernelElided(core: number, entry: () => void, stub?: () => void): boolean {
+    const transactions = this.#transactions!;
+    const retry = !this.stands(core);
+    if (!retry) transactions.aborts[core] = 0;
+    const takes = transactions.aborts[core] >= this.model.transactions.attempts;
+    if (takes) {
       // Whoever takes the lock writes the word that all transactions have read.
-      for (const other of this.#transactions.inFlight(core, start)) this.#abort(other, start, aborted);
-      transaction.aborts = 0;
-      this.#enter(core);
-      entry();
-      this.#lockFree = Math.max(this.#window.end, this.#window.drained);
-      this.#lockHolder = core;
-      this.entriesOf[core]++;
-      this.#leave();
-      return true;
+      const now = this.clocks[core];
+      for (const other of transactions.inFlight(core, this.#lock, now)) this.#abort(other, now);
+      transactions.aborts[core] = 0;
     }
-    transaction.begin();
-    this.#aborted = aborted;
     this.#enter(core);
-    if (!retry) this.#window.now += this.model.core.kernelEntry;
-    this.#locking = 'elide';
-    entry();
-    this.#locking = 'take';
-    transaction.end = this.#window.end;
-    if (transaction.overflowed) {
-      transaction.rollBack(this.words);
-      transaction.aborts = transactions.attempts;
-      this.aborts++;
-      this.#window.now += transactions.abort;
-      this.#leave();
-      return false;
+    if (!retry) {
+      this.#window.now += this.model.core.kernelEntry;
+      stub?.();
     }
-    this.#transactions.add(core);
-    this.entriesOf[core]++;
+    this.#locking = takes ? 'take' : 'elide';
+    const done = this.#attempt(entry);
+    this.#locking = 'take';
+    if (takes) {
+      this.#stored[this.#lock] = Math.max(this.#window.end, this.#window.drained);
+      this.#storedBy[this.#lock] = core;
+    } else if (done) {
+      transactions.end(core, this.#committed);
+    } else {
+      transactions.rollBack(core);
+      transactions.aborts[core] = this.model.transactions.attempts;
+      this.abortsOf[core]++;
+      this.#window.now += this.model.transactions.abort;
+    }
+    if (done) this.entriesOf[core]++;
     this.#leave();
-    return true;
+    return done;
   }
 
-  #abort(core: number, at: number, aborted: (core: number) => void): void {
-    const transaction = this.#transactions.of[core];
-    transaction.rollBack(this.words);
-    transaction.aborts++;
-    this.aborts++;
+  #attempt(entry: () => void): boolean {
+    try {
+      entry();
+      return true;
+    } catch (thrown) {
+      if (thrown !== FAILED) throw thrown;
+      this.#speculates = false;
+      return false;
+    }
+  }
+
+  /** Whether the core's last attempt at an entry has not failed, nor was aborted. */
+  stands(core: number): boolean {
+    const { aborts, ends } = this.#transactions!;
+    return ends[core] > 0 || aborts[core] === 0;
+  }
+
+  /** To be called where the running core is about to do what cannot be undone. @throws what the machine takes for a failure. */
+  mustStand(): void {
+    if (this.#speculates) throw FAILED;
+  }
+
+  /** A core enters its kernel for what takes no time; transactions that are in its way are aborted. */
+  uncharged<T>(core: number, entry: () => T): T {
+    this.#bystander = core;
+    try {
+      return entry();
+    } finally {
+      this.#bystander = -1;
+    }
+  }
+
+  #abort(core: number, at: number): void {
+    const transactions = this.#transactions!;
+    transactions.rollBack(core);
+    transactions.aborts[core]++;
+    this.abortsOf[core]++;
     this.entriesOf[core]--;
     this.clocks[core] = at + this.model.transactions.abort;
-    aborted(core);
+    this.aborted(core);
   }
 
   #enter(core: number): void {
@@ -261,25 +296,34 @@ export class SimulatedMachine {
 
   /** When the last line is there. */
   #access(address: number, size: number, write: boolean, ready = 0): number {
-    if (this.#core < 0) return 0;
+    if (this.#core < 0 && this.#bystander < 0) return 0;
     const last = (address + size - 1) >>> LINE_BITS;
     let line = address >>> LINE_BITS;
     let latest = this.#accessLine(line, write, ready);
     while (line < last) latest = Math.max(latest, this.#accessLine(++line, write, ready));
+    if (this.#speculates && write && !this.#transactions!.keep(this.#core, address, size)) throw FAILED;
     return latest;
   }
 
   #accessLine(line: number, write: boolean, ready: number): number {
     const window = this.#window;
+    if (this.#core < 0) {
+      this.#isolate(this.#transactions!, this.#bystander, line, write, this.clocks[this.#bystander]);
+      return 0;
+    }
     if (window.has(line, write)) return write ? window.now : window.loadAgain(line, ready);
     const done = write ? window.store(line, ready) : window.load(line, ready);
-    const transaction = this.#transaction;
-    if (transaction !== undefined && !transaction.has(line, write)) {
-      for (const { core, at } of this.#transactions.conflicts(this.#core, line, write, done))
-        this.#abort(core, at, this.#aborted);
-      transaction.note(line, write, done, this.words);
-    }
+    const transactions = this.#transactions;
+    if (transactions === undefined || (this.#speculates && transactions.has(line, write))) return done;
+    this.#isolate(transactions, this.#core, line, write, done);
+    if (this.#speculates && !transactions.note(this.#core, line, write)) throw FAILED;
     return done;
+  }
+
+  /** A core comes to a line: who is in a transaction that is in its way gives up. */
+  #isolate(transactions: Transactions, core: number, line: number, write: boolean, at: number): void {
+    for (const conflict of transactions.conflicts(core, line, write, at))
+      this.#abort(conflict.core, conflict.at);
   }
 
   #instrumentation(): Instrumentation {
@@ -289,6 +333,10 @@ export class SimulatedMachine {
     return {
       read: (address, size, ready, executed) => {
         window.execute(executed);
+        const line = address >>> LINE_BITS;
+        // Most are of what was used just before.
+        if ((address & LINE_MASK) + size <= LINE_BYTES && window.has(line, false) && this.#core >= 0)
+          return window.loadAgain(line, ready);
         return this.#access(address >>> 0, size, false, ready);
       },
       write: (address, size, ready, executed) => {
@@ -313,10 +361,11 @@ export class SimulatedMachine {
         if (this.#core < 0) return 0;
         if (this.#locking === 'elide') {
           // A store before the transaction marks the lock as taken; the one inside gives it back.
-          if (this.#transaction !== undefined) {
+          if (this.#speculates) {
             window.wait();
             window.now = Math.max(window.now, window.drained) + transactions.commit;
-            this.#transaction = undefined;
+            this.#speculates = false;
+            this.#committed = window.now;
           }
           return -1;
         }
@@ -328,9 +377,11 @@ export class SimulatedMachine {
       lockExchange: (address, ready) => {
         if (this.#core < 0) return 0;
         if (this.#locking === 'elide') {
-          this.#waitUntil(this.#lockFree, this.#lockHolder, window.now);
+          this.#lock = address >>> LINE_BITS;
+          this.#waitUntil(this.#stored[this.#lock], this.#storedBy[this.#lock], window.now);
           window.now += transactions.begin;
-          this.#transaction = this.#transactions.of[this.#core];
+          this.#transactions!.begin(this.#core);
+          this.#speculates = true;
           window.forget();
           this.#access(address >>> 0, 4, false, ready);
           return -1;

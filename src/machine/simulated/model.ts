@@ -83,6 +83,7 @@ export const MOST_CORES = 4096;
 
 /** More than any core has. */
 const MOST_MISSES = 1024;
+const MOST_TRANSACTION_LINES = { writeLines: 4096, readLines: 65_536 };
 
 /**
  * The model, if it can be simulated.
@@ -104,6 +105,13 @@ export function checkModel(model: MachineModel): MachineModel {
     throw new TopologyError(`machine '${name}': core.megahertz is 0; give a number above that`);
   if (!Number.isSafeInteger(model.core.misses) || model.core.misses < 1 || model.core.misses > MOST_MISSES)
     throw new TopologyError(`machine '${name}': core.misses must be a whole number from 1 to ${MOST_MISSES}`);
+  for (const [figure, most] of Object.entries(MOST_TRANSACTION_LINES)) {
+    const lines = model.transactions[figure as keyof typeof MOST_TRANSACTION_LINES];
+    if (!Number.isSafeInteger(lines) || lines > most)
+      throw new TopologyError(
+        `machine '${name}': transactions.${figure} must be a whole number up to ${most}`,
+      );
+  }
   if (interconnect.kind === 'mesh') {
     const { width, coresPerStop = 1 } = interconnect;
     if (![width, coresPerStop].every((count) => Number.isSafeInteger(count) && count > 0))

@@ -1,123 +1,103 @@
 /** Hardware transactions: what each has read and written, how to undo it, and which are in each other's way. */
 import { CoreSets } from './core-sets.js';
 import type { TransactionCosts } from './model.js';
+import { SharedArrays } from './shared-arrays.js';
 
 const WORDS_PER_LINE = 16;
+const WORD_BITS = 2;
+/** What a kernel entry reads and writes, words that it writes, and room for both: a power of two. */
+const FEW_READS = 32;
+const FEW_WRITES = 16;
+const FEW_WORDS = 128;
+const FEW_MARKS = 256;
 
-/** Up to so many lines are searched one by one: what a kernel entry uses, and in one or two lines of the host's. */
-const FEW = 24;
+/** For each core a list of numbers, of at most so many. */
+class Lists {
+  readonly sizes: Int32Array;
+  /** Of each core the first `few`, which is all that most have, close together; and the others. */
+  readonly #first: Int32Array;
+  readonly #others: Int32Array;
 
-/** Some lines, in the order in which they were added, and when each was first there. */
-class LineTimes {
-  size = 0;
-  #lines = new Int32Array(2 * FEW);
-  #times = new Float64Array(2 * FEW);
-  /** Where a line is in `#lines`, once there are many. */
-  readonly #index = new Map<number, number>();
-
-  line(index: number): number {
-    return this.#lines[index];
+  constructor(
+    cores: number,
+    private readonly few: number,
+    private readonly capacity: number,
+    arrays: SharedArrays,
+  ) {
+    this.sizes = arrays.int32(cores);
+    this.#first = arrays.int32(cores * few);
+    this.#others = arrays.int32(cores * capacity);
   }
 
-  time(index: number): number {
-    return this.#times[index];
+  at(core: number, index: number): number {
+    return index < this.few
+      ? this.#first[core * this.few + index]
+      : this.#others[core * this.capacity + index];
   }
 
-  has(line: number): boolean {
-    if (this.size > FEW) return this.#index.has(line);
-    for (let index = this.size - 1; index >= 0; index--) if (this.#lines[index] === line) return true;
+  has(core: number, item: number): boolean {
+    const size = this.sizes[core];
+    for (let index = 0; index < size; index++) if (this.at(core, index) === item) return true;
     return false;
   }
 
-  /** False if it was there before. */
-  add(line: number, time: number): boolean {
-    if (this.has(line)) return false;
-    if (this.size === this.#lines.length) this.#grow();
-    const index = this.size++;
-    this.#lines[index] = line;
-    this.#times[index] = time;
-    if (this.size === FEW + 1) for (let i = 0; i < FEW; i++) this.#index.set(this.#lines[i], i);
-    if (this.size > FEW) this.#index.set(line, index);
+  /** False if there is no room. */
+  add(core: number, item: number): boolean {
+    const size = this.sizes[core];
+    if (size === this.capacity) return false;
+    if (size < this.few) this.#first[core * this.few + size] = item;
+    else this.#others[core * this.capacity + size] = item;
+    this.sizes[core] = size + 1;
     return true;
-  }
-
-  clear(): void {
-    if (this.size > FEW) this.#index.clear();
-    this.size = 0;
-  }
-
-  #grow(): void {
-    const lines = new Int32Array(2 * this.size);
-    const times = new Float64Array(2 * this.size);
-    lines.set(this.#lines);
-    times.set(this.#times);
-    this.#lines = lines;
-    this.#times = times;
   }
 }
 
-export class Transaction {
-  /** Aborts of the kernel entry that is being tried. */
-  aborts = 0;
-  overflowed = false;
-  readonly reads = new LineTimes();
-  readonly writes = new LineTimes();
-  #undo = new Int32Array(32 * WORDS_PER_LINE);
+/** The lines that one transaction has used, and whether it has written them. */
+class Marks {
+  /** Hashed: lines, and beside each twice the transaction's number, plus one if it has written the line. */
+  #lines = new Float64Array(2 * FEW_MARKS);
+  #mask = FEW_MARKS - 1;
+  #count = 0;
+  #transaction = 0;
 
-  /** `ends`: by core, when each one's transaction ends. */
-  constructor(
-    private readonly limits: TransactionCosts,
-    private readonly ends: Float64Array,
-    private readonly core: number,
-  ) {}
-
-  /** Until then another core's access can conflict with it; 0 once it is undone. */
-  get end(): number {
-    return this.ends[this.core];
+  /** Of the next transaction. */
+  clear(): void {
+    this.#transaction += 2;
+    this.#count = 0;
   }
 
-  set end(time: number) {
-    this.ends[this.core] = time;
-  }
-
-  begin(): void {
-    this.reads.clear();
-    this.writes.clear();
-    this.overflowed = false;
-  }
-
-  /** Whether it has come to the line before, and to write if it is to be written. */
   has(line: number, write: boolean): boolean {
-    return (write ? this.writes : this.reads).has(line);
+    const lines = this.#lines;
+    const transaction = this.#transaction;
+    for (let at = spread(line) & this.#mask; lines[2 * at + 1] >= transaction; at = (at + 1) & this.#mask)
+      if (lines[2 * at] === line) return lines[2 * at + 1] > transaction || !write;
+    return false;
   }
 
-  /** Notes an access; before the first write to a line, keeps what is in it. */
-  note(line: number, write: boolean, now: number, memory: Int32Array): void {
-    const { limits, reads, writes } = this;
-    if (!(write ? writes : reads).add(line, now)) return;
-    if (write) {
-      const at = (writes.size - 1) * WORDS_PER_LINE;
-      if (at === this.#undo.length) {
-        const longer = new Int32Array(2 * at);
-        longer.set(this.#undo);
-        this.#undo = longer;
-      }
-      const from = line * WORDS_PER_LINE;
-      for (let word = 0; word < WORDS_PER_LINE; word++) this.#undo[at + word] = memory[from + word];
-    }
-    this.overflowed ||= writes.size > limits.writeLines || reads.size > limits.readLines;
+  add(line: number, write: boolean): void {
+    if (2 * this.#count > this.#mask) this.#grow();
+    const lines = this.#lines;
+    let at = spread(line) & this.#mask;
+    while (lines[2 * at + 1] >= this.#transaction && lines[2 * at] !== line) at = (at + 1) & this.#mask;
+    if (lines[2 * at + 1] < this.#transaction) this.#count++;
+    lines[2 * at] = line;
+    lines[2 * at + 1] = this.#transaction + (write ? 1 : 0);
   }
 
-  /** Memory is again as it was at `begin`. */
-  rollBack(memory: Int32Array): void {
-    for (let index = 0; index < this.writes.size; index++) {
-      const at = index * WORDS_PER_LINE;
-      const to = this.writes.line(index) * WORDS_PER_LINE;
-      for (let word = 0; word < WORDS_PER_LINE; word++) memory[to + word] = this.#undo[at + word];
-    }
-    this.begin();
-    this.end = 0;
+  #grow(): void {
+    const lines = this.#lines;
+    const transaction = this.#transaction;
+    this.#lines = new Float64Array(2 * lines.length);
+    this.#mask = lines.length - 1;
+    this.#count = 0;
+    for (let at = 0; at < lines.length; at += 2)
+      if (lines[at + 1] >= transaction) this.add(lines[at], lines[at + 1] > transaction);
   }
+}
+
+/** Lines that are used together have numbers that are close, or end alike. */
+function spread(line: number): number {
+  return line ^ (line >>> 7);
 }
 
 /** A transaction that has to be undone, and when that came to be. */
@@ -128,48 +108,116 @@ export interface Conflict {
 
 const NONE: readonly Conflict[] = [];
 
-/** The transactions of all cores, by the lines that they use. */
+/**
+ * The transactions of all cores. One runs at a time, from {@link begin} to {@link end}, and is over in virtual time when
+ * its end has come: until then what others do can undo it.
+ */
 export class Transactions {
-  readonly of: readonly Transaction[];
-  readonly #ends: Float64Array;
+  /** By core: aborts of the kernel entry that is being tried. */
+  readonly aborts: Int32Array;
+  /** By core: until then another core's access can conflict with its transaction; 0 if that runs yet, or is undone. */
+  readonly ends: Float64Array;
+  /** Lines. */
+  readonly #reads: Lists;
+  readonly #writes: Lists;
+  /** Words that were written, in this order, and beside each what it was. */
+  readonly #undo: Lists;
   /** Who has written a line, and who has read it, in transactions some of which are over or undone. */
   readonly #writers: CoreSets;
   readonly #readers: CoreSets;
-  readonly #found: Conflict[] = [];
+  /** Of the one that runs. */
+  readonly #marks = new Marks();
   /** By core: which one in the order in which they ran the transaction is. */
   readonly #serial: Float64Array;
-  #ran = 0;
+  readonly #ran: Float64Array;
+  readonly #found: Conflict[] = [];
 
-  /** `lines`: of memory. */
-  constructor(cores: number, lines: number, limits: TransactionCosts) {
-    this.#ends = new Float64Array(cores);
-    this.of = Array.from({ length: cores }, (_, core) => new Transaction(limits, this.#ends, core));
-    this.#serial = new Float64Array(cores);
-    this.#writers = new CoreSets(lines, cores);
-    this.#readers = new CoreSets(lines, cores);
+  /** `lines`: of memory. `words`: memory. `arrays`: see {@link SharedArrays}. */
+  constructor(
+    private readonly words: Int32Array,
+    cores: number,
+    { readLines, writeLines }: TransactionCosts,
+    arrays = new SharedArrays(),
+  ) {
+    const lines = words.length / WORDS_PER_LINE;
+    this.aborts = arrays.int32(cores);
+    this.ends = arrays.float64(cores);
+    this.#reads = new Lists(cores, FEW_READS, readLines, arrays);
+    this.#writes = new Lists(cores, FEW_WRITES, writeLines, arrays);
+    this.#undo = new Lists(cores, FEW_WORDS, 2 * WORDS_PER_LINE * writeLines, arrays);
+    this.#writers = new CoreSets(lines, cores, arrays);
+    this.#readers = new CoreSets(lines, cores, arrays);
+    this.#serial = arrays.float64(cores);
+    this.#ran = arrays.float64(1);
   }
 
-  /** From now on the core's transaction, which has run, can be in the way of others. */
-  add(core: number): void {
-    const { reads, writes } = this.of[core];
-    this.#serial[core] = this.#ran++;
-    for (let index = 0; index < writes.size; index++) this.#writers.add(writes.line(index), core);
-    for (let index = 0; index < reads.size; index++) this.#readers.add(reads.line(index), core);
+  begin(core: number): void {
+    this.#marks.clear();
+    this.#clear(core);
   }
 
-  /** The other cores whose transactions had not ended at a time, the last that ran first. */
-  inFlight(core: number, at: number): number[] {
+  /** It has run. From now on, and until its end has come, it can be in the way of others. */
+  end(core: number, time: number): void {
+    this.ends[core] = time;
+    this.#serial[core] = this.#ran[0]++;
+    for (let index = 0; index < this.#writes.sizes[core]; index++)
+      this.#writers.add(this.#writes.at(core, index), core);
+    for (let index = 0; index < this.#reads.sizes[core]; index++)
+      this.#readers.add(this.#reads.at(core, index), core);
+  }
+
+  /** Whether the one that runs has come to the line before, and to write if it is to be written. */
+  has(line: number, write: boolean): boolean {
+    return this.#marks.has(line, write);
+  }
+
+  /** Notes that it comes to a line for the first time. False if it has no room for that. */
+  note(core: number, line: number, write: boolean): boolean {
+    this.#marks.add(line, write);
+    return (write ? this.#writes : this.#reads).add(core, line);
+  }
+
+  /** Keeps what is in memory where it is about to write. False if it has no room for that. */
+  keep(core: number, address: number, size: number): boolean {
+    const undo = this.#undo;
+    const last = (address + size - 1) >>> WORD_BITS;
+    for (let word = address >>> WORD_BITS; word <= last; word++)
+      if (!undo.add(core, word) || !undo.add(core, this.words[word])) return false;
+    return true;
+  }
+
+  /** Memory is again as it was at `begin`, but for words that others have written. */
+  rollBack(core: number): void {
+    const undo = this.#undo;
+    for (let index = (undo.sizes[core] & ~1) - 2; index >= 0; index -= 2)
+      this.words[undo.at(core, index)] = undo.at(core, index + 1);
+    this.#clear(core);
+  }
+
+  #clear(core: number): void {
+    this.ends[core] = 0;
+    this.#reads.sizes[core] = 0;
+    this.#writes.sizes[core] = 0;
+    this.#undo.sizes[core] = 0;
+  }
+
+  /**
+   * The other cores whose transactions had not ended at a time, the last that ran first, of those whose first access was to
+   * a line: that of their lock.
+   */
+  inFlight(core: number, lock: number, at: number): number[] {
     const found: number[] = [];
-    for (let other = 0; other < this.of.length; other++)
-      if (this.#ends[other] > at && other !== core) found.push(other);
+    const { ends } = this;
+    for (let other = 0; other < ends.length; other++)
+      if (ends[other] > at && other !== core && this.#reads.at(other, 0) === lock) found.push(other);
     return found.sort((a, b) => this.#serial[b] - this.#serial[a]);
   }
 
   /**
-   * The transactions that have to go when `core`'s comes to a line at a time, in the order in which they can be undone, the
+   * The transactions that have to go when `core` comes to a line at a time, in the order in which they can be undone, the
    * last that ran first: those that had not ended then and have written the line, or read it if it is to be written; and
-   * those that have used since what these wrote. None of them has written what `core`'s has used before, or it would have
-   * gone then.
+   * those that have used since what these wrote. None of them has written what `core`'s own has used before, or it would
+   * have gone then.
    */
   conflicts(core: number, line: number, write: boolean, at: number): readonly Conflict[] {
     if (!this.#writers.hasOther(line, core) && !(write && this.#readers.hasOther(line, core))) return NONE;
@@ -178,28 +226,24 @@ export class Transactions {
     this.#find(core, line, write, at, at);
     // Grows on the way.
     for (const undone of found) {
-      const { end, writes } = this.of[undone.core];
-      for (let index = 0; index < writes.size; index++)
-        this.#find(core, writes.line(index), true, end, undone.at);
+      const end = this.ends[undone.core];
+      for (let index = 0; index < this.#writes.sizes[undone.core]; index++)
+        this.#find(core, this.#writes.at(undone.core, index), true, end, undone.at);
     }
     return found.length < 2 ? found : found.sort((a, b) => this.#serial[b.core] - this.#serial[a.core]);
   }
 
   /** Finds who has written the line, or read it too, in a transaction that ended after `since`; not `core`. */
   #find(core: number, line: number, readers: boolean, since: number, at: number): void {
-    const { of } = this;
-    const ends = this.#ends;
-    const writers = this.#writers;
-    for (let other = writers.next(line, 0); other >= 0; other = writers.next(line, other + 1)) {
+    this.#findIn(this.#writers, this.#writes, core, line, since, at);
+    if (readers) this.#findIn(this.#readers, this.#reads, core, line, since, at);
+  }
+
+  #findIn(sets: CoreSets, lists: Lists, core: number, line: number, since: number, at: number): void {
+    for (let other = sets.next(line, 0); other >= 0; other = sets.next(line, other + 1)) {
       if (other === core) continue;
-      if (!of[other].writes.has(line)) writers.delete(line, other);
-      else if (ends[other] > since) this.#note(other, at);
-    }
-    if (!readers) return;
-    for (let other = this.#readers.next(line, 0); other >= 0; other = this.#readers.next(line, other + 1)) {
-      if (other === core) continue;
-      if (!of[other].reads.has(line)) this.#readers.delete(line, other);
-      else if (ends[other] > since) this.#note(other, at);
+      if (!lists.has(other, line)) sets.delete(line, other);
+      else if (this.ends[other] > since) this.#note(other, at);
     }
   }
 

@@ -72,7 +72,7 @@ export class Window {
 
   /** From now on it counts as having used nothing. */
   forget(): void {
-    this.#recent.fill(-1);
+    for (let at = 0; at < RECENT; at++) this.#recent[at] = -1;
   }
 
   /** As {@link load}, of a line that {@link has} is true of. */

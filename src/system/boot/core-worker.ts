@@ -102,7 +102,7 @@ const shipped = instantiateKernel(
   memory,
   cluster.base,
   orders.clusterCore,
-  simulated === undefined ? machine : { ...machine, now: time },
+  simulated?.deviceOf(machine) ?? machine,
   simulated && { simulation: simulated.clock.machine.instrumentation },
 );
 const unchecked = simulated?.kernelOf(shipped) ?? shipped;

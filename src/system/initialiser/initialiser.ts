@@ -26,6 +26,7 @@ import type { ClusterPlan, DomainPlan, SystemPlan } from '../placement/plan.js';
 import { buildLinks } from './links.js';
 import { ObjectAllocator, ROOT_CNODE } from './objects.js';
 
+const LINE_BYTES = 64;
 const PAGE = 2 ** SizeBits.SmallPage;
 const BUFFER = 2 ** SizeBits.IPCBuffer;
 const BUFFERS_PER_PAGE = PAGE / BUFFER;
@@ -69,23 +70,25 @@ export function buildCluster(
   const tcbs = objects.make(ObjectType.TCB, count);
   const cnodes = objects.make(ObjectType.CapTable, count, CNODE_RADIX);
   const contexts = objects.make(ObjectType.SchedContext, count, SizeBits.MinSchedContext);
-  const endpoints = objects.make(ObjectType.Endpoint, count + 1);
+  const endpointOf = placesByCore(plan.domains, SizeBits.Endpoint);
+  const replyOf = placesByCore(plan.domains, SizeBits.Reply);
+  const endpoints = objects.make(ObjectType.Endpoint, endpointOf[count] + 1);
   const notifications = objects.make(ObjectType.Notification, count + 1);
   const replies = objects.make(
     ObjectType.Reply,
-    count + 1 + plan.links.children.length + plan.memoryGrants.length,
+    replyOf[count] + 1 + plan.links.children.length + plan.memoryGrants.length,
   );
   const pages = objects.make(ObjectType.SmallPage, Math.ceil(count / BUFFERS_PER_PAGE));
-  const monitorEndpoint = endpoints.slot + count;
+  const monitorEndpoint = endpoints.slot + endpointOf[count];
   const monitorNotification = notifications.slot + count;
   const domains = plan.domains.map((domain, index): Domain => ({
     plan: domain,
     tcb: tcbs.slot + index,
     address: tcbs.address + index * 2 ** SizeBits.TCB,
     cnode: cnodes.slot + index,
-    endpoint: endpoints.slot + index,
+    endpoint: endpoints.slot + endpointOf[index],
     notification: notifications.slot + index,
-    reply: replies.slot + index,
+    reply: replies.slot + replyOf[index],
     context: contexts.slot + index,
   }));
 
@@ -181,7 +184,7 @@ export function buildCluster(
       endpoint: monitorEndpoint,
       replies: Array.from(
         { length: 1 + linked.children.length + plan.memoryGrants.length },
-        (_, index) => replies.slot + count + index,
+        (_, index) => replies.slot + replyOf[count] + index,
       ),
       doorbellHandler,
       ...(watches ? { heartbeatHandler: handle(HEARTBEAT_LINE, HEARTBEAT_BADGE) } : {}),
@@ -211,6 +214,24 @@ export function buildCluster(
       passive: domains.filter(({ plan: { passive } }) => passive),
     },
   };
+}
+
+/**
+ * Where the domains' objects of a size come among all in a row, and where the monitor's begin: so that no cache line has
+ * those of two cores, which would take it from each other at each use.
+ */
+function placesByCore(domains: readonly DomainPlan[], sizeBits: number): number[] {
+  const perLine = LINE_BYTES >> sizeBits;
+  const places: number[] = [];
+  let next = 0;
+  const cores = Math.max(0, ...domains.map(({ clusterCore }) => clusterCore + 1));
+  for (let core = 0; core < cores; core++) {
+    domains.forEach(({ clusterCore }, index) => {
+      if (clusterCore === core) places[index] = next++;
+    });
+    next = Math.ceil(next / perLine) * perLine;
+  }
+  return [...places, next];
 }
 
 /** Frames for the regions that this cluster's domains map, and their first contents. */

@@ -33,6 +33,8 @@ const PAGE = 4096;
 /** Slots of the root task's CNode: a fixed number, and so many for each domain, channel end and page. */
 const ROOT_SLOTS = 128;
 const SLOTS_PER_DOMAIN = 15;
+/** The same for each core: its right to give time, and what fills its lines of small objects (initialiser.ts). */
+const SLOTS_PER_CORE = 5;
 /** The same for each event and proxy of the links with other clusters, and the bytes of a proxy's objects. */
 const SLOTS_PER_EVENT = 6;
 const SLOTS_PER_PROXY = 8;
@@ -261,7 +263,7 @@ export function planSystem(
       links.incoming.length * SLOTS_PER_EVENT +
       links.proxies.length * SLOTS_PER_PROXY +
       chunks +
-      cores.length;
+      cores.length * SLOTS_PER_CORE;
     const rootBits = Math.ceil(Math.log2(slots));
     const need =
       (4 + Math.max(cores.length, schedule?.domains ?? 1)) * PAGE +

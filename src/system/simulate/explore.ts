@@ -3,14 +3,8 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { Latencies } from '../../machine/simulated/model.js';
 import { simulatedModel } from '../../machine/simulated/presets.js';
-import {
-  DESIGNS,
-  type Design,
-  type Founding,
-  type FoundingOptions,
-  type FoundingRow,
-  type Speed,
-} from './founding.js';
+import { DESIGNS, type Design } from './design.js';
+import type { Founding, FoundingOptions, FoundingRow, Speed } from './founding.js';
 
 export interface ExploreOptions extends FoundingOptions {
   /** Presets or hwloc XML files. */

@@ -7,6 +7,7 @@ import { SimulatedMachine } from '../../machine/simulated/machine.js';
 import { distanceOf } from '../../machine/simulated/distance.js';
 import type { MachineModel } from '../../machine/simulated/model.js';
 import { clustersOf } from '../../machine/topology/index.js';
+import { CUT_OF, type Design } from './design.js';
 import {
   bootPairs,
   call,
@@ -16,10 +17,6 @@ import {
   writeMessage,
   type Pair,
 } from './pairs.js';
-
-/** How kernels are arranged on a machine. */
-export const DESIGNS = ['single', 'single-elided', 'per-core', 'clustered'] as const;
-export type Design = (typeof DESIGNS)[number];
 
 /** Where the state that an IPC needs was last used. */
 export type State = 'warm' | 'same-cluster' | 'far';
@@ -229,7 +226,10 @@ function ipc(
   other: number,
 ): { cycles: number; lines: number } {
   const size = partitionSize(1);
-  const machine = new SimulatedMachine(model, BASE + size, () => model.topology.cores[core].node);
+  const nodeOf = (): number => model.topology.cores[core].node;
+  const { elided } = CUT_OF[design];
+  const machine = new SimulatedMachine(model, BASE + size, nodeOf, undefined, elided);
+  machine.aborted = unexpected;
   const image = imageOf(model, design);
   const [pair] = bootPairs(machine, { image, base: BASE, size, cores: 1 });
   let now = 0;
@@ -238,7 +238,7 @@ function ipc(
     const who = turn++ % 2 === 0 ? core : other;
     machine.clocks[who] = now;
     machine.user(who, () => writeMessage(machine, tcb));
-    if (design === 'single-elided') machine.enterKernelElided(who, () => entry(pair), unexpected);
+    if (elided) machine.enterKernelElided(who, () => entry(pair));
     else machine.enterKernel(who, () => entry(pair));
     now = machine.clocks[who];
   };
@@ -287,12 +287,11 @@ function throughput(
 ): Throughput {
   let made: Uint32Array = new Uint32Array();
   const points = coreCounts(pairs.length).map((count) => {
-    const aborts = machine.aborts;
     machine.lockWaitingFor.fill(0);
-    const run = runPairs(machine, pairs.slice(0, count), design === 'single-elided', options);
+    const run = runPairs(machine, pairs.slice(0, count), CUT_OF[design].elided, options);
     made = run.made;
     const calls = made.reduce((a, b) => a + b, 0);
-    return { count, perKilocycle: 1000 * run.callsPerCycle, aborts: (machine.aborts - aborts) / calls };
+    return { count, perKilocycle: 1000 * run.callsPerCycle, aborts: run.aborts / calls };
   });
   return { points, waiting: waitingOf(machine, made) };
 }
@@ -321,13 +320,14 @@ function boot(
   design: Design,
   packed: number,
 ): { machine: SimulatedMachine; pairs: Pair[] } {
-  const how = { single: 'one', 'single-elided': 'one', 'per-core': 'per-core', clustered: 'auto' }[design];
-  const clusters = clustersOf(model.topology, how);
+  const cut = CUT_OF[design];
+  const clusters = clustersOf(model.topology, cut.clusters);
   const size = partitionSize(Math.max(...clusters.map(({ cores }) => cores.length)));
   const first = Math.ceil(BASE / size) * size;
   const nodes = clusters.map(({ cores }) => model.topology.cores[cores[0]].node);
   const nodeOf = (address: number): number => nodes[Math.floor((address - first) / size)];
-  const machine = new SimulatedMachine(model, first + clusters.length * size, nodeOf);
+  const bytes = first + clusters.length * size;
+  const machine = new SimulatedMachine(model, bytes, nodeOf, undefined, cut.elided);
   const pairs: Pair[] = [];
   clusters.forEach(({ cores }, index) => {
     const image = cores.length > 1 ? 'smp' : 'unicore';
@@ -361,8 +361,9 @@ function runPairs(
   pairs: readonly Pair[],
   elided: boolean,
   { seed, work, calls }: FoundingOptions,
-): { callsPerCycle: number; made: Uint32Array } {
+): { callsPerCycle: number; made: Uint32Array; aborts: number } {
   const random = randomNumbers(seed);
+  const abortsBefore = machine.aborts;
   const steps = new Uint8Array(pairs.length);
   const made = new Uint32Array(pairs.length);
   const written = pairs.map((pair) => messagesCounted(machine, pair));
@@ -375,7 +376,7 @@ function runPairs(
     machine.clocks[core] = origin + Math.floor(random() * (work + 1000));
     queue.add(core, machine.clocks[core]);
   });
-  const again = (core: number): void => {
+  machine.aborted = (core) => {
     steps[core] = (steps[core] + STEPS - 1) % STEPS;
     queue.add(core, machine.clocks[core]);
   };
@@ -393,7 +394,7 @@ function runPairs(
       written[core]++;
     } else {
       const entry = step === Step.Call ? () => call(pair) : () => replyRecv(pair);
-      if (elided) done = machine.enterKernelElided(core, entry, again);
+      if (elided) done = machine.enterKernelElided(core, entry);
       else machine.enterKernel(core, entry);
     }
     if (done) {
@@ -410,22 +411,29 @@ function runPairs(
     }
     queue.add(core, machine.clocks[core]);
   }
+  const aborts = machine.aborts - abortsBefore;
   finishCalls(machine, pairs, steps);
   for (const [core, pair] of pairs.entries())
     if (messagesCounted(machine, pair) !== written[core]) throw new Error(`core ${core}: a call was lost`);
   let callsPerCycle = 0;
   for (let core = 0; core < pairs.length; core++) callsPerCycle += calls / (ended[core] - began[core]);
-  return { callsPerCycle, made };
+  return { callsPerCycle, made, aborts };
 }
 
-/** Brings all pairs to where clients are about to call, for the next run. */
+/**
+ * Brings all pairs to where clients are about to call, for the next run. Who takes the lock for that may undo what others
+ * have done last: then these come to it once more.
+ */
 function finishCalls(machine: SimulatedMachine, pairs: readonly Pair[], steps: Uint8Array): void {
-  pairs.forEach((pair, core) => {
-    for (; steps[core] !== Step.Client; steps[core] = (steps[core] + 1) % STEPS) {
-      if (steps[core] === Step.Call) machine.enterKernel(core, () => call(pair));
-      if (steps[core] === Step.Reply) machine.enterKernel(core, () => replyRecv(pair));
-    }
-  });
+  const isOver = (step: Step): boolean => step === Step.Client;
+  while (!steps.every(isOver)) {
+    pairs.forEach((pair, core) => {
+      for (; !isOver(steps[core]); steps[core] = (steps[core] + 1) % STEPS) {
+        if (steps[core] === Step.Call) machine.enterKernel(core, () => call(pair));
+        if (steps[core] === Step.Reply) machine.enterKernel(core, () => replyRecv(pair));
+      }
+    });
+  }
 }
 
 /** Which core is next: the one with the lowest clock, of those the one with the lowest number. A binary heap. */

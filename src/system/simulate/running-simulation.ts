@@ -29,6 +29,7 @@ export class RunningSimulation extends RunningMachine {
     super(plan, system, clusters, options, (memory) => {
       const orders: SimulationOrders = {
         model: options.simulated!,
+        elided: options.elideLock === true,
         buffers: [],
         timers: timersOf(plan, options),
       };
@@ -106,7 +107,7 @@ export class RunningSimulation extends RunningMachine {
   ): RunReport {
     const { machine } = this.#simulation;
     const { megahertz } = machine.model.core;
-    const { seconds = 0 } = this.options;
+    const { seconds = 0, elideLock } = this.options;
     const whole = (figures: number[]): number[] => figures.map(Math.round);
     const cycles = ended === 'time' ? cyclesOf(1000 * seconds, megahertz) : Math.max(...machine.clocks);
     const { idleTimes } = this.machine.orders;
@@ -125,6 +126,7 @@ export class RunningSimulation extends RunningMachine {
           kernelEntries: cluster.cores.map((core) => machine.entriesOf[core]),
           lockWaitingCycles: whole(cluster.cores.map((core) => machine.lockWaitingOf[core])),
           linesMoved: cluster.cores.map((core) => machine.linesMovedTo(core)),
+          ...(elideLock === true ? { aborts: cluster.cores.map((core) => machine.abortsOf[core]) } : {}),
         },
       })),
     };

@@ -2,14 +2,14 @@
 import type { Liveness } from '../../coordination/liveness.js';
 import type { SignalFlags } from '../../coordination/signals.js';
 import { type Core, type CoreParts, OrderWord, type SharedAccess } from '../../core/core.js';
-import type { Kernel } from '../../core/kernel.js';
+import type { Kernel, KernelMachine } from '../../core/kernel.js';
 import type { Observer } from '../../core/observer.js';
 import { chargedAccess } from '../../core/simulated/access.js';
 import { callTimes } from '../../core/simulated/call-times.js';
 import { CoreClock } from '../../core/simulated/clock.js';
 import { SimulatedCore } from '../../core/simulated/core.js';
 import { SimulatedInterrupts } from '../../core/simulated/interrupts.js';
-import { chargedKernel } from '../../core/simulated/kernel.js';
+import { chargedKernel, outsideTransactions } from '../../core/simulated/kernel.js';
 import { SimulatedMachine } from '../../machine/simulated/machine.js';
 import type { MachineModel } from '../../machine/simulated/model.js';
 import { SharedArrays } from '../../machine/simulated/shared-arrays.js';
@@ -22,6 +22,8 @@ import { ChargedFlags, ChargedLiveness } from './charged-monitor.js';
 /** Given to each core's thread. Plain data, and memory that threads share. */
 export interface SimulationOrders {
   readonly model: MachineModel;
+  /** Whether kernels of several cores elide their lock. */
+  readonly elided: boolean;
   readonly buffers: SharedArrayBuffer[];
   readonly timers: readonly SystemTimer[];
 }
@@ -41,7 +43,7 @@ export class Simulation {
   readonly cores: readonly number[];
 
   constructor(
-    { model, buffers, timers }: SimulationOrders,
+    { model, elided, buffers, timers }: SimulationOrders,
     plan: SystemPlan,
     memory: WebAssembly.Memory,
     events: TurnEvents,
@@ -53,7 +55,7 @@ export class Simulation {
     };
     this.cores = plan.clusters.flatMap(({ cores }) => cores).sort((a, b) => a - b);
     const arrays = new SharedArrays(buffers);
-    this.machine = new SimulatedMachine(model, memory, nodeOf, arrays);
+    this.machine = new SimulatedMachine(model, memory, nodeOf, arrays, elided);
     this.turns = new Turns(this.cores, this.machine.clocks, timers, arrays, events);
   }
 }
@@ -65,6 +67,8 @@ export class CoreSimulation {
   readonly access: SharedAccess;
   readonly observer: Observer;
   readonly #simulation: Simulation;
+  /** Whether the core's kernel elides its lock. */
+  readonly #elided: boolean;
 
   /** `checkOrders`: of the core. */
   constructor(
@@ -93,6 +97,8 @@ export class CoreSimulation {
     const { machine, turns } = this.#simulation;
     this.clock = new CoreClock(core, machine, turns, checkOrders);
     const { clock } = this;
+    machine.aborted = (other) => turns.wake(other, machine.clocks[other]);
+    this.#elided = simulation.elided && plan.clusters[orders.cluster].cores.length > 1;
     this.interrupts = new SimulatedInterrupts(clock, memory.buffer, 0, plan.cores);
     this.access = chargedAccess(memory.buffer, this.interrupts.words, clock);
     this.observer = callTimes(new Float64Array(statistics), clock);
@@ -102,8 +108,14 @@ export class CoreSimulation {
     return new SimulatedCore(this.clock, parts);
   }
 
+  /** What the kernel is given of the machine. */
+  deviceOf(device: KernelMachine): KernelMachine {
+    const timed = { ...device, now: () => this.clock.nanoseconds };
+    return this.#elided ? outsideTransactions(timed, this.clock) : timed;
+  }
+
   kernelOf(kernel: Kernel): Kernel {
-    return chargedKernel(kernel, this.#simulation.machine.memory.buffer, this.clock);
+    return chargedKernel(kernel, this.#simulation.machine.memory.buffer, this.clock, this.#elided);
   }
 
   flagsOf(...of: ConstructorParameters<typeof SignalFlags>): SignalFlags {

@@ -12,6 +12,7 @@ import { FileError, cannotWrite, reasonOf } from '../placement/file-error.js';
 import { place, placed } from '../placement/placement.js';
 import type { Profile } from '../placement/profile.js';
 import { findPrograms } from '../run.js';
+import type { Cut } from './design.js';
 import { simulateSystem } from './system.js';
 
 /** Where the domains run: on the cores that the description names, or where the planner puts them. */
@@ -20,8 +21,8 @@ export type Place = (typeof PLACES)[number];
 
 export interface SweepOptions {
   readonly machines: readonly MachineModel[];
-  /** As `clustersOf` takes them, or `size:N` for clusters of N neighbouring cores. */
-  readonly cuts: readonly string[];
+  /** Their clusters may also be `size:N`, for clusters of N neighbouring cores. */
+  readonly cuts: readonly Cut[];
   readonly places: readonly Place[];
   readonly profile?: Profile;
   readonly searchPath: readonly string[];
@@ -38,6 +39,8 @@ export interface SweepRow {
   /** As in the options. */
   readonly clusters: string;
   readonly kernels: number;
+  /** Whether kernels of several cores elide their lock. */
+  readonly elided: boolean;
   readonly place: Place;
   readonly ended: string;
   readonly seconds: number;
@@ -50,12 +53,14 @@ export interface SweepRow {
   readonly kernel_entries: number;
   readonly lock_waiting_cycles: number;
   readonly lines_moved: number;
+  /** Where the lock is elided: transactions that did not commit. */
+  readonly aborts?: number;
   readonly faults: number;
 }
 
 interface Job {
   readonly model: MachineModel;
-  readonly cut: string;
+  readonly cut: Cut;
   /** As `clustersOf` takes them. */
   readonly clusters: string;
   readonly place: Place;
@@ -70,8 +75,8 @@ export async function sweep(system: SystemDescription, options: SweepOptions): P
   const { searchPath, seconds, results, progress } = options;
   const jobs = options.machines.flatMap((model) => jobsOf(system, model, options));
   const inputs = await inputsOf(system, searchPath);
-  const keys = jobs.map(({ model, clusters, system: { protectionDomains } }) =>
-    hash([inputs, model, clusters, protectionDomains.map(({ cpu }) => cpu), seconds]),
+  const keys = jobs.map(({ model, cut: { elided }, clusters, system: { protectionDomains } }) =>
+    hash([inputs, model, clusters, elided, protectionDomains.map(({ cpu }) => cpu), seconds]),
   );
   const known = results === undefined ? new Map<string, SweepRow>() : readResults(results);
   // What differs in name alone is run once.
@@ -107,7 +112,7 @@ export async function sweep(system: SystemDescription, options: SweepOptions): P
   return jobs.map(({ model, cut, place }, index) => ({
     ...known.get(keys[index])!,
     machine: model.name,
-    clusters: cut,
+    clusters: cut.clusters,
     place,
   }));
 }
@@ -128,13 +133,16 @@ function jobsOf(system: SystemDescription, model: MachineModel, options: SweepOp
   const topology = withLineCosts(model);
   const seen = new Set<string>();
   return cuts.flatMap((cut) => {
-    const found = clustersOf(topology, sized(topology, cut));
+    const found = clustersOf(topology, sized(topology, cut.clusters));
     const clusters = found.map(({ cores }) => cores.join()).join(';');
-    if (seen.has(clusters)) return [];
-    seen.add(clusters);
+    // A kernel of one core has no lock.
+    const elided = cut.elided && found.some(({ cores }) => cores.length > 1);
+    const name = elided ? `${clusters} elided` : clusters;
+    if (seen.has(name)) return [];
+    seen.add(name);
     return places.map((where): Job => ({
       model,
-      cut,
+      cut: { ...cut, elided },
       clusters,
       place: where,
       system: where === 'plan' ? placed(system, place(system, topology, found, profile)) : system,
@@ -158,19 +166,21 @@ async function run(
   { model, cut, clusters, place, system }: Job,
   options: { searchPath: readonly string[]; seconds: number; signal: AbortSignal },
 ): Promise<SweepRow> {
-  const report = await simulateSystem(system, model, { ...options, clusters });
+  const { elided } = cut;
+  const report = await simulateSystem(system, model, { ...options, clusters, elideLock: elided });
   const sum = <T>(items: readonly T[], figure: (item: T) => number): number =>
     items.reduce((total, item) => total + figure(item), 0);
-  const cycles = (figure: 'kernelEntries' | 'lockWaitingCycles' | 'linesMoved'): number =>
-    sum(report.clusters, ({ simulated }) => sum(simulated![figure], (count) => count));
+  const cycles = (figure: 'kernelEntries' | 'lockWaitingCycles' | 'linesMoved' | 'aborts'): number =>
+    sum(report.clusters, ({ simulated }) => sum(simulated![figure] ?? [], (count) => count));
   const calls = sum(report.domains, (domain) => domain.calls);
   const notifications = sum(report.domains, (domain) => domain.notifications);
   const timed = report.channels.filter(({ callCycles }) => callCycles !== undefined);
   const callCycles = sum(timed, (channel) => channel.calls * channel.callCycles!);
   return {
     machine: model.name,
-    clusters: cut,
+    clusters: cut.clusters,
     kernels: report.clusters.length,
+    elided,
     place,
     ended: report.ended,
     seconds: report.seconds,
@@ -181,6 +191,7 @@ async function run(
     kernel_entries: cycles('kernelEntries'),
     lock_waiting_cycles: cycles('lockWaitingCycles'),
     lines_moved: cycles('linesMoved'),
+    ...(elided ? { aborts: cycles('aborts') } : {}),
     faults: sum(report.domains, (domain) => domain.faults),
   };
 }
@@ -250,7 +261,8 @@ function isRow(row: Partial<SweepRow> | null): row is SweepRow {
     NUMBERS.every((figure) => typeof row[figure] === 'number') &&
     typeof row.machine === 'string' &&
     typeof row.ended === 'string' &&
-    ['undefined', 'number'].includes(typeof row.call_cycles)
+    typeof row.elided === 'boolean' &&
+    [row.call_cycles, row.aborts].every((figure) => ['undefined', 'number'].includes(typeof figure))
   );
 }
 

@@ -8,7 +8,7 @@ import { runSystem, type RunOptions, type RunReport } from '../run.js';
 /** What of a run can be chosen here. `console`: by default what the domains say is lost. */
 export type SimulateOptions = Pick<
   RunOptions,
-  'clusters' | 'lines' | 'spare' | 'searchPath' | 'seconds' | 'signal'
+  'clusters' | 'elideLock' | 'lines' | 'spare' | 'searchPath' | 'seconds' | 'signal'
 > & {
   readonly console?: number;
 };

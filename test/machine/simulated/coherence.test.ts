@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { Cache } from '../../../src/machine/simulated/cache.js';
+import { Caches } from '../../../src/machine/simulated/cache.js';
 import { Coherence } from '../../../src/machine/simulated/coherence.js';
 import { CoreSets } from '../../../src/machine/simulated/core-sets.js';
 import { distanceOf } from '../../../src/machine/simulated/distance.js';
@@ -58,14 +58,16 @@ describe('coherence', () => {
 
 describe('a cache', () => {
   it('gives up the least recently used line of a set', () => {
-    const cache = new Cache(2 * 64, 64, 2);
-    assert.equal(cache.insert(1), -1);
-    assert.equal(cache.insert(2), -1);
-    assert.ok(cache.touch(1));
-    assert.equal(cache.insert(3), 2);
-    cache.remove(1);
-    assert.ok(!cache.touch(1));
-    assert.ok(cache.touch(3));
+    const caches = new Caches([16, 2], 2);
+    caches.insert(0, 1);
+    assert.equal(caches.insert(1, 1), -1);
+    assert.equal(caches.insert(1, 2), -1);
+    assert.ok(caches.touch(1, 1));
+    assert.equal(caches.insert(1, 3), 2);
+    caches.remove(1, 1);
+    assert.ok(!caches.touch(1, 1));
+    assert.ok(caches.touch(1, 3));
+    assert.ok(caches.touch(0, 1));
   });
 });
 

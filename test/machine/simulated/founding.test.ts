@@ -4,10 +4,10 @@ import { describe, it } from 'node:test';
 import { SimulatedMachine } from '../../../src/machine/simulated/machine.js';
 import { clustersOf } from '../../../src/machine/topology/index.js';
 import { PRESETS, preset } from '../../../src/machine/simulated/presets.js';
+import type { Design } from '../../../src/system/simulate/design.js';
 import {
   founding,
   type ConflictRow,
-  type Design,
   type DistanceRow,
   type FoundingRow,
   type IpcRow,
