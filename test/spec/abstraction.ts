@@ -34,9 +34,9 @@ export function abstraction(memory: KernelMemory): State {
     if (type === CapType.Thread) state.threads.set(object, threadAt(memory, object));
     if (type === CapType.Endpoint) state.endpoints.set(object, queueOf(memory, object));
     if (type === CapType.Notification) {
-      const { state: kind, badge, bound } = memory.notification(object);
+      const { active, badge, bound } = memory.notification(object);
       const queue = queueOf(memory, object);
-      state.notifications.set(object, { active: kind === 2, badge, queue, thread: bound });
+      state.notifications.set(object, { active, badge, queue, thread: bound });
     }
     if (type === CapType.Reply) state.replies.set(object, memory.reply(object).caller);
     if (type === CapType.SchedContext) state.contexts.set(object, contextAt(memory, object));
