@@ -19,3 +19,14 @@ export function caller(pd: ProtectionDomain): (calls: number) => number {
     return sum;
   };
 }
+
+/** Makes so many calls in each of so many rounds, and says when a round begins and ends, and that it is done. */
+export function callInRounds(pd: ProtectionDomain, rounds: number, calls: number): void {
+  const round = caller(pd);
+  for (let i = 0; i < rounds; i++) {
+    pd.dbgPuts(`begin ${calls}\n`);
+    const sum = round(calls);
+    pd.dbgPuts(`end ${sum}\n`);
+  }
+  pd.dbgPuts('done\n');
+}

@@ -90,6 +90,15 @@ export function spin(times: u32): bool {
   return false;
 }
 
+/** Looks for an interrupt of this core as `spin` does, and whether the word at `at` is `value`: 1 where it is, 2 for an interrupt, else 0. */
+export function awaitWord(at: usize, value: u32, times: u32): u32 {
+  for (; times != 0; times--) {
+    if (atomic.load<u32>(at) == value) return 1;
+    if (spin(1)) return 2;
+  }
+  return 0;
+}
+
 /** Takes the lowest line of this core on which an interrupt has come and that is enabled, doorbells last; -1 if there is none. */
 export function take(): i32 {
   const at = line(SELF);

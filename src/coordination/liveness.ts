@@ -15,8 +15,8 @@
 import { OrderWord, type Orders } from '../core/core.js';
 import { PAIR_WORDS } from '../machine/interrupts.js';
 
-/** Ticks without a heartbeat after which a cluster is reported. With 10 ms a tick it is found within 100 ms. */
-export const MOST_MISSED = 6;
+/** Ticks without a heartbeat after which a cluster is reported: few, as whether it hangs the reset controller finds out. */
+export const MOST_MISSED = 3;
 
 /**
  * The state of each cluster of the plan, in shared memory outside of all partitions, written by the reset controller

@@ -45,6 +45,11 @@ const FURTHER_WORDS = 2 * (LINE_REGISTERS - FAST);
 export class CallAccess {
   constructor(protected readonly words: Uint32Array) {}
 
+  /** Index of the word that holds it. */
+  serialWord({ line }: CallLines): number {
+    return line + SERIAL_WORD;
+  }
+
   serialOf({ line }: CallLines): number {
     return Atomics.load(this.words, line + SERIAL_WORD);
   }

@@ -17,6 +17,7 @@
  *   above it have finished.
  */
 import { Register } from '../../kernel/api/constants.js';
+import { Awaited } from '../machine/host/controller.js';
 import type { InterruptController } from '../machine/interrupts.js';
 import { sharedLines } from '../machine/shared-memory.js';
 import { CallAccess } from './call-lines.js';
@@ -37,6 +38,8 @@ export const HEARTBEAT_LINE = 17;
 /** A core spins this long for work before it parks. */
 const SPIN_MICROSECONDS = 50;
 const SPINS_PER_CLOCK_READ = 256;
+/** A program that waits for a word of memory looks for it for so long before it waits in the kernel. */
+const LOOK_MICROSECONDS = 10;
 /** A parked core wakes by itself this often, to look at its orders. */
 const PARK_MILLISECONDS = 1000;
 
@@ -68,6 +71,7 @@ export function makeOrders(cores: number): Orders {
 /** How a core learns of its interrupts (machine/host/controller.ts). */
 export interface CoreDevice {
   spin(times: number): number;
+  awaitWord(at: number, value: number, times: number): Awaited;
   take(): number;
 }
 
@@ -362,6 +366,23 @@ export class Core {
     }
     this.idleTimes[0] += performance.now() - start;
     return this.takeInterrupts(0);
+  }
+
+  /**
+   * Looks for a while whether the word of memory at index `word` is `value`, and for interrupts, which are not taken.
+   */
+  awaitWord(word: number, value: number): Awaited {
+    let end = 0;
+    let now = 0;
+    for (;;) {
+      const came = this.device.awaitWord(4 * word, value, SPINS_PER_CLOCK_READ);
+      if (came !== Awaited.Neither) return came;
+      const before = now;
+      now = performance.now();
+      if (before === 0) end = now + LOOK_MICROSECONDS / 1000;
+      else this.idleTimes[0] += now - before;
+      if (now >= end) return Awaited.Neither;
+    }
   }
 
   /** @throws Halted when the machine is to stop. */

@@ -5,15 +5,20 @@
  * failure. So a core hangs when it *had a CPU* for long and took no tick; and where it neither ran nor waited for a CPU,
  * it is blocked. The time in which it waited for a CPU counts for nothing, however long it is.
  */
-import { MOST_MISSED } from '../coordination/liveness.js';
 import type { ThreadTime } from '../machine/host/thread-time.js';
 
 /** The period of the heartbeat timer. */
 export const TICK_MILLISECONDS = 10;
-/** A core that has not taken so many ticks is watched. */
-const LATE_TICKS = 2;
-/** A core that has then had a CPU for so long, and still has not taken a tick, hangs. */
-const HUNG_MILLISECONDS = (MOST_MISSED - LATE_TICKS - 1) * TICK_MILLISECONDS;
+/**
+ * A core that is late, has had a CPU for so long, and still has not taken a tick, hangs. One that has been late for long
+ * has for the most part waited for a CPU: less of one tells then, so that where several threads share it a hang is found
+ * within 100 ms all the same.
+ */
+const HUNG_MILLISECONDS = 30;
+const LONG_LATE_MILLISECONDS = 60;
+const LONG_LATE_HUNG_MILLISECONDS = 20;
+/** Where nobody tells whether it has had a CPU, the cluster has been silent for so many ticks. */
+const HUNG_TICKS = 6;
 /** For a core that has neither run nor waited for a CPU, and for a monitor that is silent though its cores are not late. */
 const SILENT_MILLISECONDS = 2000;
 
@@ -30,10 +35,13 @@ export class LateCores {
   /** @param timeOf the times of a core's thread, where the operating system tells. */
   constructor(private readonly timeOf: (core: number) => ThreadTime | undefined) {}
 
-  /** At each tick, of each core that is up: the number of the tick, and of the last that the core has taken. */
+  /**
+   * Some time after each tick, of each core that is up: the number of the tick, and of the last that the core has taken.
+   * From the first that it has not taken on it is watched.
+   */
   note(core: number, tick: number, taken: number): void {
     this.tick = tick;
-    if (tick - taken <= LATE_TICKS) this.late.delete(core);
+    if (taken === tick) this.late.delete(core);
     else if (!this.late.has(core)) this.late.set(core, { tick, time: this.timeOf(core) });
   }
 
@@ -44,16 +52,18 @@ export class LateCores {
   /** Who does not answer, of a cluster with these cores that has been silent for so many ticks; undefined if it may yet. */
   culprit(cores: readonly number[], missed: number): string | undefined {
     const late = cores.filter((core) => this.late.has(core));
-    const guilty = late.filter((core) => this.isGuilty(core));
+    const guilty = late.filter((core) => this.isGuilty(core, missed));
     if (guilty.length > 0) return `core ${guilty.join(' and ')}`;
     return late.length === 0 && missed * TICK_MILLISECONDS >= SILENT_MILLISECONDS ? 'its monitor' : undefined;
   }
 
-  private isGuilty(core: number): boolean {
+  private isGuilty(core: number, missed: number): boolean {
     const { tick, time: before } = this.late.get(core)!;
     const now = this.timeOf(core);
-    if (before === undefined || now === undefined || now.ran - before.ran >= HUNG_MILLISECONDS) return true;
+    if (before === undefined || now === undefined) return missed >= HUNG_TICKS;
     const elapsed = (this.tick - tick) * TICK_MILLISECONDS;
+    const enough = elapsed < LONG_LATE_MILLISECONDS ? HUNG_MILLISECONDS : LONG_LATE_HUNG_MILLISECONDS;
+    if (now.ran - before.ran >= enough) return true;
     return elapsed - (now.waited - before.waited) >= SILENT_MILLISECONDS;
   }
 }

@@ -215,6 +215,7 @@ export class RunningMachine {
     return new Promise((resolve, reject) => {
       const poll = setInterval(() => {
         const now = performance.now();
+        supervisor.watch();
         let ended: RunReport['ended'] | undefined;
         if (signal?.aborted) ended = 'interrupted';
         else if (now - start >= seconds * 1000) ended = 'time';

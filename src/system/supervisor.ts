@@ -41,6 +41,8 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
   private startedAt: number | undefined;
   private bundles: Promise<readonly Bundle[]> | undefined;
   private readonly late: LateCores;
+  /** By cluster: what a monitor last said that misses it. */
+  private readonly suspects = new Map<number, { readonly incarnation: number; readonly missed: number }>();
   private outages = 0;
   private ending = false;
 
@@ -84,14 +86,22 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
   /** The heartbeat timer ticks: on all cores of all clusters that are up, if there are others to watch them. */
   tick(): void {
     if (this.clusters.length < 2) return;
-    const tick = Atomics.add(this.orders.words, OrderWord.Ticks, 1) + 1;
-    for (const cluster of this.clusters) {
-      if (Atomics.load(this.states, cluster.index) <= 0) continue;
-      for (const core of cluster.plan.cores) {
-        this.interrupts.ring(core, HEARTBEAT_LINE);
-        this.late.note(core, tick, Atomics.load(this.orders.ticksTaken, core));
-      }
-    }
+    Atomics.add(this.orders.words, OrderWord.Ticks, 1);
+    this.forEachCoreUp((core) => this.interrupts.ring(core, HEARTBEAT_LINE));
+  }
+
+  /** To be called more often than `tick`: looks which cores are late, and whether a cluster that is missed hangs. */
+  watch(): void {
+    if (this.clusters.length < 2) return;
+    const { words, ticksTaken } = this.orders;
+    const tick = Atomics.load(words, OrderWord.Ticks);
+    this.forEachCoreUp((core) => this.late.note(core, tick, Atomics.load(ticksTaken, core)));
+    for (const cluster of this.suspects.keys()) this.examine(cluster);
+  }
+
+  private forEachCoreUp(act: (core: number) => void): void {
+    for (const { index, plan } of this.clusters)
+      if (Atomics.load(this.states, index) > 0) plan.cores.forEach(act);
   }
 
   died(cluster: number, cause: CoreError): void {
@@ -100,6 +110,13 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
   }
 
   silent(cluster: number, incarnation: number, missed: number): void {
+    if (!this.isCurrent(cluster, incarnation)) return;
+    this.suspects.set(cluster, { incarnation, missed });
+    this.examine(cluster);
+  }
+
+  private examine(cluster: number): void {
+    const { incarnation, missed } = this.suspects.get(cluster)!;
     const who = this.late.culprit(this.clusters[cluster].plan.cores, missed);
     if (who === undefined) return;
     const milliseconds = missed * TICK_MILLISECONDS;
@@ -110,6 +127,7 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
   }
 
   heard(cluster: number): void {
+    this.suspects.delete(cluster);
     const silence = this.silence(cluster);
     if (this.policies[cluster] === undefined && silence !== undefined) this.noteEnd(silence);
   }
@@ -149,6 +167,7 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
     const cluster = this.clusters[index];
     const record = this.records[index];
     this.outages++;
+    this.suspects.delete(index);
     this.late.forget(cluster.plan.cores);
     this.announce(index, -incarnation);
     try {
@@ -170,6 +189,10 @@ export class Supervisor implements Pick<ClusterEvents, 'died' | 'silent' | 'hear
       }
       record.restarts++;
       for (const failure of failures) this.noteEnd(failure);
+      // Its cores are late for no tick that they have not heard of.
+      const { words, ticksTaken } = this.orders;
+      for (const core of cluster.plan.cores)
+        Atomics.store(ticksTaken, core, Atomics.load(words, OrderWord.Ticks));
       this.announce(index, incarnation);
     } finally {
       this.outages--;

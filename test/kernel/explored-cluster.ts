@@ -215,7 +215,7 @@ export class ExploredCluster {
       const device = this.device(id);
       const machineOfCore = { ...device, now: () => 1000 };
       const kernel = this.asCalls(instantiateKernel(kernelModule, memory, BASE, id, machineOfCore, access));
-      const once = { spin: () => device.spin(1), take: () => device.take() };
+      const once = { ...device, spin: () => device.spin(1) };
       const core = new Core({
         ...{ id, kernel, memory: memory.buffer, interrupts: this.interrupts, device: this.asCalls(once) },
         ...{

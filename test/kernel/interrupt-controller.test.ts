@@ -1,7 +1,7 @@
 /** The doorbell controller's two sides agree: what kernels ring and mask, cores take (src/machine/interrupts.ts). */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { coreInterrupts } from '../../src/machine/host/controller.js';
+import { Awaited, coreInterrupts } from '../../src/machine/host/controller.js';
 import {
   CONTROLLER_BYTES,
   DOORBELL_DATA,
@@ -156,6 +156,21 @@ describe('the interrupt controller', () => {
       changed(() => cores[1].spin(3)),
       [controller.enabledIndex(1) - 5 + PAUSE],
     );
+  });
+
+  it('looks for a word as well, until that or an interrupt has come', () => {
+    const { controller, cores, enable, words } = machine();
+    const word = controller.doorbellIndex(1, FIRST_DOORBELL) + DOORBELL_DATA;
+    const look = () => cores[1].awaitWord(controller.base + 4 * word, 7, 3);
+    assert.equal(look(), Awaited.Neither);
+    cores[0].sendSGI(1, FIRST_DOORBELL);
+    assert.equal(look(), Awaited.Neither, 'masked');
+    enable(1, FIRST_DOORBELL);
+    assert.equal(look(), Awaited.Interrupt);
+    assert.equal(cores[1].take(), FIRST_DOORBELL);
+    assert.equal(look(), Awaited.Neither);
+    words[word] = 7;
+    assert.equal(look(), Awaited.Word);
   });
 
   it('has no interrupt come but on a line that rang', () => {

@@ -76,7 +76,7 @@ export interface FailureRun {
   readonly reasons: Readonly<Record<string, number>>;
   /** Seconds that a cluster was out, by failure. */
   readonly outages: readonly number[];
-  /** Seconds from a hang to when it was found. */
+  /** Seconds from a hang, from the last look at which it was still to come, to when it was found. */
   readonly detections: readonly number[];
   /** By cluster: where the bytes of its partition are after the run. */
   readonly accounts: readonly Account[];
@@ -237,8 +237,20 @@ export async function runWithFailures(
         const failure = FAILURES[Math.floor(random() * FAILURES.length)];
         const cluster = Math.floor(random() * CLUSTERS);
         const boots = words.slice(Word.Boots, Word.Boots + CLUSTERS);
-        if (failure === 'hang') hangs.push({ cluster, at: (performance.now() - start) / 1000 });
         cause(failure, running, cluster, words, random);
+        if (failure === 'hang') {
+          let last = performance.now();
+          await until(
+            () => {
+              const looked = performance.now();
+              const loops = Atomics.load(words, Word.Hang + cluster) === 0;
+              if (!loops) last = looked;
+              return loops;
+            },
+            () => `a client of cluster ${cluster} to loop`,
+          );
+          hangs.push({ cluster, at: (last - start) / 1000 });
+        }
         // It takes two for a hand-over, and either may die.
         await until(
           () =>

@@ -1,4 +1,5 @@
 /** A core of the simulated machine: it waits in virtual time, and is interrupted at once. */
+import { Awaited } from '../../machine/host/controller.js';
 import { Core, type CoreParts } from '../core.js';
 import type { CoreClock } from './clock.js';
 
@@ -23,6 +24,11 @@ export class SimulatedCore extends Core {
     }
     if (this.interrupts.isReady(this.id)) return this.takeInterrupts(0);
     return clock.now >= end ? this.kernel.timer() : 0;
+  }
+
+  /** It waits in the kernel at once. */
+  override awaitWord(): Awaited {
+    return Awaited.Neither;
   }
 
   override readonly compute = (cycles: number, handle: number, goOn: (next: number) => void): void => {

@@ -1,5 +1,5 @@
 /** The doorbell controller of the simulated machine: that of the host, with its lines charged and sleepers woken in virtual time. */
-import type { CoreInterrupts } from '../../machine/host/controller.js';
+import { Awaited, type CoreInterrupts } from '../../machine/host/controller.js';
 import { InterruptController, isDoorbell } from '../../machine/interrupts.js';
 import type { CoreClock } from './clock.js';
 
@@ -56,6 +56,7 @@ export class SimulatedInterrupts extends InterruptController {
         wake(cores[target]);
       },
       spin: () => (this.isReady(core) ? 1 : 0),
+      awaitWord: () => Awaited.Neither,
       take: () => {
         const irq = device.take();
         if (irq < 0) return irq;

@@ -2,6 +2,13 @@
 import { readFileSync } from 'node:fs';
 import type { InterruptController } from '../interrupts.js';
 
+/** what a core found that looked for a word and for interrupts. */
+export enum Awaited {
+  Neither = 0,
+  Word = 1,
+  Interrupt = 2,
+}
+
 /** What one core has of the controller: first what a kernel image imports of its machine. */
 export interface CoreInterrupts {
   maskInterrupt(irq: number, masked: number): void;
@@ -9,6 +16,8 @@ export interface CoreInterrupts {
   sendIPI(core: number): void;
   /** Looks for an interrupt that is enabled, so many times; 0 if none came. */
   spin(times: number): number;
+  /** The same, and ends as well when the word at the physical address `at` is `value`: an {@link Awaited}. */
+  awaitWord(at: number, value: number, times: number): Awaited;
   /** Takes the lowest line on which an interrupt has come and that is enabled, doorbells last; -1 if there is none. */
   take(): number;
 }

@@ -150,12 +150,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       this.passivePending = configuration.passive;
       this.callable = new Identifiers(configuration.call);
       const calls = configuration.remoteCalls.map(
-        (each) =>
-          [
-            each.isControl,
-            each.id,
-            new RemoteCall(words, core.calls, interrupts, core.id, states, each),
-          ] as const,
+        (each) => [each.isControl, each.id, new RemoteCall(core, states, each)] as const,
       );
       this.remoteCalls = new Map(calls.flatMap(([isControl, id, call]) => (isControl ? [] : [[id, call]])));
       this.remoteChildren = new Map(

@@ -12,8 +12,10 @@
  * (coordination/recheck.ts), and the call throws as well.
  */
 import { Register } from '../../../../kernel/api/constants.js';
-import { type Flag, type InterruptController, Outbox } from '../../../machine/interrupts.js';
+import { Awaited } from '../../../machine/host/controller.js';
+import { type Flag, Outbox } from '../../../machine/interrupts.js';
 import type { CallAccess, CallPair } from '../../call-lines.js';
+import type { Core } from '../../core.js';
 import { Exception, throwException } from './exception.js';
 import { Slot } from './slots.js';
 
@@ -32,6 +34,7 @@ export interface RemoteCallConfiguration extends CallPair {
 
 /** The caller, as its engine has it. */
 export interface Caller {
+  readonly handle: number;
   /** Index of its register file in the words, and of its IPC buffer. */
   readonly registers: number;
   readonly buffer: number;
@@ -39,6 +42,8 @@ export interface Caller {
   ring(slot: number): void;
   /** Waits at the notification in `slot`. */
   wait(slot: number): void;
+  /** Lets others run, if `next` is not the caller, until it is current again. */
+  goOn(next: number): void;
   /** Acknowledges the interrupt whose handler is in `slot`. */
   acknowledge(slot: number): void;
 }
@@ -54,26 +59,28 @@ export class RemoteCall {
   private readonly ringSlot: number;
   private readonly handlerSlot: number;
   private readonly outbox: Outbox;
+  private readonly words: Uint32Array;
+  private readonly calls: CallAccess;
 
   constructor(
-    private readonly words: Uint32Array,
-    private readonly calls: CallAccess,
-    interrupts: InterruptController,
-    core: number,
+    private readonly core: Core,
     /** By cluster: n where its n-th incarnation is up, -n where it is down (coordination/liveness.ts). */
     private readonly states: Int32Array,
     private readonly configuration: RemoteCallConfiguration,
   ) {
     const { id, isControl, hasDoorbell, flags, request } = configuration;
+    const { words, calls, interrupts } = core;
+    this.words = words;
+    this.calls = calls;
     this.serial = calls.serialOf(request);
     this.ringSlot = (isControl ? Slot.FirstTCB : Slot.FirstEndpoint) + id;
     this.handlerSlot = hasDoorbell ? Slot.FirstReplyIrq + id : 0;
-    this.outbox = new Outbox(interrupts, core, flags);
+    this.outbox = new Outbox(interrupts, core.id, flags);
   }
 
   /** Sends the message in the caller's registers, and returns when the answer is there. @throws Error where there will be none. */
   make(caller: Caller): void {
-    const { words, calls, configuration, handlerSlot } = this;
+    const { words, calls, configuration } = this;
     const { request, reply, cluster } = configuration;
     const { registers, buffer } = caller;
     const state = Atomics.load(this.states, cluster);
@@ -90,8 +97,6 @@ export class RemoteCall {
     this.serial = (this.serial + 1) >>> 0;
     calls.writeMessage(request, registers, buffer, this.serial);
     this.ring(caller);
-    // While the message is on its way: the answer to the call before may have left the line masked.
-    if (handlerSlot !== 0) caller.acknowledge(handlerSlot);
     this.awaitAnswer(caller, state);
     if (calls.isGivenUp(configuration)) this.givenUp(state);
     calls.readMessage(reply, registers, buffer);
@@ -109,12 +114,28 @@ export class RemoteCall {
 
   private awaitAnswer(caller: Caller, state: number): void {
     const { calls, configuration, handlerSlot } = this;
+    if (this.answerComesSoon(caller)) return;
     for (;;) {
+      // The answer to a call before may have left the line masked.
+      if (handlerSlot !== 0) caller.acknowledge(handlerSlot);
       caller.wait(Slot.Replies);
+      // Else it was the answer to something else, such as a call that was given up.
       if (calls.serialOf(configuration.reply) === this.serial) return;
       if (Atomics.load(this.states, configuration.cluster) !== state) peerFailed();
-      // It was the answer to something else, such as a call that was given up.
-      if (handlerSlot !== 0) caller.acknowledge(handlerSlot);
+    }
+  }
+
+  /**
+   * Looks for the answer itself, for a while, and lets what is more urgent run meanwhile. So the doorbell of one that comes
+   * soon is taken only once: it stays masked then, until the caller waits in the kernel.
+   */
+  private answerComesSoon(caller: Caller): boolean {
+    const { core } = this;
+    const word = this.calls.serialWord(this.configuration.reply);
+    for (;;) {
+      const came = core.awaitWord(word, this.serial);
+      if (came !== Awaited.Interrupt) return came === Awaited.Word;
+      caller.goOn(core.takeInterrupts(caller.handle));
     }
   }
 }
