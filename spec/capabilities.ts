@@ -4,14 +4,15 @@
  */
 import { LookupFailure, Rights, SeL4Error } from '../kernel/api/constants.js';
 import { CapType } from '../src/core/inspect/memory.js';
-import { LookupError, Refusal, refuse, refuseIf } from './errors.js';
+import { LookupError, refuse, refuseIf } from './errors.js';
 import { EMPTY, type Cap, type Name, type State } from './state.js';
 
 /** Where a TCB has slots of its own: the root of its capability space, buffer, fault and timeout handler. */
 export const TcbSlot = { Root: 64, Buffer: 192, FaultHandler: 224, TimeoutHandler: 256 };
 export const SLOT_BYTES = 32;
 const WORD_BITS = 64;
-const { Endpoint, Notification, CNode, Untyped, Frame, Reply, Zombie, IRQControl, UntypedControl } = CapType;
+const { Null, Endpoint, Notification, CNode, Untyped, Frame, Reply, Zombie, IRQControl, UntypedControl } =
+  CapType;
 
 export class Capabilities {
   constructor(readonly state: State) {}
@@ -46,11 +47,12 @@ export class Capabilities {
   /** The slot that an invocation names below a CNode (section 3.1.2), to take something from it or to put it there. */
   protected target(root: Cap, index: bigint, depth: bigint, isSource = false): Name {
     try {
-      if (root.type === CNode && (depth < 1n || depth > 64n)) refuse(SeL4Error.RangeError, 1, WORD_BITS);
+      refuseIf(root.type === CNode && (depth < 1n || depth > 64n), SeL4Error.RangeError, 1, WORD_BITS);
       return this.resolve(root, index, Number(depth), false);
     } catch (thrown) {
       if (!(thrown instanceof LookupError)) throw thrown;
-      throw new Refusal(SeL4Error.FailedLookup, Number(isSource), ...thrown.words);
+      const [, ...failure] = thrown.words;
+      return refuse(SeL4Error.FailedLookup, Number(isSource), ...failure);
     }
   }
   protected mustBeEmpty = (slot: Name): void => refuseIf(!this.isEmpty(slot), SeL4Error.DeleteFirst);
@@ -61,20 +63,22 @@ export class Capabilities {
 
   // ---- What can be made of a capability (section 3.1.4) ----
 
-  /** What a copy of `cap`, which stands in `slot`, may be: empty where there can be none. */
+  /** What a copy of `cap`, which stands in `slot`, may be. */
   protected derive(slot: Name, cap: Cap): Cap {
-    if (cap.type === Zombie || cap.type === IRQControl || cap.type === UntypedControl) return EMPTY;
+    refuseIf([Null, Zombie, IRQControl, UntypedControl].includes(cap.type), SeL4Error.IllegalOperation);
     refuseIf(cap.type === Untyped && this.childrenOf(slot).length > 0, SeL4Error.RevokeFirst);
     return cap;
   }
 
-  /** With a badge or a guard. A badge can be set once, and by a copy alone; what does not fit makes no capability. */
+  /** With a badge or a guard. A badge can be set once, and by a copy alone. */
   protected withData(cap: Cap, data: bigint, isCopy: boolean): Cap {
-    if (cap.type === Endpoint || cap.type === Notification)
-      return isCopy && cap.badge === 0n ? { ...cap, badge: data } : EMPTY;
+    if (cap.type === Endpoint || cap.type === Notification) {
+      refuseIf(!isCopy || cap.badge !== 0n, SeL4Error.IllegalOperation);
+      return { ...cap, badge: data };
+    }
     if (cap.type !== CNode) return cap;
     const guardSize = Number(data & 63n);
-    if (guardSize + cap.bits > WORD_BITS) return EMPTY;
+    refuseIf(guardSize + cap.bits > WORD_BITS, SeL4Error.IllegalOperation);
     return { ...cap, guardSize, badge: BigInt.asUintN(guardSize, data >> 6n) };
   }
 
@@ -86,67 +90,50 @@ export class Capabilities {
 
   // ---- The derivation tree (section 3.1.5) ----
 
-  protected childrenOf = (slot: Name): Name[] => this.state.children.get(slot) ?? [];
-  private parentOf(slot: Name): Name {
-    for (const [parent, children] of this.state.children) if (children.includes(slot)) return parent;
-    return 0;
-  }
-  private setChildren(parent: Name, children: Name[]): void {
-    if (children.length > 0) this.state.children.set(parent, children);
-    else this.state.children.delete(parent);
-  }
-  private put(slot: Name, cap: Cap, isOriginal: boolean): void {
-    const { caps, originals } = this.state;
-    if (cap.type === CapType.Null) caps.delete(slot);
-    else caps.set(slot, cap);
-    if (isOriginal) originals.add(slot);
-    else originals.delete(slot);
+  protected childrenOf = (parent: Name): Name[] =>
+    this.state.derivations.filter((each) => each.parent === parent).map(({ slot }) => slot);
+  private place = (slot: Name): number => this.state.derivations.findIndex((each) => each.slot === slot);
+
+  /** Fills a slot with what is derived from an original, as its child; or from a mere copy, as its sibling. */
+  protected insert(cap: Cap, source: Name, slot: Name, isOriginal: boolean): void {
+    const { caps, derivations } = this.state;
+    const from = derivations[this.place(source)];
+    const parent = from.isOriginal ? source : from.parent;
+    derivations.splice(derivations.indexOf(from) + 1, 0, { slot, parent, isOriginal });
+    caps.set(slot, cap);
   }
 
-  /** The capability to a new object, or one that is derived from an original, is a child. */
-  protected insertChild(cap: Cap, parent: Name, slot: Name, isOriginal: boolean): void {
-    this.put(slot, cap, isOriginal);
-    this.setChildren(parent, [slot, ...this.childrenOf(parent)]);
-  }
-
-  /** A capability that is derived from a mere copy is its sibling. */
-  protected insert(cap: Cap, source: Name, slot: Name): void {
+  protected insertCopy(cap: Cap, source: Name, slot: Name): void {
     const from = this.cap(source);
+    const isBadged = (cap.type === Endpoint || cap.type === Notification) && cap.badge !== from.badge;
     // A copy of untyped memory leaves nothing for the original to retype: both would make objects of the same memory.
     if (cap.type === Untyped) this.state.caps.set(source, { ...from, badge: 1n << BigInt(from.bits) });
-    const isBadged = (cap.type === Endpoint || cap.type === Notification) && cap.badge !== from.badge;
-    const isOriginal = isBadged || from.type === IRQControl || cap.type === Untyped;
-    if (this.state.originals.has(source)) return this.insertChild(cap, source, slot, isOriginal);
-    const parent = this.parentOf(source);
-    const siblings = this.childrenOf(parent);
-    this.put(slot, cap, isOriginal);
-    this.setChildren(parent, siblings.toSpliced(siblings.indexOf(source) + 1, 0, slot));
+    this.insert(cap, source, slot, isBadged || cap.type === Untyped);
   }
 
   /** Exchanges two slots, their places in the tree included; one may be empty. */
   protected swap(a: Name, b: Name, capOfA = this.cap(a), capOfB = this.cap(b)): void {
+    const { caps, derivations } = this.state;
     const other = (slot: Name): Name => (slot === a ? b : slot === b ? a : slot);
-    const [wasA, wasB] = [a, b].map((slot) => this.state.originals.has(slot));
-    this.put(a, capOfB, wasB);
-    this.put(b, capOfA, wasA);
-    const { children } = this.state;
-    this.state.children = new Map([...children].map(([slot, list]) => [other(slot), list.map(other)]));
+    for (const each of derivations)
+      Object.assign(each, { slot: other(each.slot), parent: other(each.parent) });
+    caps.set(a, capOfB).set(b, capOfA);
+    for (const slot of [a, b]) if (this.cap(slot).type === Null) caps.delete(slot);
   }
 
   /** Empties a slot: what was derived from its capability moves up to its parent. */
   protected remove(slot: Name): void {
-    const parent = this.parentOf(slot);
-    const siblings = this.childrenOf(parent);
-    this.setChildren(parent, siblings.toSpliced(siblings.indexOf(slot), 1, ...this.childrenOf(slot)));
-    this.state.children.delete(slot);
-    this.put(slot, EMPTY, false);
+    const { caps, derivations } = this.state;
+    const [{ parent }] = derivations.splice(this.place(slot), 1);
+    for (const each of derivations) if (each.parent === slot) each.parent = parent;
+    caps.delete(slot);
   }
 
   /** Whether it is the last capability to its object. */
   protected isFinal(slot: Name): boolean {
     const { type, object, bits } = this.cap(slot);
-    for (const [other, cap] of this.state.caps)
-      if (other !== slot && cap.type === type && cap.object === object && cap.bits === bits) return false;
-    return true;
+    const isToo = ([other, cap]: [Name, Cap]): boolean =>
+      other !== slot && cap.type === type && cap.object === object && cap.bits === bits;
+    return ![...this.state.caps].some(isToo);
   }
 }

@@ -7,8 +7,8 @@ import { CapType, ThreadState } from '../src/core/inspect/memory.js';
 import { TcbSlot } from './capabilities.js';
 import { refuse, refuseIf } from './errors.js';
 import { labelOf } from './messages.js';
-import { Objects, type Call } from './objects.js';
-import { Refills } from './refills.js';
+import { Objects, READ_WRITE, type Call } from './objects.js';
+import { beginRefills } from './refills.js';
 import { isAccounted } from './scheduling.js';
 import { EMPTY, type Cap, type Name, type SchedContext } from './state.js';
 
@@ -23,7 +23,6 @@ interface Row {
 const takes = (words: number, caps: number, does: Row['does']): Row => ({ words, caps, does });
 
 const { IllegalOperation, InvalidArgument, InvalidCapability, RangeError, TruncatedMessage } = SeL4Error;
-const READ_WRITE = Rights.Read | Rights.Write;
 /** An hour, in microseconds. */
 const MAX_PERIOD = 3_600_000_000n;
 const NANOSECONDS = 1000n;
@@ -43,14 +42,13 @@ export class Invocations extends Objects {
       [Invocation.CNodeCancelBadgedSends]: takes(2, 0, (call) => {
         const { type, rights, object, badge } = this.cap(this.destination(call));
         refuseIf(type !== CapType.Endpoint || rights !== Number(Rights.All), IllegalOperation);
-        const [first] = this.state.endpoints.get(object)!;
-        const sends = first !== undefined && this.thread(first).state === ThreadState.BlockedOnSend;
-        if (badge !== 0n && sends) this.cancelAllIPC(object, badge);
+        const sends = this.thread(this.waiting(object)[0])?.state === ThreadState.BlockedOnSend;
+        if (badge !== 0n && sends) this.cancelAll(object, badge);
       }),
-      [Invocation.CNodeCopy]: takes(2, 0, (call) => this.copy(call, 5)),
-      [Invocation.CNodeMint]: takes(2, 0, (call) => this.copy(call, 6)),
-      [Invocation.CNodeMove]: takes(2, 0, (call) => this.move(call, 4)),
-      [Invocation.CNodeMutate]: takes(2, 0, (call) => this.move(call, 5)),
+      [Invocation.CNodeCopy]: takes(2, 0, (call) => this.put(call, true, false)),
+      [Invocation.CNodeMint]: takes(2, 0, (call) => this.put(call, true, true)),
+      [Invocation.CNodeMove]: takes(2, 0, (call) => this.put(call, false, false)),
+      [Invocation.CNodeMutate]: takes(2, 0, (call) => this.put(call, false, true)),
       // The pivot moves to the target, and the source to where the pivot was; source and target may be one slot.
       [Invocation.CNodeRotate]: takes(2, 0, (call) => {
         const target = this.destination(call);
@@ -64,7 +62,6 @@ export class Invocations extends Objects {
         this.mustBeThere(!this.isEmpty(pivot), pivotDepth, false);
         const newSource = this.withData(this.cap(source), sourceData, false);
         const newPivot = this.withData(this.cap(pivot), pivotData, false);
-        refuseIf(newSource.type === CapType.Null || newPivot.type === CapType.Null, IllegalOperation);
         if (source !== target) this.swap(pivot, target, newPivot);
         this.swap(source, pivot, newSource, source === target ? newPivot : EMPTY);
       }),
@@ -122,9 +119,9 @@ export class Invocations extends Objects {
         this.checkHandler(handler, 1);
         this.replace(object + TcbSlot.TimeoutHandler, handler);
       }),
-      [Invocation.TCBSetPriority]: takes(1, 1, (call) => {
-        this.setPriority(call.object, this.priorities(call, 1)[0]);
-      }),
+      [Invocation.TCBSetPriority]: takes(1, 1, (call) =>
+        this.setPriority(call.object, this.priorities(call, 1)[0]),
+      ),
       [Invocation.TCBSetMCPriority]: takes(1, 1, (call) => {
         [this.thread(call.object).mcp] = this.priorities(call, 1);
       }),
@@ -148,7 +145,7 @@ export class Invocations extends Objects {
         const { type, rights, object } = this.cap(caps[0]);
         refuseIf(this.boundTo(name) !== 0 || type !== CapType.Notification, IllegalOperation);
         const notification = this.notification(object);
-        const isInUse = notification.queue.length > 0 || notification.thread !== 0;
+        const isInUse = this.waiting(object).length > 0 || notification.thread !== 0;
         refuseIf(!(rights & Rights.Read) || isInUse, IllegalOperation);
         notification.thread = name;
       }),
@@ -215,11 +212,9 @@ export class Invocations extends Objects {
         const sporadic = (flags & 1n) !== 0n;
         Object.assign(sc, { core, badge, sporadic, maxRefills: Number(extraRefills) + 2 });
         Object.assign(sc, { budget: budget * NANOSECONDS, period: period * NANOSECONDS, refills: [] });
-        if (isAccounted(sc)) Refills.begin(sc, this.now, before);
-        if (thread === 0) return;
-        this.thread(thread).core = core;
-        this.wakeUp(thread);
-        if (thread === this.current) this.reschedule();
+        if (isAccounted(sc)) beginRefills(sc, this.now, before);
+        if (thread !== 0) this.bindContext(sc, thread);
+        if (thread !== 0 && thread === this.current) this.reschedule();
       }),
     },
     // Section 6.3, and RFC 20.
@@ -265,24 +260,26 @@ export class Invocations extends Objects {
       [Invocation.IRQSetIRQHandler]: takes(0, 1, ({ object: irq, caps: [notification] }) => {
         const cap = this.cap(notification);
         refuseIf(cap.type !== CapType.Notification || !(cap.rights & Rights.Write), InvalidCapability, 0);
-        this.deleteOne(this.irqSlot(irq));
-        this.insert(cap, notification, this.irqSlot(irq));
+        this.delete(this.state.irqSlots[irq]);
+        this.insertCopy(cap, notification, this.state.irqSlots[irq]);
       }),
-      [Invocation.IRQClearIRQHandler]: takes(0, 0, ({ object: irq }) => this.deleteOne(this.irqSlot(irq))),
+      [Invocation.IRQClearIRQHandler]: takes(0, 0, ({ object: irq }) =>
+        this.delete(this.state.irqSlots[irq]),
+      ),
     },
     [CapType.Frame]: {},
     // Memory from other clusters is Atoll's own, and none of the manual's: what is issued is not specified here.
     [CapType.UntypedControl]: {},
   };
 
-  protected invokeObject(me: Name, slot: Name): Result {
+  protected invokeObject(me: Name, slot: Name, caps: readonly Name[]): Result {
     const { type, object } = this.cap(slot);
     // What rings a line of another core of the machine does nothing to this cluster, whatever it is told.
     if (type === CapType.SGISignal) return;
     const invocations = this.table[type] ?? refuse(InvalidCapability, 0);
     const label = Number(labelOf(this.thread(me).info)) as Invocation;
     const row = invocations[label] ?? refuse(IllegalOperation);
-    const call = { me, slot, object, words: this.readMessage(this.thread(me)), caps: this.extraCaps };
+    const call = { me, slot, object, words: this.readMessage(this.thread(me)), caps };
     this.need(call, row.words, row.caps);
     return row.does(call);
   }
@@ -295,31 +292,20 @@ export class Invocations extends Objects {
 
   private destination = ({ slot, words }: Call): Name => this.target(this.cap(slot), words[0], words[1]);
 
-  /** Where a capability is taken from and put to. */
-  private sourceAndTarget(call: Call, words: number): [source: Name, target: Name] {
+  /** A copy can have less rights. What a copy or what moves can have besides, is a new badge or guard. */
+  private put(call: Call, isCopy: boolean, hasData: boolean): void {
     const target = this.destination(call);
     this.need(call, 4, 1);
     this.mustBeEmpty(target);
-    const [, , index, depth] = call.words;
+    const [, , index, depth, ...more] = call.words;
     const source = this.target(this.cap(call.caps[0]), index, depth, true);
     this.mustBeThere(!this.isEmpty(source), depth, true);
-    this.need(call, words, 1);
-    return [source, target];
-  }
-
-  private copy(call: Call, words: number): void {
-    const [source, target] = this.sourceAndTarget(call, words);
-    const masked = this.withRights(this.cap(source), Number(call.words[4] & 255n));
-    const cap = this.derive(source, words === 6 ? this.withData(masked, call.words[5], true) : masked);
-    refuseIf(cap.type === CapType.Null, IllegalOperation);
-    this.insert(cap, source, target);
-  }
-
-  private move(call: Call, words: number): void {
-    const [source, target] = this.sourceAndTarget(call, words);
-    const cap = words === 5 ? this.withData(this.cap(source), call.words[4], false) : this.cap(source);
-    refuseIf(cap.type === CapType.Null, IllegalOperation);
-    this.swap(source, target, cap);
+    this.need(call, 4 + Number(isCopy) + Number(hasData), 1);
+    const [rights, data] = isCopy ? more : [BigInt(Rights.All), ...more];
+    const masked = this.withRights(this.cap(source), Number(rights & 255n));
+    const cap = hasData ? this.withData(masked, data, isCopy) : masked;
+    if (isCopy) this.insertCopy(this.derive(source, cap), source, target);
+    else this.swap(source, target, cap);
   }
 
   // ---- Threads and scheduling contexts (section 6.1) ----
@@ -353,7 +339,7 @@ export class Invocations extends Objects {
     this.delete(slot);
     const { type, object } = this.cap(source);
     if (type === CapType.Null || type !== cap.type || object !== cap.object) return;
-    this.insert(this.derive(source, cap), source, slot);
+    this.insertCopy(this.derive(source, cap), source, slot);
   }
 
   /** Section 6.1.3: no more than the authority's maximum controlled priority. */
@@ -381,6 +367,6 @@ export class Invocations extends Objects {
     refuseIf(isIssued, SeL4Error.RevokeFirst);
     const target = this.target(this.cap(call.caps[0]), index, depth);
     this.mustBeEmpty(target);
-    this.insert({ ...EMPTY, type, object: Number(irq), badge }, call.slot, target);
+    this.insert({ ...EMPTY, type, object: Number(irq), badge }, call.slot, target, true);
   }
 }

@@ -1,46 +1,140 @@
-/** The abstraction function: from a kernel's physical memory to the abstract state. */
+/**
+ * The abstraction: what is observed of a kernel's physical memory, and of a state of the specification, and must be the
+ * same. Where the specification has a thread's place among its equals, and parents of slots, here are queues and children.
+ */
 import { Limit } from '../../kernel/api/constants.js';
+import type { Kernel } from '../../spec/kernel.js';
+import {
+  NOTHING_SENT,
+  Notification,
+  SchedContext,
+  Thread,
+  type Cap,
+  type Core,
+  type Name,
+  type State,
+} from '../../spec/state.js';
 import {
   CapType,
+  Queued,
   ThreadState,
   objectSize,
   type KernelMemory,
   type Slot,
 } from '../../src/core/inspect/memory.js';
-import type { Cap, Core, Name, SchedContext, State, Thread } from '../../spec/state.js';
 
-export function abstraction(memory: KernelMemory): State {
+export interface Observation extends Omit<State, 'order' | 'derivations' | 'memory'> {
+  /** Threads in each queue that is not empty: of an endpoint or notification, of a core, domain and priority, of a core. */
+  queues: Map<string, Name[]>;
+  /** Who offers a reply object, or waits to be answered through it. */
+  replies: Map<Name, Name>;
+  /** The children of each slot's capability, newest first; those of 0, which have no parent, by their address. */
+  children: Map<Name, Name[]>;
+  /** Slots whose capability is not a mere copy. */
+  originals: Set<Name>;
+}
+
+const readyQueue = (core: number, domain: number, priority: number): string =>
+  `ready ${core} ${domain} ${priority}`;
+
+/** Adds to the list of a key. */
+function append<K>(lists: Map<K, Name[]>, key: K, name: Name): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [name]);
+  else list.push(name);
+}
+
+const byAddress = (a: Name, b: Name): number => a - b;
+
+// ---- What is observed of a state of the specification ----
+
+export function observed(kernel: Kernel): Observation {
+  const { order: _, derivations, memory: _memory, ...state } = kernel.state;
+  const queues = new Map<string, Name[]>();
+  const replies = new Map<Name, Name>();
+  for (const { type, object } of state.caps.values()) {
+    if (type === CapType.Endpoint || type === CapType.Notification)
+      queues.set(`waiting ${object}`, kernel.waiting(object));
+    if (type === CapType.Reply) replies.set(object, kernel.holderOf(object));
+  }
+  for (const core of state.cores.keys()) {
+    queues.set(`postponed ${core}`, kernel.postponed(core));
+    for (const domain of state.overruns.keys())
+      for (const name of kernel.ready(core, domain))
+        append(queues, readyQueue(core, domain, state.threads.get(name)!.priority), name);
+  }
+  for (const [key, queue] of queues) if (queue.length === 0) queues.delete(key);
+  const children = new Map<Name, Name[]>();
+  for (const { slot, parent } of derivations) append(children, parent, slot);
+  children.get(0)?.sort(byAddress);
+  const originals = new Set(derivations.filter(({ isOriginal }) => isOriginal).map(({ slot }) => slot));
+  return { ...state, queues, replies, children, originals };
+}
+
+/** A state of which just this is observed. */
+export function stateOf({ queues, replies: _, children, originals, ...rest }: Observation): State {
+  const derivations: State['derivations'] = [];
+  const plant = (parent: Name): void => {
+    for (const slot of children.get(parent) ?? []) {
+      derivations.push({ slot, parent, isOriginal: originals.has(slot) });
+      plant(slot);
+    }
+  };
+  plant(0);
+  const order = [...new Set([...[...queues.values()].flat(), ...rest.threads.keys()])];
+  return { ...rest, order, derivations, memory: new Map() };
+}
+
+// ---- What is observed of physical memory ----
+
+export function observedIn(memory: KernelMemory): Observation {
   const slots = memory.allSlots();
   const { domain, domainEnd, scheduleIndex, scheduleStart } = memory.core(0);
-  const state: State = {
+  const state: Observation = {
     caps: new Map(),
-    children: new Map(),
-    originals: new Set(),
-    threads: new Map(),
-    endpoints: new Map(),
-    notifications: new Map(),
-    replies: new Map(),
-    contexts: new Map(),
+    ...{ children: new Map(), originals: new Set(), queues: new Map(), replies: new Map() },
+    ...{ threads: new Map(), notifications: new Map(), contexts: new Map() },
     cores: Array.from({ length: memory.cores }, (_, core) => coreAt(memory, core)),
     issuedIrqs: new Set(),
+    irqSlots: Array.from({ length: Limit.Interrupts }, (_, irq) => memory.irqSlot(irq)),
     ...{ domain, domainEnd, overruns: [] },
     schedule: { entries: memory.schedule(), index: scheduleIndex, start: scheduleStart },
   };
+  const { caps, children, originals, queues, threads, notifications, replies, contexts } = state;
   for (const slot of slots.values()) {
     const { at, type, object, rights, bits, guardSize, badge, revocable } = slot;
-    state.caps.set(at, { type, object, rights, bits, guardSize, badge } satisfies Cap);
-    if (revocable) state.originals.add(at);
-    if (slot.prev === 0) plantTree(slots, slot, state.children);
-    if (type === CapType.Thread) state.threads.set(object, threadAt(memory, object));
-    if (type === CapType.Endpoint) state.endpoints.set(object, queueOf(memory, object));
+    caps.set(at, { type, object, rights, bits, guardSize, badge } satisfies Cap);
+    if (revocable) originals.add(at);
+    if (slot.prev === 0) plantTree(slots, slot, children);
+    if (type === CapType.Thread) threads.set(object, threadAt(memory, object));
+    if (type === CapType.Endpoint || type === CapType.Notification)
+      addQueue(
+        queues,
+        `waiting ${object}`,
+        memory.queue(object).head,
+        (at) => memory.thread(at).endpointNext,
+      );
     if (type === CapType.Notification) {
       const { state: kind, badge, bound } = memory.notification(object);
-      const queue = queueOf(memory, object);
-      state.notifications.set(object, { active: kind === 2, badge, queue, thread: bound });
+      notifications.set(
+        object,
+        Object.assign(new Notification(), { active: kind === 2, badge, thread: bound }),
+      );
     }
-    if (type === CapType.Reply) state.replies.set(object, memory.reply(object).caller);
-    if (type === CapType.SchedContext) state.contexts.set(object, contextAt(memory, object));
+    if (type === CapType.Reply) replies.set(object, memory.reply(object).caller);
+    if (type === CapType.SchedContext) contexts.set(object, contextAt(memory, object));
     if (type === CapType.IRQHandler) state.issuedIrqs.add(object);
+  }
+  children.get(0)?.sort(byAddress);
+  const next = (at: Name): Name => memory.thread(at).queueNext;
+  for (let core = 0; core < memory.cores; core++) {
+    addQueue(queues, `postponed ${core}`, memory.core(core).releaseHead, next);
+    for (let each = 0; each < memory.domains; each++) {
+      const home = memory.core(core + each);
+      for (let priority = 0; priority < (Limit.Priorities as number); priority++)
+        if (home.ready(priority))
+          addQueue(queues, readyQueue(core, each, priority), home.head(priority), next);
+    }
   }
   for (let each = 0; each < memory.domains; each++) state.overruns.push(memory.core(each).overrun);
   return state;
@@ -48,18 +142,9 @@ export function abstraction(memory: KernelMemory): State {
 
 function coreAt(memory: KernelMemory, index: number): Core {
   const core = memory.core(index);
-  const queue = (first: Name): Name[] => chain(first, (at) => memory.thread(at).queueNext);
-  const ready = new Map<number, Name[]>();
-  for (let domain = 0; domain < memory.domains; domain++) {
-    const home = memory.core(index + domain);
-    for (let priority = 0; priority < (Limit.Priorities as number); priority++)
-      if (home.ready(priority)) ready.set(Limit.Priorities * domain + priority, queue(home.head(priority)));
-  }
   const named = (thread: Name): Name => (thread === core.idle ? 0 : thread);
   return {
     current: named(core.current),
-    ready,
-    release: queue(core.releaseHead),
     stalled: core.stalled === 0 ? undefined : named(core.stalled),
     charging: core.sc === 0 ? undefined : { sc: core.sc, since: core.charged },
   };
@@ -71,8 +156,9 @@ function chain(first: Name, next: (at: Name) => Name): Name[] {
   return names;
 }
 
-const queueOf = (memory: KernelMemory, at: Name): Name[] =>
-  chain(memory.queue(at).head, (thread) => memory.thread(thread).endpointNext);
+function addQueue(queues: Observation['queues'], key: string, head: Name, next: (at: Name) => Name): void {
+  if (head !== 0) queues.set(key, chain(head, next));
+}
 
 /** A derivation list is its tree in preorder: a slot's parent is the nearest before it that can be. */
 function plantTree(slots: ReadonlyMap<Name, Slot>, root: Slot, children: Map<Name, Name[]>): void {
@@ -103,19 +189,17 @@ function isParent(a: Slot, b: Slot): boolean {
 
 function threadAt(memory: KernelMemory, at: Name): Thread {
   const thread = memory.thread(at);
-  const { state, priority, mcp, fault, domain, underWay, sendBadge, sendRights, sendIsCall } = thread;
+  const { state, priority, mcp, core, fault, domain, underWay, reply, queued } = thread;
+  const { blockedOn, sendBadge, sendRights, sendIsCall } = thread;
   const sends = state === ThreadState.BlockedOnSend;
-  return {
-    state,
-    priority,
-    mcp,
-    core: thread.core,
-    fault,
+  const waits =
+    sends || state === ThreadState.BlockedOnReceive || state === ThreadState.BlockedOnNotification;
+  return Object.assign(new Thread(), {
+    ...{ state, priority, mcp, core, fault, domain, underWay, reply },
+    waitsFor: waits ? blockedOn : 0,
+    isPostponed: queued === Queued.Release,
     yieldTo: thread.yielding ? thread.yieldTo : 0,
-    ...{ domain, underWay },
-    send: sends
-      ? { badge: sendBadge, rights: sendRights, isCall: sendIsCall }
-      : { badge: 0n, rights: 0, isCall: false },
+    send: sends ? { badge: sendBadge, rights: sendRights, isCall: sendIsCall } : NOTHING_SENT,
     badge: memory.u64(at),
     info: memory.u64(at + 8),
     mrs: [16, 24, 32, 40].map((offset) => memory.u64(at + offset)),
@@ -123,25 +207,20 @@ function threadAt(memory: KernelMemory, at: Name): Thread {
     program: memory.u32(at + 56),
     redo: memory.u32(at + 52) !== 0,
     buffer: thread.ipcBuffer,
-    faultWords: [],
-  };
+  });
 }
 
 function contextAt(memory: KernelMemory, at: Name): SchedContext {
   const { tcb, core, notification, reply, budget, period, badge, refillMax, refills } =
     memory.schedContext(at);
-  return {
+  return Object.assign(new SchedContext(), {
     thread: tcb,
-    notification,
     calls: chain(reply, (each) => memory.reply(each).prev),
-    core,
-    budget,
-    period,
-    badge,
+    ...{ notification, core, budget, period, badge },
     sporadic: memory.u8(at + 14) !== 0,
     maxRefills: refillMax,
     // What all the time of a core is made of, nobody can see.
     refills: budget === period ? [] : refills,
     consumed: memory.u64(at + 56),
-  };
+  });
 }

@@ -10,11 +10,10 @@ import {
 } from '../../kernel/api/constants.js';
 import { checkInvariants } from '../../src/core/inspect/invariants.js';
 import { CapType, type KernelMemory } from '../../src/core/inspect/memory.js';
-import { abstraction } from './abstraction.js';
+import { observed, observedIn, stateOf, type Observation } from './abstraction.js';
 import { Kernel } from '../../spec/kernel.js';
 import type { Kernel as MachineKernel } from '../../src/core/kernel.js';
 import { messageInfo } from '../../spec/messages.js';
-import type { State } from '../../spec/state.js';
 import { Machine, guardFor, type MachineOptions } from '../kernel/machine.js';
 import {
   CSPACE_SLOT,
@@ -55,32 +54,19 @@ function same(a: unknown, b: unknown): boolean {
   return true;
 }
 
-/** A state as text, each part in an order that does not depend on how it came about. */
-function describe(state: State): string {
+/** What is observed as text, each part in an order that does not depend on how it came about. */
+function describe(observation: Observation): string[] {
   const text = (value: unknown): string =>
-    JSON.stringify(value, (_, each: unknown) => (typeof each === 'bigint' ? `${each}n` : each));
-  const sorted = (map: ReadonlyMap<number, unknown>): string[] =>
-    [...map].sort(([a], [b]) => a - b).map(([name, value]) => `  ${name.toString(16)} ${text(value)}`);
-  const threads = new Map(
-    [...state.threads].map(([name, { faultWords: _, ...thread }]) => [name, thread] as const),
+    JSON.stringify(value, (key, each: unknown) =>
+      key === 'faultWords' ? undefined : typeof each === 'bigint' ? `${each}n` : each,
+    );
+  return Object.entries(observation).flatMap(([part, value]: [string, unknown]) =>
+    value instanceof Map
+      ? [...(value as Map<number | string, unknown>)].map(
+          ([name, each]) => `${part} ${name.toString(16)} ${text(each)}`,
+        )
+      : `${part} ${text(value instanceof Set ? [...(value as Set<number>)].sort() : value)}`,
   );
-  return [
-    ...state.cores.flatMap(({ current, stalled, ready, release }, core) => [
-      `core ${core}: current ${text(current)} stalled ${text(stalled)} release ${text(release)} ready`,
-      ...sorted(ready).map((line) => `core ${core}:${line}`),
-    ]),
-    ...['caps', ...sorted(state.caps)],
-    ...['children', ...sorted(state.children)],
-    `originals ${text([...state.originals].sort((a, b) => a - b))}`,
-    ...['threads', ...sorted(threads)],
-    ...['endpoints', ...sorted(state.endpoints)],
-    ...['notifications', ...sorted(state.notifications)],
-    ...['replies', ...sorted(state.replies)],
-    ...['contexts', ...sorted(state.contexts)],
-    `interrupts ${text([...state.issuedIrqs].sort())}`,
-    `domain ${text([state.domain, state.domainEnd, state.overruns])}`,
-    `schedule ${text([...state.schedule.entries, state.schedule.index, state.schedule.start])}`,
-  ].join('\n');
 }
 
 export class World {
@@ -195,10 +181,11 @@ export class World {
       }
     for (let core = 1; core < cores; core++) this.asked.add(core);
     this.memory = m.image();
-    this.spec = new Kernel(abstraction(this.memory), (irq) => this.memory.irqSlot(irq));
+    this.spec = new Kernel(stateOf(observedIn(this.memory)));
     // What lies in the buffers, as far as it is not zero.
     for (const { buffer } of this.spec.state.threads.values())
-      for (let at = buffer; buffer !== 0 && at < buffer + 1024; at += 8) this.spec.words.set(at, m.u64(at));
+      for (let at = buffer; buffer !== 0 && at < buffer + 1024; at += 8)
+        this.spec.state.memory.set(at, m.u64(at));
   }
 
   /** Does a step in both, and compares. */
@@ -254,7 +241,7 @@ export class World {
   private interrupt(line: number): void {
     this.event(
       () => this.kernel.interrupt(line),
-      () => this.spec.interrupt(this.memory.irqSlot(line)),
+      () => this.spec.interrupt(line),
     );
   }
 
@@ -373,7 +360,7 @@ export class World {
     const sent = thread.buffer === 0 ? [] : caps;
     const set = (address: number, word: bigint): void => {
       m.setU64(address, word);
-      this.spec.words.set(address, word);
+      this.spec.state.memory.set(address, word);
     };
     fit.forEach((word, index) => {
       if (index < 4) {
@@ -430,23 +417,19 @@ export class World {
 
   private compare(): void {
     if (this.calls % this.checked === 0) checkInvariants(this.memory);
-    const actual = abstraction(this.memory);
-    const expected = this.spec.state;
-    // What has no parent has no order.
-    for (const { children } of [actual, expected]) children.get(0)?.sort((a, b) => a - b);
+    const [actual, expected] = [observedIn(this.memory), observed(this.spec)];
     if (!same(actual, expected)) {
-      const lines = new Set(describe(actual).split('\n'));
-      const others = new Set(describe(expected).split('\n'));
-      const only = (from: Set<string>, than: Set<string>): string =>
-        [...from].filter((line) => !than.has(line)).join('\n');
+      const [lines, others] = [describe(actual), describe(expected)];
+      const only = (from: string[], than: string[]): string =>
+        from.filter((line) => !than.includes(line)).join('\n');
       assert.fail(`the kernel:\n${only(lines, others)}\nthe specification:\n${only(others, lines)}`);
     }
     const thread = this.spec.state.threads.get(this.current);
     if (!thread || thread.buffer === 0) return;
     for (let at = thread.buffer + MESSAGE; at < thread.buffer + 1024; at += 8)
-      if (this.machine.u64(at) !== (this.spec.words.get(at) ?? 0n))
+      if (this.machine.u64(at) !== (this.spec.state.memory.get(at) ?? 0n))
         assert.fail(
-          `buffer word ${(at - thread.buffer) / 8}: ${this.machine.u64(at)}, specified ${this.spec.words.get(at)}`,
+          `buffer word ${(at - thread.buffer) / 8}: ${this.machine.u64(at)}, specified ${this.spec.state.memory.get(at)}`,
         );
   }
 }
