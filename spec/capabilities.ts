@@ -28,20 +28,17 @@ export class Capabilities {
 
   /** The slot at an address of `depth` bits below a CNode; `partly`: the walk may end at what is no CNode. */
   private resolve(root: Cap, address: bigint, depth: number, partly: boolean): Name {
-    if (root.type !== CNode) throw new LookupError(address, LookupFailure.InvalidRoot);
-    let { object, bits, guardSize, badge: guard } = root;
-    for (let left = depth; ;) {
-      if (guardSize > left || BigInt.asUintN(guardSize, address >> BigInt(left - guardSize)) !== guard)
-        throw new LookupError(address, LookupFailure.GuardMismatch, left, guard, guardSize);
-      if (guardSize + bits > left)
-        throw new LookupError(address, LookupFailure.DepthMismatch, left, guardSize + bits);
-      left -= guardSize + bits;
-      const slot = object + SLOT_BYTES * Number(BigInt.asUintN(bits, address >> BigInt(left)));
-      const next = this.cap(slot);
-      if (left === 0 || (partly && next.type !== CNode)) return slot;
-      if (next.type !== CNode) throw new LookupError(address, LookupFailure.DepthMismatch, left, 0);
-      ({ object, bits, guardSize, badge: guard } = next);
-    }
+    const { type, object, bits, guardSize, badge: guard } = root;
+    if (type !== CNode) throw new LookupError(address, LookupFailure.InvalidRoot);
+    if (guardSize > depth || BigInt.asUintN(guardSize, address >> BigInt(depth - guardSize)) !== guard)
+      throw new LookupError(address, LookupFailure.GuardMismatch, depth, guard, guardSize);
+    const left = depth - guardSize - bits;
+    if (left < 0) throw new LookupError(address, LookupFailure.DepthMismatch, depth, guardSize + bits);
+    const slot = object + SLOT_BYTES * Number(BigInt.asUintN(bits, address >> BigInt(left)));
+    const next = this.cap(slot);
+    if (left === 0 || (partly && next.type !== CNode)) return slot;
+    if (next.type !== CNode) throw new LookupError(address, LookupFailure.DepthMismatch, left, 0);
+    return this.resolve(next, address, left, partly);
   }
 
   /** The slot that an invocation names below a CNode (section 3.1.2), to take something from it or to put it there. */

@@ -6,22 +6,20 @@ import { Invocation, Limit, Rights, SeL4Error } from '../kernel/api/constants.js
 import { CapType, ThreadState } from '../src/core/inspect/memory.js';
 import { TcbSlot } from './capabilities.js';
 import { refuse, refuseIf } from './errors.js';
+import type { Sending } from './ipc.js';
 import { labelOf } from './messages.js';
 import { Objects, READ_WRITE, type Call } from './objects.js';
 import { beginRefills } from './refills.js';
 import { isAccounted } from './scheduling.js';
-import { EMPTY, type Cap, type Name, type SchedContext } from './state.js';
+import { EMPTY, type Cap, type Name, type SchedContext as Context } from './state.js';
 
-/** The words of the answer, or none; 'later' where the caller is answered when it runs again. */
+/** The words of the answer, or none; 'later' where the caller is answered by another, or when it runs again. */
 export type Result = readonly bigint[] | 'later' | undefined | void;
-interface Row {
-  readonly words: number;
-  readonly caps: number;
-  readonly does: (call: Call) => Result;
-}
 /** An invocation: how many words and extra capabilities it takes at least, and what it does with them. */
-const takes = (words: number, caps: number, does: Row['does']): Row => ({ words, caps, does });
+const takes = (words: number, caps: number, does: (call: Call) => Result) => ({ words, caps, does });
+type Row = ReturnType<typeof takes>;
 
+const { Untyped, CNode, Frame, Thread, SchedContext, Endpoint, Notification, Reply } = CapType;
 const { IllegalOperation, InvalidArgument, InvalidCapability, RangeError, TruncatedMessage } = SeL4Error;
 /** An hour, in microseconds. */
 const MAX_PERIOD = 3_600_000_000n;
@@ -31,9 +29,9 @@ const LAST_ENTRY = Limit.DomainSchedule - 1;
 
 export class Invocations extends Objects {
   private readonly table: Partial<Record<CapType, Partial<Record<Invocation, Row>>>> = {
-    [CapType.Untyped]: { [Invocation.UntypedRetype]: takes(6, 1, (call) => this.retype(call)) },
+    [Untyped]: { [Invocation.UntypedRetype]: takes(6, 1, (call) => this.retype(call)) },
     // Section 3.1.2.
-    [CapType.CNode]: {
+    [CNode]: {
       [Invocation.CNodeRevoke]: takes(2, 0, (call) => {
         const slot = this.destination(call);
         while (this.childrenOf(slot).length > 0) this.delete(this.childrenOf(slot)[0]);
@@ -41,7 +39,7 @@ export class Invocations extends Objects {
       [Invocation.CNodeDelete]: takes(2, 0, (call) => this.delete(this.destination(call))),
       [Invocation.CNodeCancelBadgedSends]: takes(2, 0, (call) => {
         const { type, rights, object, badge } = this.cap(this.destination(call));
-        refuseIf(type !== CapType.Endpoint || rights !== Number(Rights.All), IllegalOperation);
+        refuseIf(type !== Endpoint || rights !== Number(Rights.All), IllegalOperation);
         const sends = this.thread(this.waiting(object)[0])?.state === ThreadState.BlockedOnSend;
         if (badge !== 0n && sends) this.cancelAll(object, badge);
       }),
@@ -67,7 +65,7 @@ export class Invocations extends Objects {
       }),
     },
     // Section 6.1.
-    [CapType.Thread]: {
+    [Thread]: {
       [Invocation.TCBReadRegisters]: takes(2, 0, ({ me, object, words: [flags, count] }) => {
         refuseIf(count < 1n || count > 2n, RangeError, 1, 2);
         refuseIf(object === me, IllegalOperation);
@@ -89,7 +87,7 @@ export class Invocations extends Objects {
       }),
       [Invocation.TCBCopyRegisters]: takes(1, 1, ({ object: name, words: [flags], caps: [source] }) => {
         const { type, object } = this.cap(source);
-        refuseIf(type !== CapType.Thread, InvalidCapability, 1);
+        refuseIf(type !== Thread, InvalidCapability, 1);
         if (flags & 1n) this.suspend(object);
         if (flags & 2n) this.resume(name);
         const { pc, program, redo, badge, info, mrs } = this.thread(object);
@@ -101,23 +99,22 @@ export class Invocations extends Objects {
         if (name === this.current) this.reschedule();
       }),
       [Invocation.TCBConfigure]: takes(2, 2, ({ object, words: [data, buffer], caps: [root, frame] }) => {
-        this.checkBuffer(buffer, this.cap(frame));
+        const cap = this.asBuffer(object, frame, buffer);
         this.replace(object + TcbSlot.Root, root, this.asRoot(object, root, data));
-        this.setBuffer(object, buffer, frame);
+        this.replace(object + TcbSlot.Buffer, frame, cap);
+        this.thread(object).buffer = Number(buffer);
       }),
       [Invocation.TCBSetSpace]: takes(1, 2, ({ object, words: [data], caps: [handler, root] }) => {
-        const cap = this.asRoot(object, root, data);
-        this.checkHandler(handler, 1);
-        this.replace(object + TcbSlot.Root, root, cap);
-        this.replace(object + TcbSlot.FaultHandler, handler);
+        const caps = [this.asRoot(object, root, data), this.asHandler(handler, 1)];
+        this.replace(object + TcbSlot.Root, root, caps[0]);
+        this.replace(object + TcbSlot.FaultHandler, handler, caps[1]);
       }),
       [Invocation.TCBSetIPCBuffer]: takes(1, 1, ({ object, words: [buffer], caps: [frame] }) => {
-        this.checkBuffer(buffer, this.cap(frame));
-        this.setBuffer(object, buffer, frame);
+        this.replace(object + TcbSlot.Buffer, frame, this.asBuffer(object, frame, buffer));
+        this.thread(object).buffer = Number(buffer);
       }),
       [Invocation.TCBSetTimeoutEndpoint]: takes(0, 1, ({ object, caps: [handler] }) => {
-        this.checkHandler(handler, 1);
-        this.replace(object + TcbSlot.TimeoutHandler, handler);
+        this.replace(object + TcbSlot.TimeoutHandler, handler, this.asHandler(handler, 1));
       }),
       [Invocation.TCBSetPriority]: takes(1, 1, (call) =>
         this.setPriority(call.object, this.priorities(call, 1)[0]),
@@ -129,21 +126,20 @@ export class Invocations extends Objects {
         const { object: name, caps } = call;
         const [mcp, priority] = this.priorities(call, 2);
         const { type, object: sc } = this.cap(caps[1]);
-        if (type === CapType.SchedContext) this.checkBinding(sc, name);
+        if (type === SchedContext) this.checkBinding(this.context(sc), name);
         else refuseIf(type !== CapType.Null, InvalidCapability, 2);
         refuseIf(type === CapType.Null && name === this.current, IllegalOperation);
-        this.checkHandler(caps[2], 3);
-        this.replace(name + TcbSlot.FaultHandler, caps[2]);
+        this.replace(name + TcbSlot.FaultHandler, caps[2], this.asHandler(caps[2], 3));
         this.thread(name).mcp = mcp;
         this.setPriority(name, priority);
-        if (type === CapType.SchedContext) this.bindContext(this.context(sc), name);
+        if (type === SchedContext) this.bindContext(this.context(sc), name);
         else this.takeContext(this.contextOf(name));
       }),
       [Invocation.TCBSuspend]: takes(0, 0, ({ object }) => this.suspend(object)),
       [Invocation.TCBResume]: takes(0, 0, ({ object }) => this.resume(object)),
       [Invocation.TCBBindNotification]: takes(0, 1, ({ object: name, caps }) => {
         const { type, rights, object } = this.cap(caps[0]);
-        refuseIf(this.boundTo(name) !== 0 || type !== CapType.Notification, IllegalOperation);
+        refuseIf(this.boundTo(name) !== 0 || type !== Notification, IllegalOperation);
         const notification = this.notification(object);
         const isInUse = this.waiting(object).length > 0 || notification.thread !== 0;
         refuseIf(!(rights & Rights.Read) || isInUse, IllegalOperation);
@@ -155,32 +151,29 @@ export class Invocations extends Objects {
       }),
     },
     // Sections 6.1.6 to 6.1.8.
-    [CapType.SchedContext]: {
+    [SchedContext]: {
       [Invocation.SchedContextBind]: takes(0, 1, ({ object: name, caps }) => {
         const sc = this.context(name);
         const { type, object } = this.cap(caps[0]);
-        if (type === CapType.Thread) {
-          this.checkBinding(name, object);
-          return this.bindContext(sc, object);
-        }
-        refuseIf(type !== CapType.Notification, InvalidCapability, 1);
+        refuseIf(type !== Thread && type !== Notification, InvalidCapability, 1);
+        if (type === Thread) this.checkBinding(sc, object);
+        if (type === Thread) return this.bindContext(sc, object);
         refuseIf(sc.notification !== 0 || this.contextFor(object) !== undefined, IllegalOperation);
         sc.notification = object;
       }),
-      [Invocation.SchedContextUnbind]: takes(0, 0, ({ object }) => {
+      [Invocation.SchedContextUnbind]: takes(0, 0, ({ me, object }) => {
         const sc = this.context(object);
-        refuseIf(sc.thread !== 0 && sc.thread === this.current, IllegalOperation);
+        refuseIf(sc.thread === me, IllegalOperation);
         this.takeContext(sc);
         Object.assign(sc, { notification: 0, calls: [] });
       }),
-      [Invocation.SchedContextUnbindObject]: takes(0, 1, ({ object: name, caps }) => {
+      [Invocation.SchedContextUnbindObject]: takes(0, 1, ({ me, object: name, caps }) => {
         const sc = this.context(name);
         const { type, object } = this.cap(caps[0]);
-        const isThread = type === CapType.Thread;
-        refuseIf(!isThread && type !== CapType.Notification, InvalidCapability, 1);
-        refuseIf(object !== (isThread ? sc.thread : sc.notification), IllegalOperation);
-        refuseIf(isThread && object === this.current, IllegalOperation);
-        if (isThread) this.takeContext(sc);
+        refuseIf(type !== Thread && type !== Notification, InvalidCapability, 1);
+        const isBound = object === (type === Thread ? sc.thread : sc.notification);
+        refuseIf(!isBound || object === me, IllegalOperation);
+        if (type === Thread) this.takeContext(sc);
         else sc.notification = 0;
       }),
       [Invocation.SchedContextConsumed]: takes(0, 0, ({ object }) => [
@@ -200,7 +193,7 @@ export class Invocations extends Objects {
         const isTime = (time: bigint): boolean => time >= 1n && time <= MAX_PERIOD;
         refuseIf(!isTime(budget) || !isTime(period), RangeError, 1, MAX_PERIOD);
         refuseIf(budget > period, RangeError, 1, period);
-        refuseIf(type !== CapType.SchedContext, InvalidCapability, 1);
+        refuseIf(type !== SchedContext, InvalidCapability, 1);
         const most = (2 ** bits - 64) / 16 - 2;
         refuseIf(extraRefills > most, RangeError, 0, most);
         const sc = this.context(object);
@@ -222,8 +215,9 @@ export class Invocations extends Objects {
       [Invocation.DomainSetSet]: takes(1, 0, ({ words: [domain], caps: [thread] }) => {
         refuseIf(domain >= BigInt(this.state.overruns.length), InvalidArgument, 0);
         refuseIf(thread === undefined, TruncatedMessage);
-        refuseIf(this.cap(thread).type !== CapType.Thread, InvalidArgument, 1);
-        this.setDomain(this.cap(thread).object, Number(domain));
+        refuseIf(this.cap(thread).type !== Thread, InvalidArgument, 1);
+        this.thread(this.cap(thread).object).domain = Number(domain);
+        this.reconsider(this.cap(thread).object);
       }),
       [Invocation.DomainScheduleConfigure]: takes(3, 0, ({ words: [index, domain, duration] }) => {
         const { schedule, overruns } = this.state;
@@ -247,19 +241,20 @@ export class Invocations extends Objects {
     [CapType.IRQControl]: {
       [Invocation.IRQIssueIRQHandler]: takes(3, 1, (call) => {
         const [irq, index, depth] = call.words;
-        this.issue(call, CapType.IRQHandler, irq, 0n, index, depth);
+        refuseIf(this.state.issuedIrqs.has(Number(irq)), SeL4Error.RevokeFirst);
+        this.issue(call, { ...EMPTY, type: CapType.IRQHandler }, index, depth);
         this.state.issuedIrqs.add(Number(irq));
       }),
       [Invocation.IRQIssueSGISignal]: takes(4, 1, (call) => {
-        const [irq, core, index, depth] = call.words;
-        this.issue(call, CapType.SGISignal, irq, core, index, depth);
+        const [, core, index, depth] = call.words;
+        this.issue(call, { ...EMPTY, type: CapType.SGISignal, badge: core }, index, depth);
       }),
     },
     [CapType.IRQHandler]: {
       [Invocation.IRQAckIRQ]: takes(0, 0, () => undefined),
       [Invocation.IRQSetIRQHandler]: takes(0, 1, ({ object: irq, caps: [notification] }) => {
         const cap = this.cap(notification);
-        refuseIf(cap.type !== CapType.Notification || !(cap.rights & Rights.Write), InvalidCapability, 0);
+        refuseIf(cap.type !== Notification || !(cap.rights & Rights.Write), InvalidCapability, 0);
         this.delete(this.state.irqSlots[irq]);
         this.insertCopy(cap, notification, this.state.irqSlots[irq]);
       }),
@@ -267,24 +262,34 @@ export class Invocations extends Objects {
         this.delete(this.state.irqSlots[irq]),
       ),
     },
-    [CapType.Frame]: {},
+    [Frame]: {},
     // Memory from other clusters is Atoll's own, and none of the manual's: what is issued is not specified here.
     [CapType.UntypedControl]: {},
   };
 
-  protected invokeObject(me: Name, slot: Name, caps: readonly Name[]): Result {
-    const { type, object } = this.cap(slot);
+  protected perform(me: Name, slot: Name, caps: readonly Name[], sending: Sending): Result {
+    const cap = this.cap(slot);
+    const { type, object, badge, rights } = cap;
+    const canSend = (type !== Endpoint && type !== Notification) || (rights & Rights.Write) !== 0;
+    refuseIf(!canSend, InvalidCapability, 0);
+    if (type === Endpoint) this.sendIPC(me, cap, sending);
+    if (type === Endpoint) return 'later';
+    if (type === Notification) return this.sendSignal(object, badge);
+    if (type === Reply) return this.replyTo(me, object, rights);
     // What rings a line of another core of the machine does nothing to this cluster, whatever it is told.
     if (type === CapType.SGISignal) return;
+    const { info } = this.thread(me);
     const invocations = this.table[type] ?? refuse(InvalidCapability, 0);
-    const label = Number(labelOf(this.thread(me).info)) as Invocation;
-    const row = invocations[label] ?? refuse(IllegalOperation);
+    const {
+      words,
+      caps: most,
+      does,
+    } = invocations[Number(labelOf(info)) as Invocation] ?? refuse(IllegalOperation);
     const call = { me, slot, object, words: this.readMessage(this.thread(me)), caps };
-    this.need(call, row.words, row.caps);
-    return row.does(call);
+    this.need(call, words, most);
+    return does(call);
   }
 
-  private context = (name: Name): SchedContext => this.state.contexts.get(name)!;
   private need = ({ words, caps }: Call, leastWords: number, leastCaps: number): void =>
     refuseIf(words.length < leastWords || caps.length < leastCaps, TruncatedMessage);
 
@@ -310,32 +315,31 @@ export class Invocations extends Objects {
 
   // ---- Threads and scheduling contexts (section 6.1) ----
 
-  private checkHandler = (slot: Name, argument: number): void =>
-    refuseIf(!this.isEmpty(slot) && !this.isHandler(slot), InvalidCapability, argument);
-  private checkBuffer(buffer: bigint, { type, rights, badge, object, bits }: Cap): void {
-    if (buffer === 0n) return;
-    const isWritable = type === CapType.Frame && (rights & READ_WRITE) === READ_WRITE;
-    refuseIf(!isWritable || (badge & 1n) !== 0n, IllegalOperation);
-    refuseIf(buffer % BUFFER_BYTES !== 0n, SeL4Error.AlignmentError);
-    refuseIf(buffer < BigInt(object) || buffer >= BigInt(object + 2 ** bits), IllegalOperation);
-  }
+  // What can be put into the slots of a TCB.
 
-  private setBuffer(name: Name, buffer: bigint, frame: Name): void {
-    const slot = name + TcbSlot.Buffer;
-    this.replace(slot, buffer === 0n ? 0 : frame);
-    if (buffer === 0n) return;
-    this.thread(name).buffer = Number(buffer);
-    this.state.caps.set(slot, { ...this.cap(slot), badge: BigInt(name) });
+  private asHandler(slot: Name, argument: number): Cap {
+    refuseIf(!this.isEmpty(slot) && !this.isHandler(slot), InvalidCapability, argument);
+    return this.cap(slot);
+  }
+  private asBuffer(name: Name, frame: Name, buffer: bigint): Cap {
+    const cap = this.cap(frame);
+    if (buffer === 0n) return EMPTY;
+    const isWritable = cap.type === Frame && (cap.rights & READ_WRITE) === READ_WRITE;
+    refuseIf(!isWritable || (cap.badge & 1n) !== 0n, IllegalOperation);
+    refuseIf(buffer % BUFFER_BYTES !== 0n, SeL4Error.AlignmentError);
+    const isInside = buffer >= cap.object && buffer < cap.object + 2 ** cap.bits;
+    refuseIf(!isInside, IllegalOperation);
+    return { ...cap, badge: BigInt(name) };
   }
   /** The root of a thread's capability space: not instead of a last capability, since all goes that is in that CNode. */
   private asRoot(name: Name, root: Name, data: bigint): Cap {
     const slot = name + TcbSlot.Root;
     const cap = data === 0n ? this.cap(root) : this.withData(this.cap(root), data, true);
-    refuseIf(cap.type !== CapType.CNode || (!this.isEmpty(slot) && this.isFinal(slot)), IllegalOperation);
+    refuseIf(cap.type !== CNode || (!this.isEmpty(slot) && this.isFinal(slot)), IllegalOperation);
     return cap;
   }
   /** Puts a copy into a TCB's own slot, unless what was there took the source with it. */
-  private replace(slot: Name, source: Name, cap = this.cap(source)): void {
+  private replace(slot: Name, source: Name, cap: Cap): void {
     this.delete(slot);
     const { type, object } = this.cap(source);
     if (type === CapType.Null || type !== cap.type || object !== cap.object) return;
@@ -345,28 +349,26 @@ export class Invocations extends Objects {
   /** Section 6.1.3: no more than the authority's maximum controlled priority. */
   private priorities({ words, caps }: Call, count: number): number[] {
     const authority = this.cap(caps[0]);
-    refuseIf(authority.type !== CapType.Thread, InvalidCapability, 1);
+    refuseIf(authority.type !== Thread, InvalidCapability, 1);
     const { mcp } = this.thread(authority.object);
     for (const value of words.slice(0, count)) refuseIf(value > BigInt(mcp), RangeError, 0, mcp);
     return words.slice(0, count).map(Number);
   }
 
   /** A thread that waits cannot get a context that has no time for it at this moment. */
-  private checkBinding(name: Name, to: Name): void {
-    const [sc, { state }] = [this.context(name), this.thread(to)];
+  private checkBinding(sc: Context, to: Name): void {
     refuseIf(this.contextOf(to) !== undefined || sc.thread !== 0, IllegalOperation);
-    const isBlocked = state >= ThreadState.BlockedOnReceive && state <= ThreadState.BlockedOnNotification;
-    refuseIf(isBlocked && (sc.maxRefills === 0 || this.isExhausted(sc)), IllegalOperation);
+    const hasTime = sc.maxRefills !== 0 && !this.isExhausted(sc);
+    const isBlocked = ![ThreadState.Running, ThreadState.Inactive].includes(this.thread(to).state);
+    refuseIf(isBlocked && !hasTime, IllegalOperation);
   }
 
   // ---- Interrupts (section 8.1) ----
 
-  private issue(call: Call, type: CapType, irq: bigint, badge: bigint, index: bigint, depth: bigint): void {
+  private issue({ slot, words: [irq], caps }: Call, cap: Cap, index: bigint, depth: bigint): void {
     refuseIf(irq < 1n || irq >= BigInt(Limit.Interrupts), RangeError, 1, Limit.Interrupts - 1);
-    const isIssued = type === CapType.IRQHandler && this.state.issuedIrqs.has(Number(irq));
-    refuseIf(isIssued, SeL4Error.RevokeFirst);
-    const target = this.target(this.cap(call.caps[0]), index, depth);
+    const target = this.target(this.cap(caps[0]), index, depth);
     this.mustBeEmpty(target);
-    this.insert({ ...EMPTY, type, object: Number(irq), badge }, call.slot, target, true);
+    this.insert({ ...cap, object: Number(irq) }, slot, target, true);
   }
 }

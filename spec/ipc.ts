@@ -111,7 +111,7 @@ export class Communication extends Scheduling {
     }
     const isActive = this.contextOf(to) !== undefined;
     this.meet(me, send, name, to, this.thread(to).reply);
-    if (sending === 'reply' && !isActive) this.lend(me, to);
+    if (sending === 'reply') this.donate(this.contextOf(me), to);
     // On a caller's time it runs at once, since the caller's handler waits for it.
     if (isActive) this.start(to);
     else this.goOn(to);
@@ -122,7 +122,7 @@ export class Communication extends Scheduling {
     const before = this.holderOf(reply);
     if (before !== 0 && before !== me) this.cancelIPC(before);
     const bound = this.boundTo(me);
-    if (bound !== 0 && this.notification(bound).active) return this.takeSignal(me, bound);
+    if (this.notification(bound)?.signal !== undefined) return this.takeSignal(me, bound);
     if (bound !== 0 && blocking) this.returnContext(me, bound);
     const [from] = this.waiting(name);
     if (from !== undefined && this.thread(from).state === BlockedOnSend) {
@@ -197,13 +197,8 @@ export class Communication extends Scheduling {
     Object.assign(thread, { state: BlockedOnReply, reply });
     this.thread(callee).underWay = thread.underWay;
     // What has used up its budget has nothing to lend (section 6.2.7).
-    if (thread.fault !== FaultType.Timeout && !this.contextOf(callee))
-      this.lend(caller, callee)?.calls.unshift(reply);
-  }
-  private lend(from: Name, to: Name): SchedContext | undefined {
-    const sc = this.contextOf(from);
-    if (sc) this.donate(sc, to);
-    return sc;
+    const sc = thread.fault === FaultType.Timeout ? undefined : this.contextOf(caller);
+    if (this.donate(sc, callee)) sc?.calls.unshift(reply);
   }
 
   /** The calls of a chain up to this one no longer get the context back. */
@@ -218,16 +213,16 @@ export class Communication extends Scheduling {
     const lent = this.contextWhere(({ calls }) => calls[0] === thread.reply);
     if (!lent) this.cutCalls(thread.reply);
     lent?.calls.shift();
-    if (lent && !this.contextOf(caller)) this.donate(lent, caller);
+    this.donate(lent, caller);
     thread.reply = 0;
   }
 
-  protected replyTo(me: Name, reply: Name, grant: boolean): void {
+  protected replyTo(me: Name, reply: Name, rights: number): void {
     const to = this.holderOf(reply);
     if (to === 0 || this.thread(to).state !== BlockedOnReply) return;
     this.endCall(to);
     if (this.thread(to).fault !== FaultType.NullFault) return this.replyToFault(me, to);
-    this.transfer(me, 0, 0n, grant, to);
+    this.transfer(me, 0, 0n, mayGrant(rights), to);
     const sc = this.contextOf(to);
     if (isAccounted(sc) && sc.sporadic) unblock(sc, this.now);
     this.goOn(to);
@@ -263,37 +258,33 @@ export class Communication extends Scheduling {
   /** The first that waits gets the signal, or the bound thread if it waits to receive; else it is there to be taken. */
   protected sendSignal(name: Name, badge: bigint): void {
     const notification = this.notification(name);
-    const { active, thread: bound } = notification;
-    const boundReceives = !active && this.state.threads.get(bound)?.state === BlockedOnReceive;
+    const { signal, thread: bound } = notification;
+    const boundReceives = signal === undefined && this.state.threads.get(bound)?.state === BlockedOnReceive;
     const [to] = [...this.waiting(name), ...(boundReceives ? [bound] : [])];
-    if (to === undefined) {
-      Object.assign(notification, { active: true, badge: notification.badge | badge });
-    } else {
-      this.cancelIPC(to);
-      Object.assign(this.thread(to), { badge, redo: false });
-      this.lendContext(to, name);
-      this.start(to);
-    }
+    if (to === undefined) return void (notification.signal = (signal ?? 0n) | badge);
+    this.cancelIPC(to);
+    Object.assign(this.thread(to), { badge, redo: false });
+    this.lendContext(to, name);
+    this.start(to);
   }
 
   protected receiveSignal(me: Name, name: Name, blocking: boolean): void {
-    if (this.notification(name).active) return this.takeSignal(me, name);
+    if (this.notification(name).signal !== undefined) return this.takeSignal(me, name);
     if (!blocking) return void (this.thread(me).badge = 0n);
     this.returnContext(me, name);
     this.wait(me, name, BlockedOnNotification);
   }
 
   private takeSignal(me: Name, name: Name): void {
-    const notification = this.notification(name);
-    this.thread(me).badge = notification.badge;
-    Object.assign(notification, { active: false, badge: 0n });
+    this.thread(me).badge = this.notification(name).signal!;
+    this.notification(name).signal = undefined;
     this.lendContext(me, name);
   }
 
   /** Section 6.1.7: a passive thread that a notification wakes runs on the notification's context, until it waits. */
   private lendContext(me: Name, name: Name): void {
     const sc = this.contextFor(name);
-    if (sc?.thread === 0 && !this.contextOf(me)) this.donate(sc, me);
+    if (sc?.thread === 0) this.donate(sc, me);
   }
   private returnContext(me: Name, name: Name): void {
     const sc = this.contextFor(name);
@@ -327,7 +318,6 @@ export class Communication extends Scheduling {
     const thread = this.thread(me);
     thread.priority = priority;
     if (thread.waitsFor !== 0) this.placeLast(me);
-    else if (me === this.current) this.reschedule();
-    else this.possibleSwitchTo(me);
+    else this.reconsider(me);
   }
 }

@@ -6,21 +6,16 @@
 import { FaultType, LookupFailure, Rights, SeL4Error } from '../kernel/api/constants.js';
 import { CapType } from '../src/core/inspect/memory.js';
 import { TcbSlot } from './capabilities.js';
-import { LookupError, Refusal, refuseIf } from './errors.js';
+import { LookupError, Refusal } from './errors.js';
 import { Invocations, type Result } from './invocations.js';
 import { isBlocking, type Sending } from './ipc.js';
 import { charge } from './refills.js';
 import { isAccounted } from './scheduling.js';
-import type { Name } from './state.js';
+import type { Cap, Name } from './state.js';
 
+const { Thread, Endpoint, Notification, Reply, CNode, SchedControl, SchedContext, Domain } = CapType;
 /** What their invocations can stop or end the very thread that is to receive then: such a first phase is not done. */
-const STOPPING = new Set([
-  CapType.Thread,
-  CapType.CNode,
-  CapType.SchedControl,
-  CapType.SchedContext,
-  CapType.Domain,
-]);
+const STOPPING = new Set([Thread, CNode, SchedControl, SchedContext, Domain]);
 
 export class Kernel extends Invocations {
   call = (cptr: number): void => this.invoke(cptr, 'call');
@@ -31,9 +26,9 @@ export class Kernel extends Invocations {
   }
   recv = (cptr: number, blocking: boolean, reply: number | undefined): void =>
     this.receive(this.current, cptr, blocking, reply);
-  replyRecv = (cptr: number, reply: number): void => this.sendRecv(reply, 'reply', cptr, reply);
+  replyRecv = (cptr: number, reply: number): void => this.sendRecv('reply', reply, cptr, reply);
   nbSendRecv = (dest: number, cptr: number, reply: number): void =>
-    this.sendRecv(dest, 'nbSend', cptr, reply);
+    this.sendRecv('nbSend', dest, cptr, reply);
   /** The thread gives way to its equals, and gives up what is left of its budget for now. */
   yieldCore(): void {
     const me = this.current;
@@ -56,12 +51,12 @@ export class Kernel extends Invocations {
   /** Section 8.1: an interrupt has come. */
   interrupt(irq: number): void {
     const { type, object, badge, rights } = this.cap(this.state.irqSlots[irq]);
-    if (type === CapType.Notification && rights & Rights.Write) this.sendSignal(object, badge);
+    if (type === Notification && rights & Rights.Write) this.sendSignal(object, badge);
   }
   /** Another core of the cluster asks this one to look who is to run. */
   rescheduleInterrupt = (): void => this.reschedule();
 
-  private sendRecv(dest: number, sending: Sending, cptr: number, reply: number): void {
+  private sendRecv(sending: Sending, dest: number, cptr: number, reply: number): void {
     const me = this.current;
     this.invoke(dest, sending, STOPPING);
     this.receive(me, cptr, true, reply);
@@ -69,41 +64,22 @@ export class Kernel extends Invocations {
 
   private invoke(cptr: number, sending: Sending, ignored?: Set<CapType>): void {
     const me = this.current;
-    try {
-      const slot = this.lookup(me, BigInt(cptr));
-      const caps = this.extraCaps(me);
-      if (!ignored?.has(this.cap(slot).type)) this.invokeCap(me, slot, caps, sending);
-    } catch (thrown) {
-      // A send that does not block fails silently.
-      if (thrown instanceof LookupError && !isBlocking(sending)) return;
-      this.capFault(me, thrown, false);
-    }
-  }
-
-  private invokeCap(me: Name, slot: Name, caps: readonly Name[], sending: Sending): void {
     let result: Result;
     let error = BigInt(SeL4Error.NoError);
     try {
+      const slot = this.lookup(me, BigInt(cptr));
+      const caps = this.extraCaps(me);
+      if (ignored?.has(this.cap(slot).type)) return;
       result = this.perform(me, slot, caps, sending);
     } catch (thrown) {
-      if (!(thrown instanceof Refusal)) throw thrown;
+      // A send that does not block fails silently.
+      if (thrown instanceof LookupError && !isBlocking(sending)) return;
+      if (!(thrown instanceof Refusal)) return this.capFault(me, thrown, false);
       [error, ...result] = thrown.words;
     }
     // Who has ended itself gets no answer.
     const thread = this.state.threads.get(me);
     if (sending === 'call' && thread && result !== 'later') this.answer(thread, error, result ?? []);
-  }
-
-  private perform(me: Name, slot: Name, caps: readonly Name[], sending: Sending): Result {
-    const cap = this.cap(slot);
-    const { type, object, badge, rights } = cap;
-    const isForMessages = type === CapType.Endpoint || type === CapType.Notification;
-    refuseIf(isForMessages && !(rights & Rights.Write), SeL4Error.InvalidCapability, 0);
-    if (type === CapType.Reply) return this.replyTo(me, object, (rights & Rights.Grant) !== 0);
-    if (type === CapType.Notification) return this.sendSignal(object, badge);
-    if (type !== CapType.Endpoint) return this.invokeObject(me, slot, caps);
-    this.sendIPC(me, cap, sending);
-    return 'later';
   }
 
   private receive(me: Name, cptr: number, blocking: boolean, replyCptr: number | undefined): void {
@@ -113,17 +89,25 @@ export class Kernel extends Invocations {
       if (!this.tell(me, TcbSlot.TimeoutHandler, FaultType.Timeout, [])) this.postpone(me);
       return;
     }
+    const isOthers = ({ type, object }: Cap): boolean =>
+      type === Notification && ![0, me].includes(this.notification(object).thread);
+    const canReceive = (cap: Cap): boolean =>
+      [Endpoint, Notification].includes(cap.type) && (cap.rights & Rights.Read) !== 0 && !isOthers(cap);
     try {
-      const { type, object, rights } = this.cap(this.lookup(me, BigInt(cptr)));
-      const isReadable = (rights & Rights.Read) !== 0;
-      if (type === CapType.Endpoint && isReadable)
-        return this.receiveIPC(me, object, blocking, this.replyObject(me, replyCptr));
-      const isOthers = type !== CapType.Notification || ![0, me].includes(this.notification(object).thread);
-      if (isOthers || !isReadable) throw notOfUse(cptr);
-      this.receiveSignal(me, object, blocking);
+      const { type, object } = this.useful(me, cptr, canReceive);
+      if (type === Notification) return this.receiveSignal(me, object, blocking);
+      const isReply = (cap: Cap): boolean => cap.type === Reply;
+      const reply = replyCptr === undefined ? 0 : this.useful(me, replyCptr, isReply).object;
+      this.receiveIPC(me, object, blocking, reply);
     } catch (thrown) {
       this.capFault(me, thrown, true);
     }
+  }
+
+  private useful(me: Name, cptr: number, isOfUse: (cap: Cap) => boolean): Cap {
+    const cap = this.cap(this.lookup(me, BigInt(cptr)));
+    if (!isOfUse(cap)) throw new LookupError(BigInt(cptr), LookupFailure.MissingCapability, 0);
+    return cap;
   }
 
   /** Section 6.2.1. */
@@ -132,15 +116,4 @@ export class Kernel extends Invocations {
     const [address, ...failure] = thrown.words;
     this.fault(me, FaultType.CapFault, [address, BigInt(inReceive), ...failure]);
   }
-
-  private replyObject(me: Name, cptr: number | undefined): Name {
-    if (cptr === undefined) return 0;
-    const { type, object } = this.cap(this.lookup(me, BigInt(cptr)));
-    if (type !== CapType.Reply) throw notOfUse(cptr);
-    return object;
-  }
 }
-
-/** There is a capability at the address, but not of the type, or not with the right, that it takes. */
-const notOfUse = (cptr: number): LookupError =>
-  new LookupError(BigInt(cptr), LookupFailure.MissingCapability, 0);

@@ -94,51 +94,42 @@ export class Objects extends Communication {
 
   // ---- Deletion (section 3.1.5) ----
 
-  /** `exposed`: see `finalise`. */
-  protected delete(slot: Name, exposed = true): void {
-    if (!this.finalise(slot, exposed) || this.isEmpty(slot)) return;
-    const { type, object, badge } = this.cap(slot);
-    const backed = badge > 1n ? this.state.threads.get(Number(badge)) : undefined;
-    if (type === CapType.Frame && backed) backed.buffer = 0;
-    if (type === CapType.IRQHandler && this.isFinal(slot)) this.state.issuedIrqs.delete(object);
-    this.remove(slot);
-  }
-
   /**
-   * Ends the object of a last capability. Of a CNode or TCB it first becomes a zombie, whose slots are emptied, last one
+   * Empties a slot, and ends the object of a last capability. Of a CNode or TCB it first becomes a zombie, whose slots are emptied, last one
    * first. Where such a slot holds the last capability to another CNode or TCB (`exposed` is false then), that one is
    * not emptied too: its zombie moves into its own first slot, out of reach, until its untyped memory is revoked.
    */
-  private finalise(slot: Name, exposed: boolean): boolean {
+  protected delete(slot: Name, exposed = true): void {
     while (!this.isEmpty(slot)) {
       this.endObject(slot);
       const zombie = this.cap(slot);
-      const { type, object, bits, badge: left } = zombie;
-      if (type !== CapType.Zombie) return true;
-      const at = (index: number): Name =>
-        object + (bits === ZOMBIE_TCB ? TCB_SLOTS[index] : SLOT_BYTES * index);
-      if (left === 0n || (left === 1n && at(0) === slot)) return true;
-      if (!exposed && at(0) === slot) return false;
+      const { type, object, bits, badge } = zombie;
+      const at = (index: number) => object + (bits === ZOMBIE_TCB ? TCB_SLOTS[index] : SLOT_BYTES * index);
+      const left = type === CapType.Zombie ? Number(badge) : 0;
+      if (left === 0 || (left === 1 && at(0) === slot)) return this.remove(slot);
+      if (!exposed && at(0) === slot) return;
       if (!exposed) {
         this.swap(slot, at(0));
       } else {
-        this.delete(at(Number(left) - 1), false);
-        if (this.cap(slot) === zombie) this.state.caps.set(slot, { ...zombie, badge: left - 1n });
+        this.delete(at(left - 1), false);
+        if (this.cap(slot) === zombie) this.state.caps.set(slot, { ...zombie, badge: badge - 1n });
       }
     }
-    return true;
   }
 
   /** Undoes what a last capability's object was in; a zombie is left where there are slots to be emptied. */
   private endObject(slot: Name): void {
-    const { type, object, bits } = this.cap(slot);
+    const { notifications, contexts, threads, cores, caps, irqSlots, issuedIrqs } = this.state;
+    const { type, object, bits, badge } = this.cap(slot);
+    const backed = threads.get(Number(badge));
+    if (type === CapType.Frame && backed) backed.buffer = 0;
     // What has been made of memory stays.
     if ([CapType.Zombie, CapType.Untyped, CapType.Frame].includes(type) || !this.isFinal(slot)) return;
-    const { notifications, contexts, threads, cores, caps, irqSlots } = this.state;
     const becomeZombie = (kind: number, slots: number): unknown =>
       caps.set(slot, { ...EMPTY, type: CapType.Zombie, object, bits: kind, badge: BigInt(slots) });
     if (type === CapType.Endpoint || type === CapType.Notification) this.cancelAll(object);
     if (type === CapType.Reply) this.endReply(object);
+    if (type === CapType.IRQHandler) issuedIrqs.delete(object);
     if (type === CapType.IRQHandler) this.delete(irqSlots[object]);
     if (type === CapType.CNode) becomeZombie(bits, 2 ** bits);
     if (type === CapType.SchedContext) {

@@ -33,6 +33,7 @@ export class Scheduling extends Messages {
   /** The scheduling context on which a thread runs; a passive one has none. */
   protected contextOf = (me: Name): SchedContext | undefined =>
     this.contextWhere(({ thread }) => thread === me);
+  protected context = (name: Name): SchedContext => this.state.contexts.get(name)!;
 
   /**
    * Enters the kernel on a core, at a time; does what its thread asks, or what an event wants done; and leaves it. What a
@@ -106,18 +107,19 @@ export class Scheduling extends Messages {
   protected possibleSwitchTo(me: Name): void {
     if (!this.isSchedulable(me)) return;
     const { core, priority, domain } = this.thread(me);
-    if (core !== this.here) {
-      const { current } = this.coreOf(me);
-      this.placeFirst(me);
-      if (current === me || current === 0 || priority > this.thread(current).priority) this.asked.add(core);
-    } else if (domain !== this.state.domain) {
-      this.placeFirst(me);
-    } else if (me !== this.current && this.decision === 'go on') {
-      this.decision = me;
-    } else if (me !== this.current) {
-      this.reschedule();
-      this.placeFirst(me);
-    }
+    const isHere = core === this.here && domain === this.state.domain;
+    if (isHere && me === this.current) return;
+    if (isHere && this.decision === 'go on') return void (this.decision = me);
+    if (isHere) this.reschedule();
+    this.placeFirst(me);
+    const { current } = this.coreOf(me);
+    const isMoreUrgent = current === me || current === 0 || priority > this.thread(current).priority;
+    if (core !== this.here && isMoreUrgent) this.asked.add(core);
+  }
+  /** What a thread competes with has changed. */
+  protected reconsider(me: Name): void {
+    if (me === this.current) this.reschedule();
+    else this.possibleSwitchTo(me);
   }
 
   /** One that runs on another core cannot be cut short there: its core is told, and does not do what it asks for next. */
@@ -179,28 +181,18 @@ export class Scheduling extends Messages {
     this.choose();
   }
 
-  protected setDomain(me: Name, domain: number): void {
-    this.thread(me).domain = domain;
-    if (me === this.current) this.reschedule();
-    else this.possibleSwitchTo(me);
-  }
-
   // ---- Budgets (section 6.1.5) ----
 
   protected isExhausted = (sc: SchedContext | undefined): boolean =>
     isAccounted(sc) && sc.refills[0].time > this.now;
 
   /** Lets a thread compete that an event starts: when its budget is replenished, if that is used up. */
-  protected wakeUp(me: Name): void {
+  protected start(me: Name): void {
     const sc = this.contextOf(me);
-    if (this.thread(me).state !== ThreadState.Running) return;
+    this.thread(me).state = ThreadState.Running;
     if (isAccounted(sc) && sc.sporadic) unblock(sc, this.now);
     if (this.isExhausted(sc)) this.postpone(me);
     else this.possibleSwitchTo(me);
-  }
-  protected start(me: Name): void {
-    this.thread(me).state = ThreadState.Running;
-    this.wakeUp(me);
   }
   /** A thread goes on with its handler, even where its budget is used up. */
   protected goOn(me: Name): void {
@@ -226,7 +218,7 @@ export class Scheduling extends Messages {
   private chargeTime(): void {
     const { charging } = this.core;
     if (!charging) return;
-    const sc = this.state.contexts.get(charging.sc)!;
+    const sc = this.context(charging.sc);
     const usage = this.now - charging.since;
     charging.since = this.now;
     sc.consumed += usage;
@@ -259,12 +251,14 @@ export class Scheduling extends Messages {
   protected bindContext(sc: SchedContext, to: Name): void {
     sc.thread = to;
     this.thread(to).core = sc.core;
-    this.wakeUp(to);
+    if (this.thread(to).state === ThreadState.Running) this.start(to);
   }
-  /** Lends a context: its thread stays on its core, whose engine has its program. */
-  protected donate(sc: SchedContext, to: Name): void {
+  /** Lends a context to a thread that has none: that stays on its core, whose engine has its program. */
+  protected donate(sc: SchedContext | undefined, to: Name): boolean {
+    if (!sc || this.contextOf(to)) return false;
     this.takeContext(sc);
     sc.thread = to;
+    return true;
   }
   protected takeContext(sc: SchedContext | undefined): void {
     if (!sc || sc.thread === 0) return;
@@ -275,7 +269,7 @@ export class Scheduling extends Messages {
 
   /** `SchedContext_YieldTo` (section 6.1.8): who yields is told what the other has consumed, when it runs again. */
   protected yieldTo(me: Name, name: Name): 'later' | bigint[] {
-    const sc = this.state.contexts.get(name)!;
+    const sc = this.context(name);
     const to = sc.thread;
     this.completeYieldsTo(name);
     const competes = this.isSchedulable(to) && this.coreOf(to).current !== to;

@@ -67,8 +67,8 @@ export class Thread {
 }
 
 export class Notification {
-  active = false;
-  badge = 0n;
+  /** The badges of signals that nobody has taken. */
+  signal: bigint | undefined = undefined;
   /** The thread that is bound to it. */
   thread: Name = 0;
 }

@@ -6,13 +6,12 @@ import { Limit } from '../../kernel/api/constants.js';
 import type { Kernel } from '../../spec/kernel.js';
 import {
   NOTHING_SENT,
-  Notification,
-  SchedContext,
-  Thread,
   type Cap,
   type Core,
   type Name,
+  type SchedContext,
   type State,
+  type Thread,
 } from '../../spec/state.js';
 import {
   CapType,
@@ -116,10 +115,7 @@ export function observedIn(memory: KernelMemory): Observation {
       );
     if (type === CapType.Notification) {
       const { state: kind, badge, bound } = memory.notification(object);
-      notifications.set(
-        object,
-        Object.assign(new Notification(), { active: kind === 2, badge, thread: bound }),
-      );
+      notifications.set(object, { signal: kind === 2 ? badge : undefined, thread: bound });
     }
     if (type === CapType.Reply) replies.set(object, memory.reply(object).caller);
     if (type === CapType.SchedContext) contexts.set(object, contextAt(memory, object));
@@ -194,8 +190,15 @@ function threadAt(memory: KernelMemory, at: Name): Thread {
   const sends = state === ThreadState.BlockedOnSend;
   const waits =
     sends || state === ThreadState.BlockedOnReceive || state === ThreadState.BlockedOnNotification;
-  return Object.assign(new Thread(), {
-    ...{ state, priority, mcp, core, fault, domain, underWay, reply },
+  return {
+    state,
+    priority,
+    mcp,
+    core,
+    fault,
+    domain,
+    underWay,
+    reply,
     waitsFor: waits ? blockedOn : 0,
     isPostponed: queued === Queued.Release,
     yieldTo: thread.yielding ? thread.yieldTo : 0,
@@ -207,20 +210,25 @@ function threadAt(memory: KernelMemory, at: Name): Thread {
     program: memory.u32(at + 56),
     redo: memory.u32(at + 52) !== 0,
     buffer: thread.ipcBuffer,
-  });
+    faultWords: [],
+  };
 }
 
 function contextAt(memory: KernelMemory, at: Name): SchedContext {
   const { tcb, core, notification, reply, budget, period, badge, refillMax, refills } =
     memory.schedContext(at);
-  return Object.assign(new SchedContext(), {
+  return {
     thread: tcb,
     calls: chain(reply, (each) => memory.reply(each).prev),
-    ...{ notification, core, budget, period, badge },
+    notification,
+    core,
+    budget,
+    period,
+    badge,
     sporadic: memory.u8(at + 14) !== 0,
     maxRefills: refillMax,
     // What all the time of a core is made of, nobody can see.
     refills: budget === period ? [] : refills,
     consumed: memory.u64(at + 56),
-  });
+  };
 }
