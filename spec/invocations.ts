@@ -285,7 +285,7 @@ export class Invocations extends Objects {
       caps: most,
       does,
     } = invocations[Number(labelOf(info)) as Invocation] ?? refuse(IllegalOperation);
-    const call = { me, slot, object, words: this.readMessage(this.thread(me)), caps };
+    const call = { me, slot, object, words: this.readMessage(me), caps };
     this.need(call, words, most);
     return does(call);
   }

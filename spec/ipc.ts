@@ -3,16 +3,8 @@ import { FaultType, Rights } from '../kernel/api/constants.js';
 import { CapType, ThreadState } from '../src/core/inspect/memory.js';
 import { TcbSlot } from './capabilities.js';
 import { labelOf, messageInfo } from './messages.js';
-import { unblock } from './refills.js';
-import { Scheduling, isAccounted } from './scheduling.js';
-import {
-  NOTHING_SENT,
-  type Cap,
-  type Name,
-  type Notification,
-  type SchedContext,
-  type Send,
-} from './state.js';
+import { Scheduling } from './scheduling.js';
+import { NO_WAIT, type Cap, type Name, type Notification, type SchedContext, type Wait } from './state.js';
 
 const { Inactive, Running, BlockedOnReceive, BlockedOnSend, BlockedOnReply, BlockedOnNotification } =
   ThreadState;
@@ -31,16 +23,12 @@ export class Communication extends Scheduling {
 
   /** `endpoint` is 0 for a reply. */
   private transfer(from: Name, endpoint: Name, badge: bigint, grant: boolean, to: Name): void {
-    const [sender, receiver] = [this.thread(from), this.thread(to)];
+    const [{ fault, info }, receiver] = [this.thread(from), this.thread(to)];
+    const length = this.writeMessage(receiver, fault ? this.faultMessage(from) : this.sentMessage(from));
+    const canTransfer = grant && receiver.buffer !== 0 && !fault;
+    const [unwrapped, count] = canTransfer ? this.transferCaps(from, endpoint, to) : [0, 0];
+    receiver.info = messageInfo(fault || labelOf(info), length, unwrapped, count);
     receiver.badge = badge;
-    if (sender.fault !== 0) {
-      receiver.info = messageInfo(sender.fault, this.writeMessage(receiver, this.faultMessage(from)));
-      return;
-    }
-    const length = this.writeMessage(receiver, this.sentMessage(sender));
-    const [unwrapped, count] =
-      grant && receiver.buffer !== 0 ? this.transferCaps(from, endpoint, to) : [0, 0];
-    receiver.info = messageInfo(labelOf(sender.info), length, unwrapped, count);
   }
 
   /**
@@ -94,7 +82,7 @@ export class Communication extends Scheduling {
 
   private faultMessage(from: Name): bigint[] {
     const { fault, pc, faultWords } = this.thread(from);
-    if (fault !== Number(FaultType.Timeout)) return [BigInt(pc), ...faultWords];
+    if (fault !== FaultType.Timeout) return [BigInt(pc), ...faultWords];
     const sc = this.contextOf(from);
     return sc ? [sc.badge, this.takeConsumed(sc)] : [0n];
   }
@@ -102,15 +90,12 @@ export class Communication extends Scheduling {
   // ---- Endpoints (section 4.2) ----
 
   protected sendIPC(me: Name, { object: name, badge, rights }: Cap, sending: Sending): void {
-    const [thread, send] = [this.thread(me), { badge, rights, isCall: sending === 'call' }];
+    const wait = { ...NO_WAIT, on: name, badge, rights, isCall: sending === 'call' };
     const [to] = this.waiting(name);
-    if (to === undefined || this.thread(to).state !== BlockedOnReceive) {
-      if (!isBlocking(sending)) return;
-      thread.send = send;
-      return this.wait(me, name, BlockedOnSend);
-    }
+    if (to === undefined || this.thread(to).state !== BlockedOnReceive)
+      return isBlocking(sending) ? this.wait(me, BlockedOnSend, wait) : undefined;
     const isActive = this.contextOf(to) !== undefined;
-    this.meet(me, send, name, to, this.thread(to).reply);
+    this.meet(me, wait, to, this.thread(to).wait.reply);
     if (sending === 'reply') this.donate(this.contextOf(me), to);
     // On a caller's time it runs at once, since the caller's handler waits for it.
     if (isActive) this.start(to);
@@ -126,44 +111,35 @@ export class Communication extends Scheduling {
     if (bound !== 0 && blocking) this.returnContext(me, bound);
     const [from] = this.waiting(name);
     if (from !== undefined && this.thread(from).state === BlockedOnSend) {
-      const { send } = this.thread(from);
-      this.meet(from, send, name, me, reply);
-      if (!send.isCall) this.goOn(from);
+      const { wait } = this.thread(from);
+      this.meet(from, wait, me, reply);
+      if (!wait.isCall) this.goOn(from);
     } else if (blocking) {
-      this.thread(me).reply = reply;
-      this.wait(me, name, BlockedOnReceive);
+      this.wait(me, BlockedOnReceive, { ...NO_WAIT, on: name, reply });
     } else {
       this.thread(me).badge = 0n;
     }
   }
 
   /** Section 6.1.3: threads wait by priority, equals in the order in which they came. */
-  private wait(me: Name, name: Name, state: ThreadState): void {
-    Object.assign(this.thread(me), { state, waitsFor: name });
+  private wait(me: Name, state: ThreadState, wait: Wait): void {
+    Object.assign(this.thread(me), { state, wait });
     this.placeLast(me);
   }
 
-  /** One of the two has waited, the receiver with a reply object. */
-  private meet(from: Name, send: Send, endpoint: Name, to: Name, reply: Name): void {
-    Object.assign(this.thread(from), { waitsFor: 0, send: NOTHING_SENT });
-    Object.assign(this.thread(to), { waitsFor: 0, reply: 0 });
-    this.transfer(from, endpoint, send.badge, mayGrant(send.rights), to);
-    if (send.isCall) this.awaitReply(from, to, reply, send.rights);
+  /** One of the two has waited: the sender as `sent` says, or the receiver. */
+  private meet(from: Name, { on, badge, rights, isCall }: Wait, to: Name, reply: Name): void {
+    this.thread(from).wait = this.thread(to).wait = NO_WAIT;
+    this.transfer(from, on, badge, mayGrant(rights), to);
+    if (isCall) this.awaitReply(from, to, reply, rights);
   }
 
   /** A thread gives up what it waits for, and is inactive. Resumed, it makes its system call again. */
   protected cancelIPC(me: Name): void {
     const thread = this.thread(me);
     if (thread.state === Running || thread.state === Inactive) return;
-    if (thread.state === BlockedOnReply) this.cutCalls(thread.reply);
-    Object.assign(thread, {
-      state: Inactive,
-      waitsFor: 0,
-      send: NOTHING_SENT,
-      reply: 0,
-      redo: true,
-      fault: 0,
-    });
+    if (thread.state === BlockedOnReply) this.cutCalls(thread.wait.reply);
+    Object.assign(thread, { state: Inactive, wait: NO_WAIT, redo: true, fault: FaultType.NullFault });
   }
 
   /**
@@ -173,12 +149,11 @@ export class Communication extends Scheduling {
   protected cancelAll(name: Name, badge?: bigint): void {
     const waiting = this.waiting(name);
     for (const me of waiting) {
-      const { fault, state, send } = this.thread(me);
-      if (badge !== undefined && send.badge !== badge) continue;
+      const { fault, state, wait } = this.thread(me);
+      if (badge !== undefined && wait.badge !== badge) continue;
       this.cancelIPC(me);
-      if (fault !== 0) continue;
-      if (state === BlockedOnSend) this.goOn(me);
-      else this.start(me);
+      if (!fault && state === BlockedOnSend) this.goOn(me);
+      else if (!fault) this.start(me);
     }
     if (waiting.length > 0) this.reschedule();
   }
@@ -187,14 +162,14 @@ export class Communication extends Scheduling {
 
   /** Who offers a reply object, or waits to be answered through it; or 0. */
   holderOf = (reply: Name): Name =>
-    this.threadsThat((thread) => reply !== 0 && thread.reply === reply)[0] ?? 0;
+    this.threadsThat(({ wait }) => reply !== 0 && wait.reply === reply)[0] ?? 0;
 
   /** The caller waits for a reply, if there may be one, and lends its scheduling context to a callee that has none. */
   private awaitReply(caller: Name, callee: Name, reply: Name, rights: number): void {
     const thread = this.thread(caller);
     if (reply === 0 || !mayBeAnswered(rights))
       return void Object.assign(thread, { state: Inactive, redo: true });
-    Object.assign(thread, { state: BlockedOnReply, reply });
+    Object.assign(thread, { state: BlockedOnReply, wait: { ...NO_WAIT, reply } });
     this.thread(callee).underWay = thread.underWay;
     // What has used up its budget has nothing to lend (section 6.2.7).
     const sc = thread.fault === FaultType.Timeout ? undefined : this.contextOf(caller);
@@ -209,12 +184,12 @@ export class Communication extends Scheduling {
 
   /** Ends a wait for a reply. Where it was for the last call of a chain, the context goes back to the caller. */
   private endCall(caller: Name): void {
-    const thread = this.thread(caller);
-    const lent = this.contextWhere(({ calls }) => calls[0] === thread.reply);
-    if (!lent) this.cutCalls(thread.reply);
+    const { reply } = this.thread(caller).wait;
+    const lent = this.contextWhere(({ calls }) => calls[0] === reply);
+    if (!lent) this.cutCalls(reply);
     lent?.calls.shift();
     this.donate(lent, caller);
-    thread.reply = 0;
+    this.thread(caller).wait = NO_WAIT;
   }
 
   protected replyTo(me: Name, reply: Name, rights: number): void {
@@ -223,17 +198,15 @@ export class Communication extends Scheduling {
     this.endCall(to);
     if (this.thread(to).fault !== FaultType.NullFault) return this.replyToFault(me, to);
     this.transfer(me, 0, 0n, mayGrant(rights), to);
-    const sc = this.contextOf(to);
-    if (isAccounted(sc) && sc.sporadic) unblock(sc, this.now);
-    this.goOn(to);
+    this.goOn(to, true);
   }
 
   /** Section 6.2: the answer says whether the thread goes on, and where; after an unknown call also what that returns. */
   private replyToFault(me: Name, to: Name): void {
-    const [sender, receiver] = [this.thread(me), this.thread(to)];
+    const receiver = this.thread(to);
     const { fault, badge, info } = receiver;
     const always = fault === FaultType.CapFault;
-    const [pc, , , ...registers] = this.sentMessage(sender);
+    const [pc, , , ...registers] = this.sentMessage(me);
     if (!always && pc !== undefined) receiver.pc = Number(BigInt.asUintN(32, pc));
     if (fault === FaultType.UnknownSyscall && pc !== undefined) {
       const [newBadge = badge, newInfo = info, ...mrs] = registers.slice(0, 6);
@@ -241,7 +214,7 @@ export class Communication extends Scheduling {
       mrs.forEach((word, index) => (receiver.mrs[index] = word));
     }
     Object.assign(receiver, { fault: FaultType.NullFault, state: Inactive });
-    if (always || labelOf(sender.info) === 0n) this.start(to);
+    if (always || labelOf(this.thread(me).info) === 0n) this.start(to);
   }
 
   /** The reply object is no more: whoever waits for it is left inactive, whoever offered it receives no longer. */
@@ -272,7 +245,7 @@ export class Communication extends Scheduling {
     if (this.notification(name).signal !== undefined) return this.takeSignal(me, name);
     if (!blocking) return void (this.thread(me).badge = 0n);
     this.returnContext(me, name);
-    this.wait(me, name, BlockedOnNotification);
+    this.wait(me, BlockedOnNotification, { ...NO_WAIT, on: name });
   }
 
   private takeSignal(me: Name, name: Name): void {
@@ -293,10 +266,8 @@ export class Communication extends Scheduling {
   protected contextFor = (name: Name): SchedContext | undefined =>
     this.contextWhere(({ notification }) => notification === name);
   /** The notification that is bound to a thread, or 0 (section 5.3). */
-  protected boundTo(me: Name): Name {
-    for (const [name, { thread }] of this.state.notifications) if (thread === me) return name;
-    return 0;
-  }
+  protected boundTo = (me: Name): Name =>
+    [...this.state.notifications].find(([, { thread }]) => thread === me)?.[0] ?? 0;
 
   // ---- Threads (sections 6.1.1 to 6.1.3) ----
 
@@ -315,9 +286,8 @@ export class Communication extends Scheduling {
   }
 
   protected setPriority(me: Name, priority: number): void {
-    const thread = this.thread(me);
-    thread.priority = priority;
-    if (thread.waitsFor !== 0) this.placeLast(me);
+    this.thread(me).priority = priority;
+    if (this.thread(me).wait.on !== 0) this.placeLast(me);
     else this.reconsider(me);
   }
 }

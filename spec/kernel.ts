@@ -9,8 +9,6 @@ import { TcbSlot } from './capabilities.js';
 import { LookupError, Refusal } from './errors.js';
 import { Invocations, type Result } from './invocations.js';
 import { isBlocking, type Sending } from './ipc.js';
-import { charge } from './refills.js';
-import { isAccounted } from './scheduling.js';
 import type { Cap, Name } from './state.js';
 
 const { Thread, Endpoint, Notification, Reply, CNode, SchedControl, SchedContext, Domain } = CapType;
@@ -29,17 +27,7 @@ export class Kernel extends Invocations {
   replyRecv = (cptr: number, reply: number): void => this.sendRecv('reply', reply, cptr, reply);
   nbSendRecv = (dest: number, cptr: number, reply: number): void =>
     this.sendRecv('nbSend', dest, cptr, reply);
-  /** The thread gives way to its equals, and gives up what is left of its budget for now. */
-  yieldCore(): void {
-    const me = this.current;
-    const sc = this.contextOf(me);
-    this.reschedule();
-    this.core.current = 0;
-    this.thread(me).underWay = false;
-    if (isAccounted(sc)) charge(sc, sc.refills[0].amount);
-    if (this.isExhausted(sc)) this.postpone(me);
-    else this.placeLast(me);
-  }
+  yieldCore = (): void => this.giveWay(this.current);
   /** Section 6.2.3: the thread's program failed. */
   userException = (number: number, code: number): void =>
     this.fault(this.current, FaultType.UserException, [0n, BigInt(number), BigInt(code)]);

@@ -22,15 +22,16 @@ export class Messages extends Capabilities {
     buffer === 0 ? 0n : (this.state.memory.get(buffer + 8 * index) ?? 0n);
 
   /** As many words as the tag says; those that would be in a buffer which is not there are 0. */
-  protected readMessage(thread: Thread): bigint[] {
+  protected readMessage(me: Name): bigint[] {
+    const thread = this.thread(me);
     const word = (_: unknown, index: number): bigint =>
       index < REGISTERS ? thread.mrs[index] : this.bufferWord(thread, MESSAGE + index);
     return Array.from({ length: lengthOf(thread.info) }, word);
   }
 
   /** What of it can be sent. */
-  protected sentMessage = (thread: Thread): bigint[] =>
-    this.readMessage(thread).slice(0, thread.buffer === 0 ? REGISTERS : undefined);
+  protected sentMessage = (me: Name): bigint[] =>
+    this.readMessage(me).slice(0, this.thread(me).buffer === 0 ? REGISTERS : undefined);
 
   /** Writes as many words as the thread has room for, and returns how many. */
   protected writeMessage(thread: Thread, words: readonly bigint[]): number {

@@ -63,7 +63,7 @@ export class Scheduling extends Messages {
     threads.sort((a, b) => this.thread(b).priority - this.thread(a).priority);
 
   /** Who waits for an endpoint or a notification, the next one first. */
-  waiting = (name: Name): Name[] => this.byPriority(this.threadsThat(({ waitsFor }) => waitsFor === name));
+  waiting = (name: Name): Name[] => this.byPriority(this.threadsThat(({ wait }) => wait.on === name));
   /** Who could run on a core, in a domain, and does not: who will is first. */
   ready(core: number, domain: number): Name[] {
     const { current } = this.state.cores[core];
@@ -195,9 +195,21 @@ export class Scheduling extends Messages {
     else this.possibleSwitchTo(me);
   }
   /** A thread goes on with its handler, even where its budget is used up. */
-  protected goOn(me: Name): void {
+  protected goOn(me: Name, isAnswered = false): void {
+    const sc = this.contextOf(me);
     this.thread(me).state = ThreadState.Running;
+    if (isAnswered && isAccounted(sc) && sc.sporadic) unblock(sc, this.now);
     this.possibleSwitchTo(me);
+  }
+  /** The thread gives way to its equals, and gives up what is left of its budget for now. */
+  protected giveWay(me: Name): void {
+    const sc = this.contextOf(me);
+    this.reschedule();
+    this.core.current = 0;
+    this.thread(me).underWay = false;
+    if (isAccounted(sc)) charge(sc, sc.refills[0].amount);
+    if (this.isExhausted(sc)) this.postpone(me);
+    else this.placeLast(me);
   }
 
   protected postpone(me: Name): void {
@@ -291,6 +303,6 @@ export class Scheduling extends Messages {
     thread.yieldTo = 0;
   }
   protected completeYieldsTo(name: Name): void {
-    for (const [me, { yieldTo }] of this.state.threads) if (yieldTo === name) this.completeYieldTo(me);
+    for (const me of this.threadsThat(({ yieldTo }) => yieldTo === name)) this.completeYieldTo(me);
   }
 }

@@ -27,21 +27,21 @@ export interface Derivation {
   readonly isOriginal: boolean;
 }
 
-/** What a waiting sender's capability carried. */
-export interface Send {
+/** What a thread waits for: the endpoint or notification `on`, or a reply. */
+export interface Wait {
+  readonly on: Name;
+  /** What a waiting sender's capability carried. */
   readonly badge: bigint;
   readonly rights: number;
   readonly isCall: boolean;
+  /** The reply object that a receiver offers, or a caller waits for. */
+  readonly reply: Name;
 }
-export const NOTHING_SENT: Send = { badge: 0n, rights: 0, isCall: false };
+export const NO_WAIT: Wait = { on: 0, badge: 0n, rights: 0, isCall: false, reply: 0 };
 
 export class Thread {
   state: ThreadState = ThreadState.Inactive;
-  /** In whose queue it waits: that of an endpoint or a notification. */
-  waitsFor: Name = 0;
-  send = NOTHING_SENT;
-  /** The reply object that it offers, or through which it waits to be answered. */
-  reply: Name = 0;
+  wait = NO_WAIT;
   /** Waits for its budget to be replenished. */
   isPostponed = false;
   /** Whose consumed time it is to be told when it runs again: a context. */

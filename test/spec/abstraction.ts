@@ -5,7 +5,7 @@
 import { Limit } from '../../kernel/api/constants.js';
 import type { Kernel } from '../../spec/kernel.js';
 import {
-  NOTHING_SENT,
+  NO_WAIT,
   type Cap,
   type Core,
   type Name,
@@ -198,11 +198,15 @@ function threadAt(memory: KernelMemory, at: Name): Thread {
     fault,
     domain,
     underWay,
-    reply,
-    waitsFor: waits ? blockedOn : 0,
+    wait: {
+      on: waits ? blockedOn : 0,
+      badge: sends ? sendBadge : NO_WAIT.badge,
+      rights: sends ? sendRights : NO_WAIT.rights,
+      isCall: sends && sendIsCall,
+      reply,
+    },
     isPostponed: queued === Queued.Release,
     yieldTo: thread.yielding ? thread.yieldTo : 0,
-    send: sends ? { badge: sendBadge, rights: sendRights, isCall: sendIsCall } : NOTHING_SENT,
     badge: memory.u64(at),
     info: memory.u64(at + 8),
     mrs: [16, 24, 32, 40].map((offset) => memory.u64(at + offset)),
