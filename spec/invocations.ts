@@ -8,7 +8,7 @@ import { TcbSlot } from './capabilities.js';
 import { refuse, refuseIf } from './errors.js';
 import type { Sending } from './ipc.js';
 import { labelOf } from './messages.js';
-import { Objects, READ_WRITE, type Call } from './objects.js';
+import { Objects, READ_WRITE, type Call, type Given } from './objects.js';
 import { beginRefills } from './refills.js';
 import { isAccounted } from './scheduling.js';
 import { EMPTY, type Cap, type Name, type SchedContext as Context } from './state.js';
@@ -52,8 +52,8 @@ export class Invocations extends Objects {
         const target = this.destination(call);
         this.need(call, 8, 2);
         const [, , pivotData, pivotIndex, pivotDepth, sourceData, sourceIndex, sourceDepth] = call.words;
-        const source = this.target(this.cap(call.caps[1]), sourceIndex, sourceDepth, true);
-        const pivot = this.target(this.cap(call.caps[0]), pivotIndex, pivotDepth);
+        const source = this.target(call.caps[1], sourceIndex, sourceDepth, true);
+        const pivot = this.target(call.caps[0], pivotIndex, pivotDepth);
         refuseIf(pivot === source || pivot === target, IllegalOperation);
         if (source !== target) this.mustBeEmpty(target);
         this.mustBeThere(!this.isEmpty(source), sourceDepth, true);
@@ -66,18 +66,16 @@ export class Invocations extends Objects {
     },
     // Section 6.1.
     [Thread]: {
-      [Invocation.TCBReadRegisters]: takes(2, 0, ({ me, object, words: [flags, count] }) => {
+      [Invocation.TCBReadRegisters]: takes(2, 0, ({ me, object, thread, words: [flags, count] }) => {
         refuseIf(count < 1n || count > 2n, RangeError, 1, 2);
         refuseIf(object === me, IllegalOperation);
         if (flags & 1n) this.suspend(object);
-        const { pc, program } = this.thread(object);
-        return [pc, program].slice(0, Number(count)).map(BigInt);
+        return [thread.pc, thread.program].slice(0, Number(count)).map(BigInt);
       }),
-      [Invocation.TCBWriteRegisters]: takes(2, 0, ({ me, object, words }) => {
+      [Invocation.TCBWriteRegisters]: takes(2, 0, ({ me, object, thread, words }) => {
         const [flags, count, pc, program] = words;
         refuseIf(BigInt(words.length - 2) < count, TruncatedMessage);
         refuseIf(object === me, IllegalOperation);
-        const thread = this.thread(object);
         this.suspend(object);
         if (count > 0n) thread.pc = Number(BigInt.asUintN(32, pc));
         if (count > 1n) thread.program = Number(BigInt.asUintN(32, program));
@@ -85,33 +83,34 @@ export class Invocations extends Objects {
         this.forgetStalled(object);
         if (flags & 1n) this.resume(object);
       }),
-      [Invocation.TCBCopyRegisters]: takes(1, 1, ({ object: name, words: [flags], caps: [source] }) => {
-        const { type, object } = this.cap(source);
-        refuseIf(type !== Thread, InvalidCapability, 1);
-        if (flags & 1n) this.suspend(object);
-        if (flags & 2n) this.resume(name);
-        const { pc, program, redo, badge, info, mrs } = this.thread(object);
-        if (flags & 4n) {
-          Object.assign(this.thread(name), { pc, program, redo });
-          this.forgetStalled(name);
-        }
-        if (flags & 8n) Object.assign(this.thread(name), { badge, info, mrs: [...mrs] });
-        if (name === this.current) this.reschedule();
+      [Invocation.TCBCopyRegisters]: takes(1, 1, ({ me, object, thread, words: [flags], caps: [source] }) => {
+        refuseIf(source.type !== Thread, InvalidCapability, 1);
+        if (flags & 1n) this.suspend(source.object);
+        if (flags & 2n) this.resume(object);
+        const { pc, program, redo, badge, info, mrs } = this.thread(source.object);
+        if (flags & 4n) Object.assign(thread, { pc, program, redo });
+        if (flags & 4n) this.forgetStalled(object);
+        if (flags & 8n) Object.assign(thread, { badge, info, mrs: [...mrs] });
+        if (object === me) this.reschedule();
       }),
-      [Invocation.TCBConfigure]: takes(2, 2, ({ object, words: [data, buffer], caps: [root, frame] }) => {
-        const cap = this.asBuffer(object, frame, buffer);
-        this.replace(object + TcbSlot.Root, root, this.asRoot(object, root, data));
-        this.replace(object + TcbSlot.Buffer, frame, cap);
-        this.thread(object).buffer = Number(buffer);
-      }),
+      [Invocation.TCBConfigure]: takes(
+        2,
+        2,
+        ({ object, thread, words: [data, buffer], caps: [root, frame] }) => {
+          const cap = this.asBuffer(object, frame, buffer);
+          this.replace(object + TcbSlot.Root, root, this.asRoot(object, root, data));
+          this.replace(object + TcbSlot.Buffer, frame, cap);
+          thread.buffer = Number(buffer);
+        },
+      ),
       [Invocation.TCBSetSpace]: takes(1, 2, ({ object, words: [data], caps: [handler, root] }) => {
         const caps = [this.asRoot(object, root, data), this.asHandler(handler, 1)];
         this.replace(object + TcbSlot.Root, root, caps[0]);
         this.replace(object + TcbSlot.FaultHandler, handler, caps[1]);
       }),
-      [Invocation.TCBSetIPCBuffer]: takes(1, 1, ({ object, words: [buffer], caps: [frame] }) => {
+      [Invocation.TCBSetIPCBuffer]: takes(1, 1, ({ object, thread, words: [buffer], caps: [frame] }) => {
         this.replace(object + TcbSlot.Buffer, frame, this.asBuffer(object, frame, buffer));
-        this.thread(object).buffer = Number(buffer);
+        thread.buffer = Number(buffer);
       }),
       [Invocation.TCBSetTimeoutEndpoint]: takes(0, 1, ({ object, caps: [handler] }) => {
         this.replace(object + TcbSlot.TimeoutHandler, handler, this.asHandler(handler, 1));
@@ -120,25 +119,24 @@ export class Invocations extends Objects {
         this.setPriority(call.object, this.priorities(call, 1)[0]),
       ),
       [Invocation.TCBSetMCPriority]: takes(1, 1, (call) => {
-        [this.thread(call.object).mcp] = this.priorities(call, 1);
+        [call.thread.mcp] = this.priorities(call, 1);
       }),
       [Invocation.TCBSetSchedParams]: takes(2, 3, (call) => {
-        const { object: name, caps } = call;
+        const { me, object, thread, caps } = call;
         const [mcp, priority] = this.priorities(call, 2);
-        const { type, object: sc } = this.cap(caps[1]);
-        if (type === SchedContext) this.checkBinding(this.context(sc), name);
-        else refuseIf(type !== CapType.Null, InvalidCapability, 2);
-        refuseIf(type === CapType.Null && name === this.current, IllegalOperation);
-        this.replace(name + TcbSlot.FaultHandler, caps[2], this.asHandler(caps[2], 3));
-        this.thread(name).mcp = mcp;
-        this.setPriority(name, priority);
-        if (type === SchedContext) this.bindContext(this.context(sc), name);
-        else this.takeContext(this.contextOf(name));
+        const sc = this.context(caps[1].object);
+        if (sc) this.checkBinding(sc, object);
+        else refuseIf(caps[1].type !== CapType.Null, InvalidCapability, 2);
+        refuseIf(!sc && object === me, IllegalOperation);
+        this.replace(object + TcbSlot.FaultHandler, caps[2], this.asHandler(caps[2], 3));
+        thread.mcp = mcp;
+        this.setPriority(object, priority);
+        if (sc) this.bindContext(sc, object);
+        else this.takeContext(this.contextOf(object));
       }),
       [Invocation.TCBSuspend]: takes(0, 0, ({ object }) => this.suspend(object)),
       [Invocation.TCBResume]: takes(0, 0, ({ object }) => this.resume(object)),
-      [Invocation.TCBBindNotification]: takes(0, 1, ({ object: name, caps }) => {
-        const { type, rights, object } = this.cap(caps[0]);
+      [Invocation.TCBBindNotification]: takes(0, 1, ({ object: name, caps: [{ type, rights, object }] }) => {
         refuseIf(this.boundTo(name) !== 0 || type !== Notification, IllegalOperation);
         const notification = this.notification(object);
         const isInUse = this.waiting(object).length > 0 || notification.thread !== 0;
@@ -152,44 +150,36 @@ export class Invocations extends Objects {
     },
     // Sections 6.1.6 to 6.1.8.
     [SchedContext]: {
-      [Invocation.SchedContextBind]: takes(0, 1, ({ object: name, caps }) => {
-        const sc = this.context(name);
-        const { type, object } = this.cap(caps[0]);
+      [Invocation.SchedContextBind]: takes(0, 1, ({ sc, caps: [{ type, object }] }) => {
         refuseIf(type !== Thread && type !== Notification, InvalidCapability, 1);
         if (type === Thread) this.checkBinding(sc, object);
         if (type === Thread) return this.bindContext(sc, object);
         refuseIf(sc.notification !== 0 || this.contextFor(object) !== undefined, IllegalOperation);
         sc.notification = object;
       }),
-      [Invocation.SchedContextUnbind]: takes(0, 0, ({ me, object }) => {
-        const sc = this.context(object);
+      [Invocation.SchedContextUnbind]: takes(0, 0, ({ me, sc }) => {
         refuseIf(sc.thread === me, IllegalOperation);
         this.takeContext(sc);
         Object.assign(sc, { notification: 0, calls: [] });
       }),
-      [Invocation.SchedContextUnbindObject]: takes(0, 1, ({ me, object: name, caps }) => {
-        const sc = this.context(name);
-        const { type, object } = this.cap(caps[0]);
+      [Invocation.SchedContextUnbindObject]: takes(0, 1, ({ me, sc, caps: [{ type, object }] }) => {
         refuseIf(type !== Thread && type !== Notification, InvalidCapability, 1);
         const isBound = object === (type === Thread ? sc.thread : sc.notification);
         refuseIf(!isBound || object === me, IllegalOperation);
         if (type === Thread) this.takeContext(sc);
         else sc.notification = 0;
       }),
-      [Invocation.SchedContextConsumed]: takes(0, 0, ({ object }) => [
-        this.takeConsumed(this.context(object)),
-      ]),
-      [Invocation.SchedContextYieldTo]: takes(0, 0, ({ me, object }) => {
-        const { thread } = this.context(object);
+      [Invocation.SchedContextConsumed]: takes(0, 0, ({ sc }) => [this.takeConsumed(sc)]),
+      [Invocation.SchedContextYieldTo]: takes(0, 0, ({ me, object, sc: { thread } }) => {
         refuseIf(thread === 0 || thread === me, IllegalOperation);
         refuseIf(this.thread(thread).priority > this.thread(me).mcp, IllegalOperation);
         return this.yieldTo(me, object);
       }),
     },
     [CapType.SchedControl]: {
-      [Invocation.SchedControlConfigureFlags]: takes(5, 1, ({ object: core, words, caps }) => {
+      [Invocation.SchedControlConfigureFlags]: takes(5, 1, ({ me, object: core, words, caps }) => {
         const [budget, period, extraRefills, badge, flags] = words;
-        const { type, object, bits } = this.cap(caps[0]);
+        const [{ type, object, bits }] = caps;
         const isTime = (time: bigint): boolean => time >= 1n && time <= MAX_PERIOD;
         refuseIf(!isTime(budget) || !isTime(period), RangeError, 1, MAX_PERIOD);
         refuseIf(budget > period, RangeError, 1, period);
@@ -207,7 +197,7 @@ export class Invocations extends Objects {
         Object.assign(sc, { budget: budget * NANOSECONDS, period: period * NANOSECONDS, refills: [] });
         if (isAccounted(sc)) beginRefills(sc, this.now, before);
         if (thread !== 0) this.bindContext(sc, thread);
-        if (thread !== 0 && thread === this.current) this.reschedule();
+        if (thread === me) this.reschedule();
       }),
     },
     // Section 6.3, and RFC 20.
@@ -215,9 +205,9 @@ export class Invocations extends Objects {
       [Invocation.DomainSetSet]: takes(1, 0, ({ words: [domain], caps: [thread] }) => {
         refuseIf(domain >= BigInt(this.state.overruns.length), InvalidArgument, 0);
         refuseIf(thread === undefined, TruncatedMessage);
-        refuseIf(this.cap(thread).type !== Thread, InvalidArgument, 1);
-        this.thread(this.cap(thread).object).domain = Number(domain);
-        this.reconsider(this.cap(thread).object);
+        refuseIf(thread.type !== Thread, InvalidArgument, 1);
+        this.thread(thread.object).domain = Number(domain);
+        this.reconsider(thread.object);
       }),
       [Invocation.DomainScheduleConfigure]: takes(3, 0, ({ words: [index, domain, duration] }) => {
         const { schedule, overruns } = this.state;
@@ -252,11 +242,10 @@ export class Invocations extends Objects {
     },
     [CapType.IRQHandler]: {
       [Invocation.IRQAckIRQ]: takes(0, 0, () => undefined),
-      [Invocation.IRQSetIRQHandler]: takes(0, 1, ({ object: irq, caps: [notification] }) => {
-        const cap = this.cap(notification);
-        refuseIf(cap.type !== Notification || !(cap.rights & Rights.Write), InvalidCapability, 0);
+      [Invocation.IRQSetIRQHandler]: takes(0, 1, ({ object: irq, caps: [{ type, rights, slot }] }) => {
+        refuseIf(type !== Notification || !(rights & Rights.Write), InvalidCapability, 0);
         this.delete(this.state.irqSlots[irq]);
-        this.insertCopy(cap, notification, this.state.irqSlots[irq]);
+        this.insertCopy(this.cap(slot), slot, this.state.irqSlots[irq]);
       }),
       [Invocation.IRQClearIRQHandler]: takes(0, 0, ({ object: irq }) =>
         this.delete(this.state.irqSlots[irq]),
@@ -268,7 +257,8 @@ export class Invocations extends Objects {
   };
 
   protected perform(me: Name, slot: Name, caps: readonly Name[], sending: Sending): Result {
-    const cap = this.cap(slot);
+    const given = (slot: Name): Given => ({ slot, ...this.cap(slot) });
+    const cap = given(slot);
     const { type, object, badge, rights } = cap;
     const canSend = (type !== Endpoint && type !== Notification) || (rights & Rights.Write) !== 0;
     refuseIf(!canSend, InvalidCapability, 0);
@@ -278,16 +268,12 @@ export class Invocations extends Objects {
     if (type === Reply) return this.replyTo(me, object, rights);
     // What rings a line of another core of the machine does nothing to this cluster, whatever it is told.
     if (type === CapType.SGISignal) return;
-    const { info } = this.thread(me);
-    const invocations = this.table[type] ?? refuse(InvalidCapability, 0);
-    const {
-      words,
-      caps: most,
-      does,
-    } = invocations[Number(labelOf(info)) as Invocation] ?? refuse(IllegalOperation);
-    const call = { me, slot, object, words: this.readMessage(me), caps };
-    this.need(call, words, most);
-    return does(call);
+    const label = Number(labelOf(this.thread(me).info)) as Invocation;
+    const row = (this.table[type] ?? refuse(InvalidCapability, 0))[label] ?? refuse(IllegalOperation);
+    const [thread, sc] = [this.thread(object), this.context(object)];
+    const call = { me, cap, object, thread, sc, words: this.readMessage(me), caps: caps.map(given) };
+    this.need(call, row.words, row.caps);
+    return row.does(call);
   }
 
   private need = ({ words, caps }: Call, leastWords: number, leastCaps: number): void =>
@@ -295,7 +281,7 @@ export class Invocations extends Objects {
 
   // ---- CNodes (section 3.1.2) ----
 
-  private destination = ({ slot, words }: Call): Name => this.target(this.cap(slot), words[0], words[1]);
+  private destination = ({ cap, words: [index, depth] }: Call): Name => this.target(cap, index, depth);
 
   /** A copy can have less rights. What a copy or what moves can have besides, is a new badge or guard. */
   private put(call: Call, isCopy: boolean, hasData: boolean): void {
@@ -303,7 +289,7 @@ export class Invocations extends Objects {
     this.need(call, 4, 1);
     this.mustBeEmpty(target);
     const [, , index, depth, ...more] = call.words;
-    const source = this.target(this.cap(call.caps[0]), index, depth, true);
+    const source = this.target(call.caps[0], index, depth, true);
     this.mustBeThere(!this.isEmpty(source), depth, true);
     this.need(call, 4 + Number(isCopy) + Number(hasData), 1);
     const [rights, data] = isCopy ? more : [BigInt(Rights.All), ...more];
@@ -317,12 +303,11 @@ export class Invocations extends Objects {
 
   // What can be put into the slots of a TCB.
 
-  private asHandler(slot: Name, argument: number): Cap {
-    refuseIf(!this.isEmpty(slot) && !this.isHandler(slot), InvalidCapability, argument);
-    return this.cap(slot);
+  private asHandler({ slot, ...cap }: Given, argument: number): Cap {
+    refuseIf(cap.type !== CapType.Null && !this.isHandler(slot), InvalidCapability, argument);
+    return cap;
   }
-  private asBuffer(name: Name, frame: Name, buffer: bigint): Cap {
-    const cap = this.cap(frame);
+  private asBuffer(name: Name, { slot: _, ...cap }: Given, buffer: bigint): Cap {
     if (buffer === 0n) return EMPTY;
     const isWritable = cap.type === Frame && (cap.rights & READ_WRITE) === READ_WRITE;
     refuseIf(!isWritable || (cap.badge & 1n) !== 0n, IllegalOperation);
@@ -332,23 +317,22 @@ export class Invocations extends Objects {
     return { ...cap, badge: BigInt(name) };
   }
   /** The root of a thread's capability space: not instead of a last capability, since all goes that is in that CNode. */
-  private asRoot(name: Name, root: Name, data: bigint): Cap {
+  private asRoot(name: Name, { slot: _, ...root }: Given, data: bigint): Cap {
     const slot = name + TcbSlot.Root;
-    const cap = data === 0n ? this.cap(root) : this.withData(this.cap(root), data, true);
+    const cap = data === 0n ? root : this.withData(root, data, true);
     refuseIf(cap.type !== CNode || (!this.isEmpty(slot) && this.isFinal(slot)), IllegalOperation);
     return cap;
   }
   /** Puts a copy into a TCB's own slot, unless what was there took the source with it. */
-  private replace(slot: Name, source: Name, cap: Cap): void {
+  private replace(slot: Name, source: Given, cap: Cap): void {
     this.delete(slot);
-    const { type, object } = this.cap(source);
+    const { type, object } = this.cap(source.slot);
     if (type === CapType.Null || type !== cap.type || object !== cap.object) return;
-    this.insertCopy(this.derive(source, cap), source, slot);
+    this.insertCopy(this.derive(source.slot, cap), source.slot, slot);
   }
 
   /** Section 6.1.3: no more than the authority's maximum controlled priority. */
-  private priorities({ words, caps }: Call, count: number): number[] {
-    const authority = this.cap(caps[0]);
+  private priorities({ words, caps: [authority] }: Call, count: number): number[] {
     refuseIf(authority.type !== Thread, InvalidCapability, 1);
     const { mcp } = this.thread(authority.object);
     for (const value of words.slice(0, count)) refuseIf(value > BigInt(mcp), RangeError, 0, mcp);
@@ -365,9 +349,9 @@ export class Invocations extends Objects {
 
   // ---- Interrupts (section 8.1) ----
 
-  private issue({ slot, words: [irq], caps }: Call, cap: Cap, index: bigint, depth: bigint): void {
+  private issue({ cap: { slot }, words: [irq], caps }: Call, cap: Cap, index: bigint, depth: bigint): void {
     refuseIf(irq < 1n || irq >= BigInt(Limit.Interrupts), RangeError, 1, Limit.Interrupts - 1);
-    const target = this.target(this.cap(caps[0]), index, depth);
+    const target = this.target(caps[0], index, depth);
     this.mustBeEmpty(target);
     this.insert({ ...cap, object: Number(irq) }, slot, target, true);
   }

@@ -6,14 +6,18 @@ import { refuse, refuseIf } from './errors.js';
 import { Communication } from './ipc.js';
 import { EMPTY, Notification, SchedContext, Thread, type Cap, type Name } from './state.js';
 
-/** What an invocation is made with: its words, the slots of its extra capabilities, and the slot that it is made on. */
+/** A capability, and where it stands. */
+export type Given = Cap & { readonly slot: Name };
+
+/** What an invocation is made by, on and with: a thread; a capability, and its object; words, extra capabilities. */
 export interface Call {
   readonly me: Name;
-  readonly slot: Name;
-  /** The object of the capability in that slot. */
+  readonly cap: Given;
   readonly object: Name;
+  readonly thread: Thread;
+  readonly sc: SchedContext;
   readonly words: readonly bigint[];
-  readonly caps: readonly Name[];
+  readonly caps: readonly Given[];
 }
 
 const { InvalidArgument, RangeError } = SeL4Error;
@@ -44,14 +48,14 @@ export class Objects extends Communication {
   // ---- Untyped memory (section 2.4) ----
 
   /** `Untyped_Retype`. */
-  protected retype({ slot, words, caps: [root] }: Call): void {
+  protected retype({ cap: untyped, words, caps: [root] }: Call): void {
     const [type, userBits, index, depth, offset, count] = words;
     const { size: baseBits, least, ...made } = MADE[Number(type) as ObjectType] ?? refuse(InvalidArgument, 0);
     const bits = least === undefined ? 0 : Number(userBits);
     const isTooLarge = userBits >= 64n || baseBits + bits > SizeBits.MaxUntyped;
     refuseIf(isTooLarge, RangeError, 0, SizeBits.MaxUntyped);
     refuseIf(userBits < (least ?? 0), InvalidArgument, 1);
-    const node = this.cap(depth === 0n ? root : this.target(this.cap(root), index, depth));
+    const node = depth === 0n ? root : this.cap(this.target(root, index, depth));
     this.mustBeThere(node.type === CapType.CNode, depth, false);
     const slots = 1n << BigInt(node.bits);
     refuseIf(offset >= slots, RangeError, 0, slots - 1n);
@@ -60,9 +64,8 @@ export class Objects extends Communication {
     const place = (_: unknown, i: number): Name => node.object + SLOT_BYTES * (Number(offset) + i);
     const targets = Array.from({ length: Number(count) }, place);
     targets.forEach(this.mustBeEmpty);
-    const untyped = this.cap(slot);
     const size = 2 ** (baseBits + bits);
-    const isFresh = this.childrenOf(slot).length === 0;
+    const isFresh = this.childrenOf(untyped.slot).length === 0;
     const watermark = isFresh ? 0 : Number(untyped.badge);
     const left = 2 ** untyped.bits - watermark;
     refuseIf(Math.floor(left / size) < targets.length, SeL4Error.NotEnoughMemory, left);
@@ -75,11 +78,12 @@ export class Objects extends Communication {
     if (isFresh && !isDevice)
       for (const at of memory.keys()) if (at >= untyped.object && at < end) memory.delete(at);
     const first = Math.ceil((untyped.object + watermark) / size) * size;
-    caps.set(slot, { ...untyped, badge: BigInt(first + targets.length * size - untyped.object) });
+    const used = first + targets.length * size - untyped.object;
+    caps.set(untyped.slot, { ...this.cap(untyped.slot), badge: BigInt(used) });
     const mark = !isDevice ? {} : made.type === CapType.Untyped ? { rights: 1 } : { badge: 1n };
     targets.forEach((target, i) => {
       const object = first + i * size;
-      this.insert({ ...EMPTY, bits, ...made, object, ...mark }, slot, target, true);
+      this.insert({ ...EMPTY, bits, ...made, object, ...mark }, untyped.slot, target, true);
       this.create(made.type, object);
     });
   }
