@@ -89,12 +89,12 @@ export class Capabilities {
 
   protected childrenOf = (parent: Name): Name[] =>
     this.state.derivations.filter((each) => each.parent === parent).map(({ slot }) => slot);
-  private place = (slot: Name): number => this.state.derivations.findIndex((each) => each.slot === slot);
+  private treePlace = (slot: Name): number => this.state.derivations.findIndex((each) => each.slot === slot);
 
   /** Fills a slot with what is derived from an original, as its child; or from a mere copy, as its sibling. */
   protected insert(cap: Cap, source: Name, slot: Name, isOriginal: boolean): void {
     const { caps, derivations } = this.state;
-    const from = derivations[this.place(source)];
+    const from = derivations[this.treePlace(source)];
     const parent = from.isOriginal ? source : from.parent;
     derivations.splice(derivations.indexOf(from) + 1, 0, { slot, parent, isOriginal });
     caps.set(slot, cap);
@@ -121,7 +121,7 @@ export class Capabilities {
   /** Empties a slot: what was derived from its capability moves up to its parent. */
   protected remove(slot: Name): void {
     const { caps, derivations } = this.state;
-    const [{ parent }] = derivations.splice(this.place(slot), 1);
+    const [{ parent }] = derivations.splice(this.treePlace(slot), 1);
     for (const each of derivations) if (each.parent === slot) each.parent = parent;
     caps.delete(slot);
   }

@@ -124,7 +124,7 @@ export class Invocations extends Objects {
       [Invocation.TCBSetSchedParams]: takes(2, 3, (call) => {
         const { me, object, thread, caps } = call;
         const [mcp, priority] = this.priorities(call, 2);
-        const sc = this.context(caps[1].object);
+        const sc = caps[1].type === SchedContext ? this.context(caps[1].object) : undefined;
         if (sc) this.checkBinding(sc, object);
         else refuseIf(caps[1].type !== CapType.Null, InvalidCapability, 2);
         refuseIf(!sc && object === me, IllegalOperation);

@@ -59,19 +59,19 @@ export class Communication extends Scheduling {
 
   // ---- Faults (section 6.2) ----
 
-  /** Should the thread ever go on, it goes on with the system call that it was at. */
+  /** Calls the handler of a fault. Should the thread ever go on, it goes on with the system call that it was at. */
   protected fault(me: Name, fault: FaultType, words: bigint[]): void {
-    if (!this.tell(me, TcbSlot.FaultHandler, fault, words)) this.thread(me).state = Inactive;
-  }
-
-  /** Tells the handler of a fault, as a call does; false if there is none. */
-  protected tell(me: Name, handler: number, fault: FaultType, words: bigint[]): boolean {
-    const thread = this.thread(me);
-    const isTold = this.isHandler(me + handler);
-    Object.assign(thread, { redo: true, faultWords: words });
-    if (isTold) thread.fault = fault;
-    if (isTold) this.sendIPC(me, this.cap(me + handler), 'call');
-    return isTold;
+    const isTimeout = fault === FaultType.Timeout;
+    const handler = me + (isTimeout ? TcbSlot.TimeoutHandler : TcbSlot.FaultHandler);
+    Object.assign(this.thread(me), { redo: true, faultWords: words });
+    if (this.isHandler(handler)) {
+      this.thread(me).fault = fault;
+      this.sendIPC(me, this.cap(handler), 'call');
+    } else if (isTimeout) {
+      this.postpone(me);
+    } else {
+      this.thread(me).state = Inactive;
+    }
   }
 
   /** Whether a fault can be sent through the capability, and answered. */
@@ -124,7 +124,7 @@ export class Communication extends Scheduling {
   /** Section 6.1.3: threads wait by priority, equals in the order in which they came. */
   private wait(me: Name, state: ThreadState, wait: Wait): void {
     Object.assign(this.thread(me), { state, wait });
-    this.placeLast(me);
+    this.place(me, 'last');
   }
 
   /** One of the two has waited: the sender as `sent` says, or the receiver. */
@@ -210,8 +210,8 @@ export class Communication extends Scheduling {
     if (!always && pc !== undefined) receiver.pc = Number(BigInt.asUintN(32, pc));
     if (fault === FaultType.UnknownSyscall && pc !== undefined) {
       const [newBadge = badge, newInfo = info, ...mrs] = registers.slice(0, 6);
-      Object.assign(receiver, { badge: newBadge, info: newInfo, redo: false });
-      mrs.forEach((word, index) => (receiver.mrs[index] = word));
+      mrs.push(...receiver.mrs.slice(mrs.length));
+      Object.assign(receiver, { badge: newBadge, info: newInfo, mrs, redo: false });
     }
     Object.assign(receiver, { fault: FaultType.NullFault, state: Inactive });
     if (always || labelOf(this.thread(me).info) === 0n) this.start(to);
@@ -287,7 +287,7 @@ export class Communication extends Scheduling {
 
   protected setPriority(me: Name, priority: number): void {
     this.thread(me).priority = priority;
-    if (this.thread(me).wait.on !== 0) this.placeLast(me);
+    if (this.thread(me).wait.on !== 0) this.place(me, 'last');
     else this.reconsider(me);
   }
 }

@@ -5,11 +5,10 @@
  */
 import { FaultType, LookupFailure, Rights, SeL4Error } from '../kernel/api/constants.js';
 import { CapType } from '../src/core/inspect/memory.js';
-import { TcbSlot } from './capabilities.js';
 import { LookupError, Refusal } from './errors.js';
 import { Invocations, type Result } from './invocations.js';
 import { isBlocking, type Sending } from './ipc.js';
-import type { Cap, Name } from './state.js';
+import type { Name } from './state.js';
 
 const { Thread, Endpoint, Notification, Reply, CNode, SchedControl, SchedContext, Domain } = CapType;
 /** What their invocations can stop or end the very thread that is to receive then: such a first phase is not done. */
@@ -73,29 +72,23 @@ export class Kernel extends Invocations {
   private receive(me: Name, cptr: number, blocking: boolean, replyCptr: number | undefined): void {
     this.thread(me).underWay = false;
     // Section 6.1.5: here, and not in the middle of a handler, a thread stops whose budget is used up.
-    if (this.isExhausted(this.contextOf(me))) {
-      if (!this.tell(me, TcbSlot.TimeoutHandler, FaultType.Timeout, [])) this.postpone(me);
-      return;
-    }
-    const isOthers = ({ type, object }: Cap): boolean =>
-      type === Notification && ![0, me].includes(this.notification(object).thread);
-    const canReceive = (cap: Cap): boolean =>
-      [Endpoint, Notification].includes(cap.type) && (cap.rights & Rights.Read) !== 0 && !isOthers(cap);
+    if (this.isExhausted(this.contextOf(me))) return this.fault(me, FaultType.Timeout, []);
     try {
-      const { type, object } = this.useful(me, cptr, canReceive);
-      if (type === Notification) return this.receiveSignal(me, object, blocking);
-      const isReply = (cap: Cap): boolean => cap.type === Reply;
-      const reply = replyCptr === undefined ? 0 : this.useful(me, replyCptr, isReply).object;
-      this.receiveIPC(me, object, blocking, reply);
+      const { type, object, rights } = this.cap(this.lookup(me, BigInt(cptr)));
+      const isOthers = type === Notification && ![0, me].includes(this.notification(object).thread);
+      const canReceive = (type === Endpoint || type === Notification) && rights & Rights.Read && !isOthers;
+      if (!canReceive) throw new LookupError(BigInt(cptr), LookupFailure.MissingCapability, 0);
+      if (type === Notification) this.receiveSignal(me, object, blocking);
+      else this.receiveIPC(me, object, blocking, this.replyObject(me, replyCptr));
     } catch (thrown) {
       this.capFault(me, thrown, true);
     }
   }
-
-  private useful(me: Name, cptr: number, isOfUse: (cap: Cap) => boolean): Cap {
-    const cap = this.cap(this.lookup(me, BigInt(cptr)));
-    if (!isOfUse(cap)) throw new LookupError(BigInt(cptr), LookupFailure.MissingCapability, 0);
-    return cap;
+  private replyObject(me: Name, cptr: number | undefined): Name {
+    if (cptr === undefined) return 0;
+    const { type, object } = this.cap(this.lookup(me, BigInt(cptr)));
+    if (type !== Reply) throw new LookupError(BigInt(cptr), LookupFailure.MissingCapability, 0);
+    return object;
   }
 
   /** Section 6.2.1. */

@@ -25,13 +25,8 @@ const ZOMBIE_TCB = 255;
 const TCB_SLOTS = Object.values(TcbSlot);
 export const READ_WRITE = Rights.Read | Rights.Write;
 
-/** What retyping makes: a capability, and the size of an object, in bits; more by the bits that a user chooses. */
-interface Made extends Partial<Cap> {
-  readonly type: CapType;
-  readonly size: number;
-  /** How many bits a user chooses at least; undefined: none. */
-  readonly least?: number;
-}
+/** What retyping makes: a capability, and the size of an object in bits, to which users add `least` or more, if any. */
+type Made = Partial<Cap> & { readonly type: CapType; readonly size: number; readonly least?: number };
 const MADE: Partial<Record<ObjectType, Made>> = {
   [ObjectType.Untyped]: { type: CapType.Untyped, size: 0, least: SizeBits.MinUntyped },
   [ObjectType.TCB]: { type: CapType.Thread, size: SizeBits.TCB },
@@ -89,9 +84,8 @@ export class Objects extends Communication {
   }
 
   private create(type: CapType, at: Name): void {
-    const { threads, order, notifications, contexts } = this.state;
+    const { threads, notifications, contexts } = this.state;
     if (type === CapType.Thread) threads.set(at, new Thread());
-    if (type === CapType.Thread) order.push(at);
     if (type === CapType.Notification) notifications.set(at, new Notification());
     if (type === CapType.SchedContext) contexts.set(at, new SchedContext());
   }
@@ -151,6 +145,5 @@ export class Objects extends Communication {
     for (const bound of notifications.values()) if (bound.thread === object) bound.thread = 0;
     for (const core of cores) if (core.charging?.sc === object) core.charging = undefined;
     for (const objects of [notifications, contexts, threads]) objects.delete(object);
-    this.state.order = this.state.order.filter((me) => me !== object);
   }
 }

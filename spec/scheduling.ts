@@ -58,7 +58,7 @@ export class Scheduling extends Messages {
   // ---- Threads that compete (section 6.1.3) ----
 
   protected threadsThat = (holds: (thread: Thread, me: Name) => boolean): Name[] =>
-    this.state.order.filter((me) => holds(this.thread(me), me));
+    [...this.state.threads.keys()].filter((me) => holds(this.thread(me), me));
   private byPriority = (threads: Name[]): Name[] =>
     threads.sort((a, b) => this.thread(b).priority - this.thread(a).priority);
 
@@ -83,24 +83,21 @@ export class Scheduling extends Messages {
     return (this.contextOf(me)?.maxRefills ?? 0) !== 0;
   }
 
-  /** It stands behind its equals. */
-  protected placeLast(me: Name): void {
-    this.state.order = [...this.state.order.filter((other) => other !== me), me];
-  }
-  /** It stands before its equals, but for one that is in the middle of a handler if it is not. */
-  protected placeFirst(me: Name): void {
+  /** Has a thread stand before its equals, but for one in the middle of a handler if it is not; or behind them. */
+  protected place(me: Name, where: 'first' | 'last'): void {
     const { core, domain, priority, underWay } = this.thread(me);
-    const others = this.state.order.filter((other) => other !== me);
+    const others = [...this.state.threads.keys()].filter((other) => other !== me);
     const isEqual = (other: Name): boolean => other !== me && this.thread(other).priority === priority;
     const head = this.ready(core, domain).find(isEqual);
     const isSecond = head !== undefined && this.thread(head).underWay && !underWay;
-    this.state.order = others.toSpliced(isSecond ? others.indexOf(head) + 1 : 0, 0, me);
+    const at = where === 'last' ? others.length : isSecond ? others.indexOf(head) + 1 : 0;
+    this.state.threads = new Map(others.toSpliced(at, 0, me).map((each) => [each, this.thread(each)]));
   }
 
   protected reschedule(): void {
     const { decision } = this;
     this.decision = 'choose';
-    if (typeof decision === 'number') this.placeFirst(decision);
+    if (typeof decision === 'number') this.place(decision, 'first');
   }
 
   /** Lets a thread compete that can run from now on: here when the kernel is left, on another core by asking that. */
@@ -111,7 +108,7 @@ export class Scheduling extends Messages {
     if (isHere && me === this.current) return;
     if (isHere && this.decision === 'go on') return void (this.decision = me);
     if (isHere) this.reschedule();
-    this.placeFirst(me);
+    this.place(me, 'first');
     const { current } = this.coreOf(me);
     const isMoreUrgent = current === me || current === 0 || priority > this.thread(current).priority;
     if (core !== this.here && isMoreUrgent) this.asked.add(core);
@@ -143,9 +140,8 @@ export class Scheduling extends Messages {
     if (decision === 'go on' && (runs || current === 0)) return;
     // Who has just become ready goes before its equals, but not before one of them that runs.
     const isEqual = (me: Name): boolean => this.thread(me).priority === this.thread(current).priority;
-    if (typeof decision === 'number' && runs && isEqual(decision)) this.placeLast(decision);
-    else if (typeof decision === 'number') this.placeFirst(decision);
-    if (runs) this.placeFirst(current);
+    if (typeof decision === 'number') this.place(decision, runs && isEqual(decision) ? 'last' : 'first');
+    if (runs) this.place(current, 'first');
     this.choose();
   }
   private choose(): void {
@@ -161,7 +157,7 @@ export class Scheduling extends Messages {
     const { state, current } = this;
     const { schedule, domainEnd, overruns } = state;
     if (domainEnd === 0n || this.now < domainEnd) return;
-    if (current !== 0) this.placeFirst(current);
+    if (current !== 0) this.place(current, 'first');
     this.core.current = 0;
     const ready = this.ready(this.here, state.domain);
     const isFirst = (me: Name, index: number): boolean =>
@@ -209,13 +205,13 @@ export class Scheduling extends Messages {
     this.thread(me).underWay = false;
     if (isAccounted(sc)) charge(sc, sc.refills[0].amount);
     if (this.isExhausted(sc)) this.postpone(me);
-    else this.placeLast(me);
+    else this.place(me, 'last');
   }
 
   protected postpone(me: Name): void {
     this.removeFromScheduling(me);
     this.thread(me).isPostponed = true;
-    this.placeLast(me);
+    this.place(me, 'last');
     const { core } = this.thread(me);
     if (core !== this.here && this.postponed(core)[0] === me) this.asked.add(core);
   }
@@ -237,7 +233,7 @@ export class Scheduling extends Messages {
     if (!isAccounted(sc)) return;
     charge(sc, usage);
     // One that another core took away may wait by now, and waits longer then.
-    if (this.state.threads.get(sc.thread)?.isPostponed) this.placeLast(sc.thread);
+    if (this.state.threads.get(sc.thread)?.isPostponed) this.place(sc.thread, 'last');
   }
   /** Whoever runs from now on is charged from now on. */
   private beginTime(): void {
@@ -291,9 +287,9 @@ export class Scheduling extends Messages {
       Object.assign(this.thread(me), { yieldTo: name, underWay: false });
       this.reschedule();
       this.core.current = 0;
-      this.placeFirst(me);
+      this.place(me, 'first');
     }
-    if (competes) this.placeFirst(to);
+    if (competes) this.place(to, 'first');
     return isNext ? 'later' : [this.takeConsumed(sc)];
   }
   protected completeYieldTo(me: Name): void {

@@ -19,14 +19,6 @@ export interface Cap {
 /** The capability of an empty slot. */
 export const EMPTY: Cap = { type: CapType.Null, object: 0, rights: 0, bits: 0, guardSize: 0, badge: 0n };
 
-/** Where the capability of a slot stands in the derivation tree: 0 is the parent of those that have none. */
-export interface Derivation {
-  slot: Name;
-  parent: Name;
-  /** Not a mere copy: what is derived from it is its child, and not its sibling. */
-  readonly isOriginal: boolean;
-}
-
 /** What a thread waits for: the endpoint or notification `on`, or a reply. */
 export interface Wait {
   readonly on: Name;
@@ -105,11 +97,13 @@ export interface Core {
 export interface State {
   /** What slots hold; an empty slot is not there. */
   caps: Map<Name, Cap>;
-  /** The derivation tree, in preorder. */
-  derivations: Derivation[];
+  /**
+   * The derivation tree of slots, in preorder; 0 is the parent of those that have none. An original is not a mere copy:
+   * what is derived from it is its child, and not its sibling.
+   */
+  derivations: { slot: Name; parent: Name; readonly isOriginal: boolean }[];
+  /** In the order in which equals have their turn: of those that wait, that can run, or that lack budget. */
   threads: Map<Name, Thread>;
-  /** All threads, in the order in which equals have their turn: of those that wait, that can run, or lack budget. */
-  order: Name[];
   notifications: Map<Name, Notification>;
   contexts: Map<Name, SchedContext>;
   cores: Core[];

@@ -22,7 +22,7 @@ import {
   type Slot,
 } from '../../src/core/inspect/memory.js';
 
-export interface Observation extends Omit<State, 'order' | 'derivations' | 'memory'> {
+export interface Observation extends Omit<State, 'derivations' | 'memory'> {
   /** Threads in each queue that is not empty: of an endpoint or notification, of a core, domain and priority, of a core. */
   queues: Map<string, Name[]>;
   /** Who offers a reply object, or waits to be answered through it. */
@@ -48,7 +48,7 @@ const byAddress = (a: Name, b: Name): number => a - b;
 // ---- What is observed of a state of the specification ----
 
 export function observed(kernel: Kernel): Observation {
-  const { order: _, derivations, memory: _memory, ...state } = kernel.state;
+  const { derivations, memory: _, ...state } = kernel.state;
   const queues = new Map<string, Name[]>();
   const replies = new Map<Name, Name>();
   for (const { type, object } of state.caps.values()) {
@@ -80,8 +80,9 @@ export function stateOf({ queues, replies: _, children, originals, ...rest }: Ob
     }
   };
   plant(0);
-  const order = [...new Set([...[...queues.values()].flat(), ...rest.threads.keys()])];
-  return { ...rest, order, derivations, memory: new Map() };
+  const order = new Set([...[...queues.values()].flat(), ...rest.threads.keys()]);
+  const threads = new Map([...order].map((name) => [name, rest.threads.get(name)!]));
+  return { ...rest, threads, derivations, memory: new Map() };
 }
 
 // ---- What is observed of physical memory ----
