@@ -3,9 +3,8 @@
  * derived from what.
  */
 import { LookupFailure, Rights, SeL4Error } from '../kernel/api/constants.js';
-import { CapType } from '../src/core/inspect/memory.js';
 import { LookupError, refuse, refuseIf } from './errors.js';
-import { EMPTY, type Cap, type Name, type State } from './state.js';
+import { CapType, EMPTY, type Cap, type Name, type State } from './state.js';
 
 /** Where a TCB has slots of its own: the root of its capability space, buffer, fault and timeout handler. */
 export const TcbSlot = { Root: 64, Buffer: 192, FaultHandler: 224, TimeoutHandler: 256 };

@@ -3,7 +3,6 @@
  * extra capabilities it takes, and what it does. Checks come first, in the order in which errors win.
  */
 import { Invocation, Limit, Rights, SeL4Error } from '../kernel/api/constants.js';
-import { CapType, ThreadState } from '../src/core/inspect/memory.js';
 import { TcbSlot } from './capabilities.js';
 import { refuse, refuseIf } from './errors.js';
 import type { Sending } from './ipc.js';
@@ -11,7 +10,7 @@ import { labelOf } from './messages.js';
 import { Objects, READ_WRITE, type Call, type Given } from './objects.js';
 import { beginRefills } from './refills.js';
 import { isAccounted } from './scheduling.js';
-import { EMPTY, type Cap, type Name, type SchedContext as Context } from './state.js';
+import { CapType, EMPTY, ThreadState, type Cap, type Name, type SchedContext as Context } from './state.js';
 
 /** The words of the answer, or none; 'later' where the caller is answered by another, or when it runs again. */
 export type Result = readonly bigint[] | 'later' | undefined | void;
@@ -180,8 +179,8 @@ export class Invocations extends Objects {
       [Invocation.SchedControlConfigureFlags]: takes(5, 1, ({ me, object: core, words, caps }) => {
         const [budget, period, extraRefills, badge, flags] = words;
         const [{ type, object, bits }] = caps;
-        const isTime = (time: bigint): boolean => time >= 1n && time <= MAX_PERIOD;
-        refuseIf(!isTime(budget) || !isTime(period), RangeError, 1, MAX_PERIOD);
+        const isOut = (time: bigint): boolean => time < 1n || time > MAX_PERIOD;
+        refuseIf([budget, period].some(isOut), RangeError, 1, MAX_PERIOD);
         refuseIf(budget > period, RangeError, 1, period);
         refuseIf(type !== SchedContext, InvalidCapability, 1);
         const most = (2 ** bits - 64) / 16 - 2;
@@ -189,7 +188,7 @@ export class Invocations extends Objects {
         const sc = this.context(object);
         const { thread } = sc;
         if (thread !== 0) this.removeFromScheduling(thread);
-        const isRunning = thread !== 0 && this.thread(thread).state === ThreadState.Running;
+        const isRunning = this.state.threads.get(thread)?.state === ThreadState.Running;
         const isInUse = sc.core === core && sc.maxRefills !== 0 && isRunning;
         const before = isInUse ? (sc.refills[0] ?? { time: 0n, amount: sc.budget }) : undefined;
         const sporadic = (flags & 1n) !== 0n;

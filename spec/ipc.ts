@@ -1,10 +1,9 @@
 /** What happens between threads: endpoints, replies and faults (chapter 4, section 6.2), and notifications (chapter 5). */
 import { FaultType, Rights } from '../kernel/api/constants.js';
-import { CapType, ThreadState } from '../src/core/inspect/memory.js';
 import { TcbSlot } from './capabilities.js';
 import { labelOf, messageInfo } from './messages.js';
 import { Scheduling } from './scheduling.js';
-import { NO_WAIT, type Cap, type Name, type Notification, type SchedContext, type Wait } from './state.js';
+import { CapType, NO_WAIT, ThreadState, type Cap, type Name, type Notification, type Wait } from './state.js';
 
 const { Inactive, Running, BlockedOnReceive, BlockedOnSend, BlockedOnReply, BlockedOnNotification } =
   ThreadState;
@@ -98,8 +97,7 @@ export class Communication extends Scheduling {
     this.meet(me, wait, to, this.thread(to).wait.reply);
     if (sending === 'reply') this.donate(this.contextOf(me), to);
     // On a caller's time it runs at once, since the caller's handler waits for it.
-    if (isActive) this.start(to);
-    else this.goOn(to);
+    this.start(to, isActive ? 'event' : 'meeting');
   }
 
   protected receiveIPC(me: Name, name: Name, blocking: boolean, reply: Name): void {
@@ -113,7 +111,7 @@ export class Communication extends Scheduling {
     if (from !== undefined && this.thread(from).state === BlockedOnSend) {
       const { wait } = this.thread(from);
       this.meet(from, wait, me, reply);
-      if (!wait.isCall) this.goOn(from);
+      if (!wait.isCall) this.start(from, 'meeting');
     } else if (blocking) {
       this.wait(me, BlockedOnReceive, { ...NO_WAIT, on: name, reply });
     } else {
@@ -152,8 +150,7 @@ export class Communication extends Scheduling {
       const { fault, state, wait } = this.thread(me);
       if (badge !== undefined && wait.badge !== badge) continue;
       this.cancelIPC(me);
-      if (!fault && state === BlockedOnSend) this.goOn(me);
-      else if (!fault) this.start(me);
+      if (!fault) this.start(me, state === BlockedOnSend ? 'meeting' : 'event');
     }
     if (waiting.length > 0) this.reschedule();
   }
@@ -198,7 +195,7 @@ export class Communication extends Scheduling {
     this.endCall(to);
     if (this.thread(to).fault !== FaultType.NullFault) return this.replyToFault(me, to);
     this.transfer(me, 0, 0n, mayGrant(rights), to);
-    this.goOn(to, true);
+    this.start(to, 'answer');
   }
 
   /** Section 6.2: the answer says whether the thread goes on, and where; after an unknown call also what that returns. */
@@ -214,7 +211,7 @@ export class Communication extends Scheduling {
       Object.assign(receiver, { badge: newBadge, info: newInfo, mrs, redo: false });
     }
     Object.assign(receiver, { fault: FaultType.NullFault, state: Inactive });
-    if (always || labelOf(this.thread(me).info) === 0n) this.start(to);
+    if (always || labelOf(this.thread(me).info) === 0n) this.start(to, 'event');
   }
 
   /** The reply object is no more: whoever waits for it is left inactive, whoever offered it receives no longer. */
@@ -238,7 +235,7 @@ export class Communication extends Scheduling {
     this.cancelIPC(to);
     Object.assign(this.thread(to), { badge, redo: false });
     this.lendContext(to, name);
-    this.start(to);
+    this.start(to, 'event');
   }
 
   protected receiveSignal(me: Name, name: Name, blocking: boolean): void {
@@ -263,8 +260,7 @@ export class Communication extends Scheduling {
     const sc = this.contextFor(name);
     if (sc?.thread === me) this.takeContext(sc);
   }
-  protected contextFor = (name: Name): SchedContext | undefined =>
-    this.contextWhere(({ notification }) => notification === name);
+  protected contextFor = (name: Name) => this.contextWhere(({ notification }) => notification === name);
   /** The notification that is bound to a thread, or 0 (section 5.3). */
   protected boundTo = (me: Name): Name =>
     [...this.state.notifications].find(([, { thread }]) => thread === me)?.[0] ?? 0;
@@ -282,7 +278,7 @@ export class Communication extends Scheduling {
     if (this.thread(me).state === Running) return;
     this.cancelIPC(me);
     this.thread(me).fault = FaultType.NullFault;
-    this.start(me);
+    this.start(me, 'event');
   }
 
   protected setPriority(me: Name, priority: number): void {

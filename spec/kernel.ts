@@ -4,11 +4,10 @@
  * Sections are those of the seL4 reference manual, MCS. Where this and the manual differ, docs/kernel.md says so.
  */
 import { FaultType, LookupFailure, Rights, SeL4Error } from '../kernel/api/constants.js';
-import { CapType } from '../src/core/inspect/memory.js';
 import { LookupError, Refusal } from './errors.js';
 import { Invocations, type Result } from './invocations.js';
 import { isBlocking, type Sending } from './ipc.js';
-import type { Name } from './state.js';
+import { CapType, type Name } from './state.js';
 
 const { Thread, Endpoint, Notification, Reply, CNode, SchedControl, SchedContext, Domain } = CapType;
 /** What their invocations can stop or end the very thread that is to receive then: such a first phase is not done. */

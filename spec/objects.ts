@@ -1,10 +1,9 @@
 /** Objects: what they are made of and as (chapter 2), and how they end (section 3.1.5). */
 import { Limit, ObjectType, Rights, SeL4Error, SizeBits } from '../kernel/api/constants.js';
-import { CapType } from '../src/core/inspect/memory.js';
 import { SLOT_BYTES, TcbSlot } from './capabilities.js';
 import { refuse, refuseIf } from './errors.js';
 import { Communication } from './ipc.js';
-import { EMPTY, Notification, SchedContext, Thread, type Cap, type Name } from './state.js';
+import { CapType, EMPTY, Notification, SchedContext, Thread, type Cap, type Name } from './state.js';
 
 /** A capability, and where it stands. */
 export type Given = Cap & { readonly slot: Name };

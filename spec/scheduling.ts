@@ -3,10 +3,9 @@
  * equals, as long as its scheduling context gives it time. The decision falls when the kernel is left.
  */
 import { Limit, SeL4Error } from '../kernel/api/constants.js';
-import { ThreadState } from '../src/core/inspect/memory.js';
 import { Messages } from './messages.js';
 import { charge, least, unblock } from './refills.js';
-import type { Core, Name, SchedContext, Thread } from './state.js';
+import { ThreadState, type Core, type Name, type SchedContext, type Thread } from './state.js';
 
 /** Whether a context gives less than all the time of its core; also asked of a thread without one. */
 export const isAccounted = (sc: SchedContext | undefined): sc is SchedContext =>
@@ -17,13 +16,10 @@ export class Scheduling extends Messages {
   private decision: 'go on' | 'choose' | Name = 'go on';
   protected now = 0n;
   /** The core on which the kernel has been entered. */
-  private here = 0;
+  protected core = this.state.cores[0];
   /** Cores of which this entry has asked that they look anew who is to run, by inter-processor interrupt. */
   readonly asked = new Set<number>();
 
-  protected get core(): Core {
-    return this.state.cores[this.here];
-  }
   protected get current(): Name {
     return this.core.current;
   }
@@ -40,7 +36,7 @@ export class Scheduling extends Messages {
    * thread asks that another core has taken away meanwhile is not done: it makes its system call again.
    */
   enter(core: number, time: bigint, action: () => void, byEvent = false): void {
-    this.here = core;
+    this.core = this.state.cores[core];
     this.now = time;
     this.asked.clear();
     if (!byEvent) this.chargeTime();
@@ -65,17 +61,16 @@ export class Scheduling extends Messages {
   /** Who waits for an endpoint or a notification, the next one first. */
   waiting = (name: Name): Name[] => this.byPriority(this.threadsThat(({ wait }) => wait.on === name));
   /** Who could run on a core, in a domain, and does not: who will is first. */
-  ready(core: number, domain: number): Name[] {
-    const { current } = this.state.cores[core];
-    const isThere = (thread: Thread): boolean => thread.core === core && thread.domain === domain;
-    const competes = (me: Name): boolean => me !== current && me !== this.decision && this.isSchedulable(me);
-    return this.byPriority(this.threadsThat((thread, me) => isThere(thread) && competes(me)));
+  ready(core: Core, domain: number): Name[] {
+    const isThere = (me: Name): boolean => this.coreOf(me) === core && this.thread(me).domain === domain;
+    const runs = (me: Name): boolean => me === core.current || me === this.decision;
+    return this.byPriority(this.threadsThat((_, me) => isThere(me) && !runs(me) && this.isSchedulable(me)));
   }
   /** Who waits for its budget on a core, by when that is replenished. */
-  postponed(core: number): Name[] {
+  postponed(core: Core): Name[] {
     const timeOf = (me: Name): bigint => this.contextOf(me)!.refills[0].time;
-    const threads = this.threadsThat((thread) => thread.isPostponed && thread.core === core);
-    return threads.sort((a, b) => Number(timeOf(a) - timeOf(b)));
+    const isThere = (me: Name): boolean => this.thread(me).isPostponed && this.coreOf(me) === core;
+    return this.threadsThat((_, me) => isThere(me)).sort((a, b) => Number(timeOf(a) - timeOf(b)));
   }
   protected isSchedulable(me: Name): boolean {
     const thread = this.state.threads.get(me);
@@ -85,10 +80,10 @@ export class Scheduling extends Messages {
 
   /** Has a thread stand before its equals, but for one in the middle of a handler if it is not; or behind them. */
   protected place(me: Name, where: 'first' | 'last'): void {
-    const { core, domain, priority, underWay } = this.thread(me);
+    const { domain, priority, underWay } = this.thread(me);
     const others = [...this.state.threads.keys()].filter((other) => other !== me);
     const isEqual = (other: Name): boolean => other !== me && this.thread(other).priority === priority;
-    const head = this.ready(core, domain).find(isEqual);
+    const head = this.ready(this.coreOf(me), domain).find(isEqual);
     const isSecond = head !== undefined && this.thread(head).underWay && !underWay;
     const at = where === 'last' ? others.length : isSecond ? others.indexOf(head) + 1 : 0;
     this.state.threads = new Map(others.toSpliced(at, 0, me).map((each) => [each, this.thread(each)]));
@@ -104,14 +99,14 @@ export class Scheduling extends Messages {
   protected possibleSwitchTo(me: Name): void {
     if (!this.isSchedulable(me)) return;
     const { core, priority, domain } = this.thread(me);
-    const isHere = core === this.here && domain === this.state.domain;
+    const isHere = this.coreOf(me) === this.core && domain === this.state.domain;
     if (isHere && me === this.current) return;
     if (isHere && this.decision === 'go on') return void (this.decision = me);
     if (isHere) this.reschedule();
     this.place(me, 'first');
     const { current } = this.coreOf(me);
     const isMoreUrgent = current === me || current === 0 || priority > this.thread(current).priority;
-    if (core !== this.here && isMoreUrgent) this.asked.add(core);
+    if (this.coreOf(me) !== this.core && isMoreUrgent) this.asked.add(core);
   }
   /** What a thread competes with has changed. */
   protected reconsider(me: Name): void {
@@ -146,7 +141,7 @@ export class Scheduling extends Messages {
   }
   private choose(): void {
     this.core.current = 0;
-    this.core.current = this.ready(this.here, this.state.domain)[0] ?? 0;
+    this.core.current = this.ready(this.core, this.state.domain)[0] ?? 0;
   }
 
   /**
@@ -159,7 +154,7 @@ export class Scheduling extends Messages {
     if (domainEnd === 0n || this.now < domainEnd) return;
     if (current !== 0) this.place(current, 'first');
     this.core.current = 0;
-    const ready = this.ready(this.here, state.domain);
+    const ready = this.ready(this.core, state.domain);
     const isFirst = (me: Name, index: number): boolean =>
       index === 0 || this.thread(me).priority < this.thread(ready[index - 1]).priority;
     const underWay = ready.filter(isFirst).find((me) => this.thread(me).underWay);
@@ -182,20 +177,16 @@ export class Scheduling extends Messages {
   protected isExhausted = (sc: SchedContext | undefined): boolean =>
     isAccounted(sc) && sc.refills[0].time > this.now;
 
-  /** Lets a thread compete that an event starts: when its budget is replenished, if that is used up. */
-  protected start(me: Name): void {
+  /**
+   * Lets a thread run on, whom another has met or answered: it is in the middle of a handler, and goes on even where its
+   * budget is used up. One that an event starts does so when its budget is replenished.
+   */
+  protected start(me: Name, by: 'event' | 'answer' | 'meeting'): void {
     const sc = this.contextOf(me);
     this.thread(me).state = ThreadState.Running;
-    if (isAccounted(sc) && sc.sporadic) unblock(sc, this.now);
-    if (this.isExhausted(sc)) this.postpone(me);
+    if (by !== 'meeting' && isAccounted(sc) && sc.sporadic) unblock(sc, this.now);
+    if (by === 'event' && this.isExhausted(sc)) this.postpone(me);
     else this.possibleSwitchTo(me);
-  }
-  /** A thread goes on with its handler, even where its budget is used up. */
-  protected goOn(me: Name, isAnswered = false): void {
-    const sc = this.contextOf(me);
-    this.thread(me).state = ThreadState.Running;
-    if (isAnswered && isAccounted(sc) && sc.sporadic) unblock(sc, this.now);
-    this.possibleSwitchTo(me);
   }
   /** The thread gives way to its equals, and gives up what is left of its budget for now. */
   protected giveWay(me: Name): void {
@@ -212,11 +203,11 @@ export class Scheduling extends Messages {
     this.removeFromScheduling(me);
     this.thread(me).isPostponed = true;
     this.place(me, 'last');
-    const { core } = this.thread(me);
-    if (core !== this.here && this.postponed(core)[0] === me) this.asked.add(core);
+    const core = this.coreOf(me);
+    if (core !== this.core && this.postponed(core)[0] === me) this.asked.add(this.thread(me).core);
   }
   private releaseReady(): void {
-    for (const me of this.postponed(this.here)) {
+    for (const me of this.postponed(this.core)) {
       if (this.isExhausted(this.contextOf(me))) break;
       this.thread(me).isPostponed = false;
       this.possibleSwitchTo(me);
@@ -230,8 +221,7 @@ export class Scheduling extends Messages {
     const usage = this.now - charging.since;
     charging.since = this.now;
     sc.consumed += usage;
-    if (!isAccounted(sc)) return;
-    charge(sc, usage);
+    if (isAccounted(sc)) charge(sc, usage);
     // One that another core took away may wait by now, and waits longer then.
     if (this.state.threads.get(sc.thread)?.isPostponed) this.place(sc.thread, 'last');
   }
@@ -259,7 +249,7 @@ export class Scheduling extends Messages {
   protected bindContext(sc: SchedContext, to: Name): void {
     sc.thread = to;
     this.thread(to).core = sc.core;
-    if (this.thread(to).state === ThreadState.Running) this.start(to);
+    if (this.thread(to).state === ThreadState.Running) this.start(to, 'event');
   }
   /** Lends a context to a thread that has none: that stays on its core, whose engine has its program. */
   protected donate(sc: SchedContext | undefined, to: Name): boolean {

@@ -5,6 +5,7 @@
 import { FaultType } from '../kernel/api/constants.js';
 import { CapType, ThreadState } from '../src/core/inspect/memory.js';
 
+export { CapType, ThreadState };
 export type Name = number;
 
 export interface Cap {

@@ -56,11 +56,11 @@ export function observed(kernel: Kernel): Observation {
       queues.set(`waiting ${object}`, kernel.waiting(object));
     if (type === CapType.Reply) replies.set(object, kernel.holderOf(object));
   }
-  for (const core of state.cores.keys()) {
-    queues.set(`postponed ${core}`, kernel.postponed(core));
+  for (const [index, core] of state.cores.entries()) {
+    queues.set(`postponed ${index}`, kernel.postponed(core));
     for (const domain of state.overruns.keys())
       for (const name of kernel.ready(core, domain))
-        append(queues, readyQueue(core, domain, state.threads.get(name)!.priority), name);
+        append(queues, readyQueue(index, domain, state.threads.get(name)!.priority), name);
   }
   for (const [key, queue] of queues) if (queue.length === 0) queues.delete(key);
   const children = new Map<Name, Name[]>();
