@@ -4,20 +4,19 @@
  */
 import { LookupFailure, Rights, SeL4Error } from '../kernel/api/constants.js';
 import { LookupError, refuse, refuseIf } from './errors.js';
-import { CapType, EMPTY, type Cap, type Name, type State } from './state.js';
+import { CapType, EMPTY, type Cap, type Name, type Slot, type State } from './state.js';
 
 /** Where a TCB has slots of its own: the root of its capability space, buffer, fault and timeout handler. */
 export const TcbSlot = { Root: 64, Buffer: 192, FaultHandler: 224, TimeoutHandler: 256 };
 export const SLOT_BYTES = 32;
 const WORD_BITS = 64;
-const { Null, Endpoint, Notification, CNode, Untyped, Frame, Reply, Zombie, IRQControl, UntypedControl } =
-  CapType;
+const { Null, Endpoint, Notification, Reply, CNode, Untyped, Frame, Zombie, IRQControl } = CapType;
 
 export class Capabilities {
   constructor(readonly state: State) {}
 
-  protected cap = (slot: Name): Cap => this.state.caps.get(slot) ?? EMPTY;
-  protected isEmpty = (slot: Name): boolean => !this.state.caps.has(slot);
+  protected cap = (slot: Name): Cap => this.state.slots.get(slot)?.cap ?? EMPTY;
+  protected isEmpty = (slot: Name): boolean => !this.state.slots.has(slot);
 
   // ---- Addresses (section 3.3) ----
 
@@ -61,7 +60,10 @@ export class Capabilities {
 
   /** What a copy of `cap`, which stands in `slot`, may be. */
   protected derive(slot: Name, cap: Cap): Cap {
-    refuseIf([Null, Zombie, IRQControl, UntypedControl].includes(cap.type), SeL4Error.IllegalOperation);
+    refuseIf(
+      [Null, Zombie, IRQControl, CapType.UntypedControl].includes(cap.type),
+      SeL4Error.IllegalOperation,
+    );
     refuseIf(cap.type === Untyped && this.childrenOf(slot).length > 0, SeL4Error.RevokeFirst);
     return cap;
   }
@@ -87,49 +89,46 @@ export class Capabilities {
   // ---- The derivation tree (section 3.1.5) ----
 
   protected childrenOf = (parent: Name): Name[] =>
-    this.state.derivations.filter((each) => each.parent === parent).map(({ slot }) => slot);
-  private treePlace = (slot: Name): number => this.state.derivations.findIndex((each) => each.slot === slot);
+    [...this.state.slots].filter(([, each]) => each.parent === parent).map(([slot]) => slot);
+  protected setCap = (slot: Name, cap: Cap): unknown => (this.state.slots.get(slot)!.cap = cap);
 
   /** Fills a slot with what is derived from an original, as its child; or from a mere copy, as its sibling. */
   protected insert(cap: Cap, source: Name, slot: Name, isOriginal: boolean): void {
-    const { caps, derivations } = this.state;
-    const from = derivations[this.treePlace(source)];
+    const slots = [...this.state.slots];
+    const at = slots.findIndex(([each]) => each === source);
+    const [, from] = slots[at];
     const parent = from.isOriginal ? source : from.parent;
-    derivations.splice(derivations.indexOf(from) + 1, 0, { slot, parent, isOriginal });
-    caps.set(slot, cap);
+    this.state.slots = new Map(slots.toSpliced(at + 1, 0, [slot, { cap, parent, isOriginal }]));
   }
 
   protected insertCopy(cap: Cap, source: Name, slot: Name): void {
     const from = this.cap(source);
     const isBadged = (cap.type === Endpoint || cap.type === Notification) && cap.badge !== from.badge;
     // A copy of untyped memory leaves nothing for the original to retype: both would make objects of the same memory.
-    if (cap.type === Untyped) this.state.caps.set(source, { ...from, badge: 1n << BigInt(from.bits) });
+    if (cap.type === Untyped) this.setCap(source, { ...from, badge: 1n << BigInt(from.bits) });
     this.insert(cap, source, slot, isBadged || cap.type === Untyped);
   }
 
   /** Exchanges two slots, their places in the tree included; one may be empty. */
   protected swap(a: Name, b: Name, capOfA = this.cap(a), capOfB = this.cap(b)): void {
-    const { caps, derivations } = this.state;
     const other = (slot: Name): Name => (slot === a ? b : slot === b ? a : slot);
-    for (const each of derivations)
-      Object.assign(each, { slot: other(each.slot), parent: other(each.parent) });
-    caps.set(a, capOfB).set(b, capOfA);
-    for (const slot of [a, b]) if (this.cap(slot).type === Null) caps.delete(slot);
+    for (const each of this.state.slots.values()) each.parent = other(each.parent);
+    this.state.slots = new Map([...this.state.slots].map(([slot, each]) => [other(slot), each]));
+    if (!this.isEmpty(b)) this.setCap(b, capOfA);
+    if (!this.isEmpty(a)) this.setCap(a, capOfB);
   }
 
   /** Empties a slot: what was derived from its capability moves up to its parent. */
   protected remove(slot: Name): void {
-    const { caps, derivations } = this.state;
-    const [{ parent }] = derivations.splice(this.treePlace(slot), 1);
-    for (const each of derivations) if (each.parent === slot) each.parent = parent;
-    caps.delete(slot);
+    const { parent } = this.state.slots.get(slot)!;
+    this.state.slots.delete(slot);
+    for (const each of this.state.slots.values()) if (each.parent === slot) each.parent = parent;
   }
 
-  /** Whether it is the last capability to its object. */
   protected isFinal(slot: Name): boolean {
     const { type, object, bits } = this.cap(slot);
-    const isToo = ([other, cap]: [Name, Cap]): boolean =>
+    const isToo = ([other, { cap }]: [Name, Slot]): boolean =>
       other !== slot && cap.type === type && cap.object === object && cap.bits === bits;
-    return ![...this.state.caps].some(isToo);
+    return ![...this.state.slots].some(isToo);
   }
 }

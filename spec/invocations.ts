@@ -278,8 +278,6 @@ export class Invocations extends Objects {
   private need = ({ words, caps }: Call, leastWords: number, leastCaps: number): void =>
     refuseIf(words.length < leastWords || caps.length < leastCaps, TruncatedMessage);
 
-  // ---- CNodes (section 3.1.2) ----
-
   private destination = ({ cap, words: [index, depth] }: Call): Name => this.target(cap, index, depth);
 
   /** A copy can have less rights. What a copy or what moves can have besides, is a new badge or guard. */
@@ -298,10 +296,7 @@ export class Invocations extends Objects {
     else this.swap(source, target, cap);
   }
 
-  // ---- Threads and scheduling contexts (section 6.1) ----
-
-  // What can be put into the slots of a TCB.
-
+  // What can be put into the slots of a TCB: a handler of faults, the frame of a buffer, a capability space.
   private asHandler({ slot, ...cap }: Given, argument: number): Cap {
     refuseIf(cap.type !== CapType.Null && !this.isHandler(slot), InvalidCapability, argument);
     return cap;
@@ -345,8 +340,6 @@ export class Invocations extends Objects {
     const isBlocked = ![ThreadState.Running, ThreadState.Inactive].includes(this.thread(to).state);
     refuseIf(isBlocked && !hasTime, IllegalOperation);
   }
-
-  // ---- Interrupts (section 8.1) ----
 
   private issue({ cap: { slot }, words: [irq], caps }: Call, cap: Cap, index: bigint, depth: bigint): void {
     refuseIf(irq < 1n || irq >= BigInt(Limit.Interrupts), RangeError, 1, Limit.Interrupts - 1);

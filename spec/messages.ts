@@ -49,9 +49,7 @@ export class Messages extends Capabilities {
     thread.badge = 0n;
   }
 
-  // ---- Capabilities that come with a message (section 4.2.2) ----
-
-  /** The slots of those that a thread sends. */
+  /** Section 4.2.2: the slots of capabilities that a thread sends along. */
   protected extraCaps(me: Name): Name[] {
     const thread = this.thread(me);
     const count = thread.buffer === 0 ? 0 : capsOf(thread.info);

@@ -39,9 +39,7 @@ const MADE: Partial<Record<ObjectType, Made>> = {
 };
 
 export class Objects extends Communication {
-  // ---- Untyped memory (section 2.4) ----
-
-  /** `Untyped_Retype`. */
+  /** Section 2.4: `Untyped_Retype`. */
   protected retype({ cap: untyped, words, caps: [root] }: Call): void {
     const [type, userBits, index, depth, offset, count] = words;
     const { size: baseBits, least, ...made } = MADE[Number(type) as ObjectType] ?? refuse(InvalidArgument, 0);
@@ -67,13 +65,13 @@ export class Objects extends Communication {
     const needsKernel = made.type !== CapType.Untyped && made.type !== CapType.Frame;
     refuseIf(isDevice && needsKernel, InvalidArgument, 1);
     // Section 2.4.1: memory that nobody uses any more is cleared.
-    const { memory, caps } = this.state;
+    const { memory } = this.state;
     const end = untyped.object + Number(untyped.badge);
     if (isFresh && !isDevice)
       for (const at of memory.keys()) if (at >= untyped.object && at < end) memory.delete(at);
     const first = Math.ceil((untyped.object + watermark) / size) * size;
     const used = first + targets.length * size - untyped.object;
-    caps.set(untyped.slot, { ...this.cap(untyped.slot), badge: BigInt(used) });
+    this.setCap(untyped.slot, { ...this.cap(untyped.slot), badge: BigInt(used) });
     const mark = !isDevice ? {} : made.type === CapType.Untyped ? { rights: 1 } : { badge: 1n };
     targets.forEach((target, i) => {
       const object = first + i * size;
@@ -89,12 +87,11 @@ export class Objects extends Communication {
     if (type === CapType.SchedContext) contexts.set(at, new SchedContext());
   }
 
-  // ---- Deletion (section 3.1.5) ----
-
   /**
-   * Empties a slot, and ends the object of a last capability. Of a CNode or TCB it first becomes a zombie, whose slots are emptied, last one
-   * first. Where such a slot holds the last capability to another CNode or TCB (`exposed` is false then), that one is
-   * not emptied too: its zombie moves into its own first slot, out of reach, until its untyped memory is revoked.
+   * Section 3.1.5: empties a slot, and ends the object of a last capability. Of a CNode or TCB it first becomes a zombie,
+   * whose slots are emptied, last one first. Where such a slot holds the last capability to another CNode or TCB
+   * (`exposed` is false then), that one is not emptied too: its zombie moves into its own first slot, out of reach, until
+   * its untyped memory is revoked.
    */
   protected delete(slot: Name, exposed = true): void {
     while (!this.isEmpty(slot)) {
@@ -109,21 +106,21 @@ export class Objects extends Communication {
         this.swap(slot, at(0));
       } else {
         this.delete(at(left - 1), false);
-        if (this.cap(slot) === zombie) this.state.caps.set(slot, { ...zombie, badge: badge - 1n });
+        if (this.cap(slot) === zombie) this.setCap(slot, { ...zombie, badge: badge - 1n });
       }
     }
   }
 
   /** Undoes what a last capability's object was in; a zombie is left where there are slots to be emptied. */
   private endObject(slot: Name): void {
-    const { notifications, contexts, threads, cores, caps, irqSlots, issuedIrqs } = this.state;
+    const { notifications, contexts, threads, cores, irqSlots, issuedIrqs } = this.state;
     const { type, object, bits, badge } = this.cap(slot);
     const backed = threads.get(Number(badge));
     if (type === CapType.Frame && backed) backed.buffer = 0;
     // What has been made of memory stays.
     if ([CapType.Zombie, CapType.Untyped, CapType.Frame].includes(type) || !this.isFinal(slot)) return;
     const becomeZombie = (kind: number, slots: number): unknown =>
-      caps.set(slot, { ...EMPTY, type: CapType.Zombie, object, bits: kind, badge: BigInt(slots) });
+      this.setCap(slot, { ...EMPTY, type: CapType.Zombie, object, bits: kind, badge: BigInt(slots) });
     if (type === CapType.Endpoint || type === CapType.Notification) this.cancelAll(object);
     if (type === CapType.Reply) this.endReply(object);
     if (type === CapType.IRQHandler) issuedIrqs.delete(object);

@@ -73,9 +73,8 @@ export class Scheduling extends Messages {
     return this.threadsThat((_, me) => isThere(me)).sort((a, b) => Number(timeOf(a) - timeOf(b)));
   }
   protected isSchedulable(me: Name): boolean {
-    const thread = this.state.threads.get(me);
-    if (thread?.state !== ThreadState.Running || thread.isPostponed) return false;
-    return (this.contextOf(me)?.maxRefills ?? 0) !== 0;
+    const canRun = this.thread(me)?.state === ThreadState.Running && !this.thread(me).isPostponed;
+    return canRun && (this.contextOf(me)?.maxRefills ?? 0) !== 0;
   }
 
   /** Has a thread stand before its equals, but for one in the middle of a handler if it is not; or behind them. */

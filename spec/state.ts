@@ -20,6 +20,14 @@ export interface Cap {
 /** The capability of an empty slot. */
 export const EMPTY: Cap = { type: CapType.Null, object: 0, rights: 0, bits: 0, guardSize: 0, badge: 0n };
 
+export interface Slot {
+  cap: Cap;
+  /** The slot of what it is derived from, or 0. */
+  parent: Name;
+  /** It is not a mere copy: what is derived from it is its child, and not its sibling. */
+  readonly isOriginal: boolean;
+}
+
 /** What a thread waits for: the endpoint or notification `on`, or a reply. */
 export interface Wait {
   readonly on: Name;
@@ -96,13 +104,8 @@ export interface Core {
 }
 
 export interface State {
-  /** What slots hold; an empty slot is not there. */
-  caps: Map<Name, Cap>;
-  /**
-   * The derivation tree of slots, in preorder; 0 is the parent of those that have none. An original is not a mere copy:
-   * what is derived from it is its child, and not its sibling.
-   */
-  derivations: { slot: Name; parent: Name; readonly isOriginal: boolean }[];
+  /** Those that are not empty, in preorder of the derivation tree. */
+  slots: Map<Name, Slot>;
   /** In the order in which equals have their turn: of those that wait, that can run, or that lack budget. */
   threads: Map<Name, Thread>;
   notifications: Map<Name, Notification>;

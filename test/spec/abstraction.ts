@@ -22,7 +22,9 @@ import {
   type Slot,
 } from '../../src/core/inspect/memory.js';
 
-export interface Observation extends Omit<State, 'derivations' | 'memory'> {
+export interface Observation extends Omit<State, 'slots' | 'memory'> {
+  /** What slots hold. */
+  caps: Map<Name, Cap>;
   /** Threads in each queue that is not empty: of an endpoint or notification, of a core, domain and priority, of a core. */
   queues: Map<string, Name[]>;
   /** Who offers a reply object, or waits to be answered through it. */
@@ -48,10 +50,19 @@ const byAddress = (a: Name, b: Name): number => a - b;
 // ---- What is observed of a state of the specification ----
 
 export function observed(kernel: Kernel): Observation {
-  const { derivations, memory: _, ...state } = kernel.state;
+  const { slots, memory: _, ...state } = kernel.state;
+  const caps = new Map<Name, Cap>();
+  const children = new Map<Name, Name[]>();
+  const originals = new Set<Name>();
+  for (const [at, { cap, parent, isOriginal }] of slots) {
+    caps.set(at, cap);
+    append(children, parent, at);
+    if (isOriginal) originals.add(at);
+  }
+  children.get(0)?.sort(byAddress);
   const queues = new Map<string, Name[]>();
   const replies = new Map<Name, Name>();
-  for (const { type, object } of state.caps.values()) {
+  for (const { type, object } of caps.values()) {
     if (type === CapType.Endpoint || type === CapType.Notification)
       queues.set(`waiting ${object}`, kernel.waiting(object));
     if (type === CapType.Reply) replies.set(object, kernel.holderOf(object));
@@ -63,26 +74,22 @@ export function observed(kernel: Kernel): Observation {
         append(queues, readyQueue(index, domain, state.threads.get(name)!.priority), name);
   }
   for (const [key, queue] of queues) if (queue.length === 0) queues.delete(key);
-  const children = new Map<Name, Name[]>();
-  for (const { slot, parent } of derivations) append(children, parent, slot);
-  children.get(0)?.sort(byAddress);
-  const originals = new Set(derivations.filter(({ isOriginal }) => isOriginal).map(({ slot }) => slot));
-  return { ...state, queues, replies, children, originals };
+  return { ...state, caps, queues, replies, children, originals };
 }
 
 /** A state of which just this is observed. */
-export function stateOf({ queues, replies: _, children, originals, ...rest }: Observation): State {
-  const derivations: State['derivations'] = [];
+export function stateOf({ caps, queues, replies: _, children, originals, ...rest }: Observation): State {
+  const slots: State['slots'] = new Map();
   const plant = (parent: Name): void => {
     for (const slot of children.get(parent) ?? []) {
-      derivations.push({ slot, parent, isOriginal: originals.has(slot) });
+      slots.set(slot, { cap: caps.get(slot)!, parent, isOriginal: originals.has(slot) });
       plant(slot);
     }
   };
   plant(0);
   const order = new Set([...[...queues.values()].flat(), ...rest.threads.keys()]);
   const threads = new Map([...order].map((name) => [name, rest.threads.get(name)!]));
-  return { ...rest, threads, derivations, memory: new Map() };
+  return { ...rest, threads, slots, memory: new Map() };
 }
 
 // ---- What is observed of physical memory ----

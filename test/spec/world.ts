@@ -248,8 +248,9 @@ export class World {
   /** The initial thread resumes another, if the capability is still there, and waits. */
   private rootStep(step: Step): void {
     const m = this.machine;
-    const tcbs = [...this.spec.state.caps].filter(
-      ([slot, { type }]) => type === CapType.Thread && slot < m.slotAddress(256) && slot > m.slotAddress(1),
+    const tcbs = [...this.spec.state.slots].filter(
+      ([slot, { cap }]) =>
+        cap.type === CapType.Thread && slot < m.slotAddress(256) && slot > m.slotAddress(1),
     );
     if (tcbs.length > 0) {
       const cptr = (tcbs[step.target % tcbs.length][0] - m.slotAddress(0)) / 32;
@@ -268,7 +269,7 @@ export class World {
     const { target, other, call } = step;
     const thread = spec.state.threads.get(tcb);
     if (thread) {
-      const type = spec.state.caps.get(this.slotOf(tcb, target))?.type ?? CapType.Null;
+      const type = spec.state.slots.get(this.slotOf(tcb, target))?.cap.type ?? CapType.Null;
       const { label, words, caps } = messageTo(type, step, thread.buffer);
       this.compose(tcb, label, words, caps);
     }
@@ -383,7 +384,7 @@ export class World {
 
   /** Where a thread's address leads in the flat capability space that all begin with, to make sense of what is there. */
   private slotOf(tcb: number, cptr: number): number {
-    return (this.spec.state.caps.get(tcb + 64)?.object ?? 0) + 32 * cptr;
+    return (this.spec.state.slots.get(tcb + 64)?.cap.object ?? 0) + 32 * cptr;
   }
 
   /** A kernel entry that stops at a preemption point is made again: the specification knows none. */
