@@ -26,8 +26,13 @@ export { boot } from './api/boot';
 /** Enters the kernel by a system call; false if its thread was stopped meanwhile, so that it must not be done. */
 @inline
 function enter(): bool {
+  if (SMP) acquire(here());
+  return begin();
+}
+
+/** What `enter` does once the core has the lock. */
+function begin(): bool {
   const core = here();
-  if (SMP) acquire(core);
   if (core.timed != 0) {
     chargeTime(core);
     releaseReady(core);
@@ -69,19 +74,45 @@ function leaveFast(program: u32): u32 {
   return program;
 }
 
-export function call(cptr: u32): u32 {
-  if (enter()) {
-    const next = FASTPATH && here().timed == 0 ? fastCall(cptr) : 0;
+/**
+ * Whether a fastpath may serve `thread`: it is current, and nothing is special about this core now. To be told who is
+ * current, and compare, is faster than to look it up: all that follows then need not wait for what the last entry stored.
+ */
+@inline
+function isOrdinary(core: CoreState, thread: TCB): bool {
+  if (changetype<usize>(core.current) != changetype<usize>(thread)) return false;
+  return load<u64>(changetype<usize>(core) + offsetof<CoreState>('floor')) == 0;
+}
+
+/** `thread`: the caller's TCB. Where it is not the current thread, that one's call is made, only slower. */
+export function call(cptr: u32, thread: TCB): u32 {
+  const core = here();
+  if (SMP) acquire(core);
+  if (FASTPATH && isOrdinary(core, thread)) {
+    const next = fastCall(core, thread, cptr);
     if (next != 0) return leaveFast(next);
-    handleInvocation(here().current, cptr, true, true, true, false);
   }
+  return slowCall(cptr);
+}
+
+function slowCall(cptr: u32): u32 {
+  if (begin()) handleInvocation(here().current, cptr, true, true, true, false);
   return leave();
 }
 
-export function replyRecv(cptr: u32, reply: u32): u32 {
-  if (enter()) {
-    const next = FASTPATH && here().timed == 0 ? fastReplyRecv(cptr, reply) : 0;
+/** `thread`: as for `call`. */
+export function replyRecv(cptr: u32, reply: u32, thread: TCB): u32 {
+  const core = here();
+  if (SMP) acquire(core);
+  if (FASTPATH && isOrdinary(core, thread)) {
+    const next = fastReplyRecv(core, thread, cptr, reply);
     if (next != 0) return leaveFast(next);
+  }
+  return slowReplyRecv(cptr, reply);
+}
+
+function slowReplyRecv(cptr: u32, reply: u32): u32 {
+  if (begin()) {
     const thread = here().current;
     handleInvocation(thread, reply, false, false, true, true);
     handleRecv(thread, cptr, true, true, reply);

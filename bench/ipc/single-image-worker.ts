@@ -30,9 +30,9 @@ const serverWords = server / 4;
 /** What the client and the server do for a call and its reply, with four message registers each way. */
 function callAndReply(value: number): void {
   writeMessage(clientWords, value);
-  kernel.call(ENDPOINT);
+  kernel.call(ENDPOINT, client);
   writeMessage(serverWords, words[serverWords + MR0] + 1);
-  kernel.replyRecv(ENDPOINT, REPLY);
+  kernel.replyRecv(ENDPOINT, REPLY, server);
   if (words[clientWords + MR0] !== value + 1) throw new Error('the call was not answered');
 }
 

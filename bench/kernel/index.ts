@@ -131,7 +131,7 @@ class Watched {
       simulation,
     });
     const info = readBootInfo(memory.buffer, kernel.boot(size, 1, 0, 0, rootBits));
-    this.kernel = { ...kernel, call: (cptr) => this.watch(() => kernel.call(cptr)) };
+    this.kernel = { ...kernel, call: (cptr, thread) => this.watch(() => kernel.call(cptr, thread)) };
     this.invoker = new Invoker(this.kernel, memory.buffer, info.initialTCB);
     this.objects = new ObjectAllocator(this.invoker, info);
   }
@@ -156,27 +156,27 @@ function fastpaths(image: KernelImage): { readonly call: Entry; readonly replyRe
   const watched = new Watched(image, 2 ** 20, 8);
   const { kernel, invoker, objects } = watched;
   const endpoint = objects.make(ObjectType.Endpoint).slot;
-  const thread = (priority: number): number => {
-    const tcb = objects.make(ObjectType.TCB).slot;
+  const thread = (priority: number): { cnode: number; tcb: number } => {
+    const tcb = objects.make(ObjectType.TCB);
     const context = objects.make(ObjectType.SchedContext, 1, SizeBits.MinSchedContext).slot;
     const cnode = objects.make(ObjectType.CapTable, 1, CNODE_RADIX).slot;
     const configure = Invocation.SchedControlConfigureFlags;
     invoker.call(InitialSlot.FirstSchedControl, configure, [1000, 1000, 0, 0, 0], [context]);
-    invoker.call(tcb, Invocation.TCBSetSpace, [64 - CNODE_RADIX], [0, cnode]);
+    invoker.call(tcb.slot, Invocation.TCBSetSpace, [64 - CNODE_RADIX], [0, cnode]);
     const parameters = Invocation.TCBSetSchedParams;
-    invoker.call(tcb, parameters, [priority, priority], [InitialSlot.ThreadTCB, context, 0]);
+    invoker.call(tcb.slot, parameters, [priority, priority], [InitialSlot.ThreadTCB, context, 0]);
     invoker.copy(cnode, ENDPOINT, CNODE_RADIX, ROOT_CNODE, endpoint, 64, Rights.All);
-    invoker.call(tcb, Invocation.TCBWriteRegisters, [1, 2, 0, priority]);
-    return cnode;
+    invoker.call(tcb.slot, Invocation.TCBWriteRegisters, [1, 2, 0, priority]);
+    return { cnode, tcb: tcb.address };
   };
-  thread(1);
+  const client = thread(1);
   const server = thread(2);
   const reply = objects.make(ObjectType.Reply).slot;
-  invoker.copy(server, REPLY, CNODE_RADIX, ROOT_CNODE, reply, 64, Rights.All);
+  invoker.copy(server.cnode, REPLY, CNODE_RADIX, ROOT_CNODE, reply, 64, Rights.All);
   kernel.wait(objects.make(ObjectType.Notification).slot);
   kernel.recv(ENDPOINT, REPLY);
-  const call = (): Entry => watched.measure((entered) => entered.call(ENDPOINT));
-  const replyRecv = (): Entry => watched.measure((entered) => entered.replyRecv(ENDPOINT, REPLY));
+  const call = (): Entry => watched.measure((entered) => entered.call(ENDPOINT, client.tcb));
+  const replyRecv = (): Entry => watched.measure((entered) => entered.replyRecv(ENDPOINT, REPLY, server.tcb));
   call();
   replyRecv();
   return { call: call(), replyRecv: replyRecv() };

@@ -4,7 +4,7 @@
  *
  * partition: | kernel state | idle and queues per core or domain | bootinfo | initial thread's objects | untyped … |
  */
-import { CapType, Slot, setCap, slotAt } from '../model/cap';
+import { CapType, Slot, WORD_BITS, setCap, setGuard, slotAt } from '../model/cap';
 import { SchedContext, TCB, ThreadState } from '../model/objects';
 import {
   IDLE_OFFSET,
@@ -79,7 +79,7 @@ export function boot(
 
   provide(cnode, InitialSlot.ThreadTCB, CapType.Thread, tcb);
   const root = provide(cnode, InitialSlot.CNode, CapType.CNode, cnode, rootBits);
-  root.guardSize = <u8>(64 - rootBits);
+  setGuard(root, WORD_BITS - rootBits, 0);
   provide(cnode, InitialSlot.IRQControl, CapType.IRQControl, 0);
   const frameRights = <u8>(Rights.Read | Rights.Write);
   const frame = provide(cnode, InitialSlot.IPCBuffer, CapType.Frame, buffer, SizeBits.SmallPage, frameRights);

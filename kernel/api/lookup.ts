@@ -1,11 +1,9 @@
 /** Capability lookup (manual section 3.3): capability addresses resolved through CNodes with guards. */
-import { CapType, Slot, isNull, none, slotAt } from '../model/cap';
+import { CapType, Slot, WORD_BITS, isNull, none, slotAt } from '../model/cap';
 import { TCB } from '../model/objects';
 import { here } from '../model/state';
 import { capPointer, messageExtraCaps, setMR } from '../ipc/message';
 import { LookupFailure } from './constants';
-
-const WORD_BITS: u32 = 64;
 
 function fail(reason: LookupFailure): Slot {
   here().lookupFailure = reason;
@@ -50,31 +48,11 @@ export function resolveAddress(root: Slot, cptr: u64, depth: u32, partly: bool):
   }
 }
 
-/**
- * 0 if one CNode with a guard of zeros is the whole capability space, and has a slot at `cptr`: then no walk is needed.
- * Answered without a branch, so that a fastpath can ask it together with other questions. (The first word of a slot is
- * its type, rights, size bits and guard size, a byte each from the lowest.)
- */
-@inline
-export function notFlat(thread: TCB, cptr: u32): u64 {
-  const root = thread.ctable;
-  const word = load<u32>(changetype<usize>(root));
-  const radix = (word >> 16) & 0xff;
-  return <u64>(((word & 0xff) ^ CapType.CNode) | ((radix + (word >> 24)) ^ WORD_BITS) | (cptr >> radix)) | root.badge;
-}
-
-/** The slot at `cptr` of such a capability space. */
-@inline
-export function flatSlot(thread: TCB, cptr: u32): Slot {
-  return slotAt(thread.ctable.object, cptr);
-}
-
 /** The thread's capability at an address, or null. */
 export function lookupCap(thread: TCB, cptr: u64): Slot {
-  if (cptr <= <u64>u32.MAX_VALUE) {
-    if (notFlat(thread, <u32>cptr) == 0) return flatSlot(thread, <u32>cptr);
-  }
-  return resolveAddress(thread.ctable, cptr, WORD_BITS, true);
+  const root = thread.ctable;
+  if (cptr < <u64>root.span) return slotAt(root.object, <u32>cptr);
+  return resolveAddress(root, cptr, WORD_BITS, true);
 }
 
 /** The slot that a CNode invocation names. A depth of 1 to 64 bits, or a range error (lookup failure `None`). */

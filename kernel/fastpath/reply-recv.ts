@@ -2,66 +2,66 @@
  * The fastpath of ReplyRecv: a reply of at most four words to a caller on this core, and a wait at an endpoint where
  * nobody is waiting to send. It touches what the fastpath of Call does, and the server's notification.
  */
-import { isNull, none } from '../model/cap';
-import { Endpoint, EndpointState, NotificationState, Reply, TCB, ThreadState } from '../model/objects';
-import { SMP, here, thisCore } from '../model/state';
+import { isNull, none, slotAt } from '../model/cap';
+import {
+  Endpoint,
+  Reply,
+  SUMMARY_STATUS,
+  TCB,
+  ThreadState,
+  summaryOf,
+} from '../model/objects';
+import { CoreState, SMP, thisCore } from '../model/state';
 import { Limit } from '../api/constants';
-import { queueAppend } from '../object/endpoint';
+import { isAwaitedBy, queueAppend, setOnly } from '../object/endpoint';
 import { highestReady } from '../scheduler/queue';
-import { flatSlot, notFlat } from '../api/lookup';
 import { notReceivable, notReply, shortLength } from './questions';
 import { copyRegisters } from './registers';
 
-/** The handle of the caller's program, which runs now; or 0, and nothing has changed. */
+/** `server`: the current thread. Returns the handle of the caller's program, which runs now; or 0, and nothing has changed. */
 @inline
-export function fastReplyRecv(cptr: u32, replyCptr: u32): u32 {
-  const core = here();
-  const server = core.current;
-  if (shortLength(server) > <u32>Limit.FastMessageRegisters) return 0;
-  if ((notFlat(server, cptr) | notFlat(server, replyCptr)) != 0) return 0;
-  const cap = flatSlot(server, cptr);
-  const replyCap = flatSlot(server, replyCptr);
+export function fastReplyRecv(core: CoreState, server: TCB, cptr: u32, replyCptr: u32): u32 {
+  const length = shortLength(server);
+  if (length > <u32>Limit.FastMessageRegisters) return 0;
+  const span = server.ctable.span;
+  if (cptr >= span) return 0;
+  if (replyCptr >= span) return 0;
+  const cap = slotAt(server.ctable.object, cptr);
+  const replyCap = slotAt(server.ctable.object, replyCptr);
   if ((notReceivable(cap) | notReply(replyCap)) != 0) return 0;
   const endpoint = changetype<Endpoint>(cap.object);
-  if (endpoint.state == EndpointState.Send) return 0;
+  if (isAwaitedBy(endpoint, ThreadState.BlockedOnSend)) return 0;
   const notification = server.boundNotification;
   if (!isNull(notification)) {
-    if (notification.state == NotificationState.Active) return 0;
-    if (!isNull(notification.sc)) return 0;
+    if ((notification.active | changetype<usize>(notification.sc)) != 0) return 0;
   }
 
   const reply = changetype<Reply>(replyCap.object);
   const caller = reply.caller;
   if (isNull(caller)) return 0;
-  if (((caller.state ^ <u8>ThreadState.BlockedOnReply) | caller.fault) != 0) return 0;
+  const callerSummary = caller.summary;
+  if ((callerSummary & SUMMARY_STATUS) != summaryOf(ThreadState.BlockedOnReply)) return 0;
   // Where a scheduling context came along with the call it must go back: the slow path does that.
   if ((changetype<usize>(reply.sc) | changetype<usize>(reply.next) | changetype<usize>(reply.prev)) != 0) return 0;
-  if (!caller.hasTime) return 0;
   if (SMP && caller.core != thisCore()) return 0;
   // The caller runs next: nothing ready may come before it.
   if ((core.ready0 | core.ready1 | core.ready2 | core.ready3) != 0) {
     if (<i32>caller.priority < highestReady(core)) return 0;
   }
-  if (!isNull(core.floor)) return 0;
 
-  // ---- Point of no return ----
-  caller.badge = 0;
-  caller.reply = none<Reply>();
-  caller.state = <u8>ThreadState.Running;
+  // ---- Point of no return ---- Few stores, line by line, as in Call.
+  caller.setSummary(callerSummary ^ (ThreadState.BlockedOnReply ^ ThreadState.Running), none<Reply>());
   reply.caller = server;
-  server.reply = reply;
-  server.blockedOn = changetype<usize>(endpoint);
-  server.state = <u8>ThreadState.BlockedOnReceive;
-  endpoint.state = EndpointState.Receive;
-  if (isNull(endpoint.tail)) {
-    server.endpointPrev = none<TCB>();
-    server.endpointNext = none<TCB>();
-    endpoint.head = server;
-    endpoint.tail = server;
+  server.setSummary(server.summary ^ (ThreadState.Running ^ ThreadState.BlockedOnReceive), reply);
+  // A server waits where it waited last.
+  if (server.blockedOn != changetype<usize>(endpoint)) server.blockedOn = changetype<usize>(endpoint);
+  if (isNull(endpoint.head)) {
+    setOnly(endpoint, server);
   } else {
     queueAppend(endpoint, server);
   }
   core.current = caller;
-  copyRegisters(server, caller);
+  caller.badge = 0;
+  copyRegisters(server, caller, length);
   return caller.program;
 }

@@ -28,6 +28,9 @@ export const enum CapType {
   Domain = 15,
 }
 
+/** Bits of a capability address. */
+export const WORD_BITS: u32 = 64;
+
 /** Bits of `Slot.mdb`. */
 export const MDB_REVOCABLE: u8 = 1;
 export const MDB_FIRST_BADGED: u8 = 2;
@@ -50,7 +53,11 @@ export class Slot {
   mdb: u8;
   unused0: u8;
   unused1: u16;
-  unused2: u32;
+  /**
+   * How many capability addresses, from 0, a CNode capability resolves by itself: its slots, where a guard of zeros covers
+   * all the bits that its radix leaves. 0 for any other. A lookup below it needs no walk.
+   */
+  span: u32;
 
   @inline get empty(): bool {
     return this.type == CapType.Null;
@@ -85,12 +92,14 @@ export function copyCap(from: Slot, to: Slot): void {
   const target = changetype<usize>(to);
   store<u64>(target, load<u64>(source));
   store<u64>(target, load<u64>(source, 8), 8);
+  to.span = from.span;
 }
 
 @inline
 export function clearCap(slot: Slot): void {
   store<u64>(changetype<usize>(slot), 0);
   store<u64>(changetype<usize>(slot), 0, 8);
+  slot.span = 0;
 }
 
 export function setCap(slot: Slot, type: CapType, object: usize, bits: u8 = 0, rights: u8 = 0, badge: u64 = 0): void {
@@ -100,6 +109,14 @@ export function setCap(slot: Slot, type: CapType, object: usize, bits: u8 = 0, r
   slot.guardSize = 0;
   slot.object = object;
   slot.badge = badge;
+  slot.span = 0;
+}
+
+/** Gives a CNode capability a guard of so many bits. */
+export function setGuard(cnode: Slot, size: u32, guard: u64): void {
+  cnode.guardSize = <u8>size;
+  cnode.badge = guard;
+  cnode.span = size + cnode.bits == WORD_BITS && guard == 0 ? (<u32>1) << cnode.bits : 0;
 }
 
 /** Intersects a capability's rights with `rights` (manual section 3.1.4); other types carry no rights. */

@@ -48,21 +48,23 @@ export class TCB {
   ctable1: u64;
   ctable2: u64;
   ctable3: u64;
+  // The four bytes that a fastpath reads as one, see `summary`, and stores together with `reply`.
   state: u8;
-  priority: u8;
-  /** The core whose kernel instance runs the thread. */
-  core: u16;
-  sc: SchedContext;
-  /** While blocked on receive: the reply object offered; while blocked on reply: the one that will answer. */
-  reply: Reply;
-  /** While blocked: the endpoint or notification in whose queue the thread is. */
-  blockedOn: usize;
-  endpointNext: TCB;
-  endpointPrev: TCB;
   /** Not 0 while a fault of the thread awaits its reply: a `FaultType`. */
   fault: u8;
   /** 1 exactly when `sc` gives time that needs no accounting (`isUnlimited`). Here, a fastpath need not look there. */
   hasTime: u8;
+  priority: u8;
+  /** While blocked on receive: the reply object offered; while blocked on reply: the one that will answer. */
+  reply: Reply;
+  sc: SchedContext;
+  /** While blocked: the endpoint or notification in whose queue the thread is. */
+  blockedOn: usize;
+  /** Its neighbours in that queue; null in no queue. */
+  endpointNext: TCB;
+  endpointPrev: TCB;
+  /** The core whose kernel instance runs the thread. */
+  core: u16;
   /** Which queue the thread is in: a `Queued`. */
   queued: u8;
   /** Not 0 while the thread waits for `yieldTo`'s thread to have run. */
@@ -100,6 +102,15 @@ export class TCB {
     store<usize>(changetype<usize>(this) + TCB_YIELD_TO, changetype<usize>(sc));
   }
 
+  /** State, fault, `hasTime` and priority, a byte each from the lowest: see `summaryOf`. */
+  @inline get summary(): u32 {
+    return load<u32>(changetype<usize>(this) + offsetof<TCB>('state'));
+  }
+  /** One store, of what a thread that waits changes as it runs, or one that runs as it waits. */
+  @inline setSummary(word: u32, reply: Reply): void {
+    store<u64>(changetype<usize>(this) + offsetof<TCB>('state'), <u64>word | (<u64>changetype<usize>(reply) << 32));
+  }
+
   @inline get ctable(): Slot {
     return changetype<Slot>(changetype<usize>(this) + TCB_CTABLE);
   }
@@ -117,6 +128,14 @@ const TCB_CTABLE: usize = 64;
 const TCB_SLOTS: usize = 192;
 const TCB_YIELD_TO: usize = 320;
 
+/** The three lower bytes of the `summary` of a thread in `state` that has no fault, and time that needs no accounting. */
+@inline
+export function summaryOf(state: ThreadState): u32 {
+  return state | SUMMARY_HAS_TIME;
+}
+const SUMMARY_HAS_TIME: u32 = 1 << 16;
+export const SUMMARY_STATUS: u32 = 0xffffff;
+
 /** Capability slots inside a TCB: the root of its capability space, buffer, fault and timeout handler. */
 export const TCB_SLOT_COUNT: u32 = 4;
 
@@ -127,32 +146,22 @@ export function tcbSlot(tcb: usize, index: u32): Slot {
     : changetype<Slot>(tcb + TCB_SLOTS + (<usize>(index - 1) << 5));
 }
 
-export const enum EndpointState {
-  Idle = 0,
-  Send = 1,
-  Receive = 2,
-}
-
-/** An endpoint: threads that wait to send, or threads that wait to receive, by priority (16 bytes). */
+/** Threads that wait, by priority. */
 @unmanaged
-export class Endpoint {
+export class WaitQueue {
   head: TCB;
   tail: TCB;
-  state: u32;
 }
 
-export const enum NotificationState {
-  Idle = 0,
-  Waiting = 1,
-  Active = 2,
-}
-
-/** A notification: a word of flags, or the threads that wait for it (64 bytes). Its queue is an endpoint's. */
+/** An endpoint (16 bytes): threads that wait to send, or threads that wait to receive, as the state of each says. */
 @unmanaged
-export class Notification {
-  head: TCB;
-  tail: TCB;
-  state: u32;
+export class Endpoint extends WaitQueue {}
+
+/** A notification (64 bytes): a word of flags, or the threads that wait for it. */
+@unmanaged
+export class Notification extends WaitQueue {
+  /** Not 0 while `badge` has what nobody has waited for. */
+  active: u32;
   bound: TCB;
   badge: u64;
   sc: SchedContext;
@@ -165,10 +174,10 @@ export class Notification {
  */
 @unmanaged
 export class Reply {
-  caller: TCB;
   prev: Reply;
   next: Reply;
   sc: SchedContext;
+  caller: TCB;
 }
 
 /**

@@ -70,17 +70,17 @@ export class CoreState {
    * cores could wait for a handler buried under its own caller.
    */
   floor: TCB;
+  /** Not 0: time is being accounted (scheduler/budget.ts), so that every entry reads the clock and takes no fastpath. */
+  timed: u32;
+  ready0: u64;
+  ready1: u64;
+  ready2: u64;
+  ready3: u64;
   /**
    * Not null until this core enters the kernel: the thread that ran here, which another core has taken away. If it is
    * its system call by which the core enters, that is not done, and `redo` says so. `idle` where it is nobody's now.
    */
   stalled: TCB;
-  ready0: u64;
-  ready1: u64;
-  ready2: u64;
-  ready3: u64;
-  /** Not 0: time is being accounted (scheduler/budget.ts), so that every entry reads the clock and takes no fastpath. */
-  timed: u32;
   /** This core's word of the big lock (smp/lock.ts). */
   lockWord: u32;
   unused1: u32;

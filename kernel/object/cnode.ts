@@ -1,5 +1,5 @@
 /** CNode invocations (manual section 3.1.2 and chapter 10), and what it takes to derive a capability. */
-import { CapType, Slot, clearCap, copyCap, isNull, maskRights } from '../model/cap';
+import { CapType, Slot, WORD_BITS, clearCap, copyCap, isNull, maskRights, setGuard } from '../model/cap';
 import { Endpoint, TCB } from '../model/objects';
 import { scratch } from '../model/state';
 import { Invocation, Rights, SeL4Error } from '../api/constants';
@@ -10,7 +10,6 @@ import { cteDelete, cteRevoke } from './delete';
 import { cteInsert, cteMove, cteSwap, ensureNoChildren } from './derivation';
 import { cancelBadgedSends } from './endpoint';
 
-const WORD_BITS: u32 = 64;
 const GUARD_SIZE_BITS: u64 = 6;
 
 /**
@@ -45,8 +44,7 @@ export function updateCapData(preserve: bool, data: u64, cap: Slot): void {
       if (guardSize + cap.bits > WORD_BITS) {
         clearCap(cap);
       } else {
-        cap.guardSize = <u8>guardSize;
-        cap.badge = (data >> GUARD_SIZE_BITS) & (((<u64>1) << guardSize) - 1);
+        setGuard(cap, guardSize, (data >> GUARD_SIZE_BITS) & (((<u64>1) << guardSize) - 1));
       }
     }
   }

@@ -5,7 +5,7 @@
  *
  * Both stop at preemption points and go on when they are called again: what is left to do is what is left in the slots.
  */
-import { CapType, FRAME_DEVICE, Slot, ZOMBIE_TCB, isNull, slotAt } from '../model/cap';
+import { CapType, FRAME_DEVICE, Slot, ZOMBIE_TCB, isNull, setCap, slotAt } from '../model/cap';
 import { Endpoint, Notification, Reply, SchedContext, TCB, TCB_SLOT_COUNT, tcbSlot } from '../model/objects';
 import { irqSlot, scratch, setIrqIssued } from '../model/state';
 import { cteSwap, isFinalCapability, isMDBParentOf, unlinkSlot } from './derivation';
@@ -112,22 +112,15 @@ function finaliseCap(slot: Slot, final: bool): bool {
       finaliseSchedContext(changetype<SchedContext>(object));
       break;
     case CapType.CNode:
-      becomeZombie(slot, slot.bits, (<u32>1) << slot.bits);
+      setCap(slot, CapType.Zombie, object, slot.bits, 0, (<u64>1) << slot.bits);
       return true;
     case CapType.Thread:
       unbindThreadContext(changetype<TCB>(object));
       finaliseThread(changetype<TCB>(object));
-      becomeZombie(slot, ZOMBIE_TCB, TCB_SLOT_COUNT);
+      setCap(slot, CapType.Zombie, object, ZOMBIE_TCB, 0, TCB_SLOT_COUNT);
       return true;
     case CapType.IRQHandler:
       cteDeleteOne(irqSlot(<u32>object));
   }
   return false;
-}
-
-function becomeZombie(slot: Slot, bits: u8, slots: u32): void {
-  slot.type = <u8>CapType.Zombie;
-  slot.bits = bits;
-  slot.guardSize = 0;
-  slot.badge = slots;
 }

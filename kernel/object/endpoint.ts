@@ -1,12 +1,11 @@
 /** Endpoints: send and receive (manual chapter 4). Whoever waits, waits by priority, equals first in, first out. */
 import {
   Endpoint,
-  EndpointState,
   Notification,
-  NotificationState,
   Reply,
   TCB,
   ThreadState,
+  WaitQueue,
 } from '../model/objects';
 import { Slot, isNull, none } from '../model/cap';
 import { SMP } from '../model/state';
@@ -18,8 +17,14 @@ import { cancelSignal, completeSignal } from './notification';
 import { replyPush, replyRemoveCaller, replyUnlink } from './reply';
 import { donate, maybeReturnContext } from './schedcontext';
 
+/** Whether threads wait at an endpoint, in this state: to send, or to receive. */
+@inline
+export function isAwaitedBy(endpoint: Endpoint, state: ThreadState): bool {
+  return !isNull(endpoint.head) && endpoint.head.state == state;
+}
+
 /** Puts a thread into an endpoint's or notification's queue, behind all of its priority or above. */
-export function queueAppend(queue: Endpoint, tcb: TCB): void {
+export function queueAppend(queue: WaitQueue, tcb: TCB): void {
   let before = queue.tail;
   let after = none<TCB>();
   while (!isNull(before) && before.priority < tcb.priority) {
@@ -34,13 +39,20 @@ export function queueAppend(queue: Endpoint, tcb: TCB): void {
   else after.endpointPrev = tcb;
 }
 
-/** Takes a thread out of a queue; the queue's state becomes idle when nobody is left. */
-export function queueRemove(queue: Endpoint, tcb: TCB): void {
+/** Makes a thread the only one in a queue where there was none, or none (null) where there was but one, by one store. */
+@inline
+export function setOnly(queue: WaitQueue, tcb: TCB): void {
+  store<u64>(changetype<usize>(queue), <u64>changetype<usize>(tcb) | (<u64>changetype<usize>(tcb) << 32));
+}
+
+/** Takes a thread out of a queue. */
+export function queueRemove(queue: WaitQueue, tcb: TCB): void {
   if (isNull(tcb.endpointPrev)) queue.head = tcb.endpointNext;
   else tcb.endpointPrev.endpointNext = tcb.endpointNext;
   if (isNull(tcb.endpointNext)) queue.tail = tcb.endpointPrev;
   else tcb.endpointNext.endpointPrev = tcb.endpointPrev;
-  if (isNull(queue.head)) queue.state = 0;
+  tcb.endpointPrev = none<TCB>();
+  tcb.endpointNext = none<TCB>();
 }
 
 /**
@@ -56,14 +68,13 @@ export function sendIPC(
   thread: TCB,
   endpoint: Endpoint,
 ): void {
-  if (endpoint.state != EndpointState.Receive) {
+  if (!isAwaitedBy(endpoint, ThreadState.BlockedOnReceive)) {
     if (!blocking) return;
     thread.blockedOn = changetype<usize>(endpoint);
     thread.sendBadge = badge;
     thread.sendRights = rights;
     thread.sendIsCall = <u8>isCall;
     setThreadState(thread, ThreadState.BlockedOnSend);
-    endpoint.state = EndpointState.Send;
     queueAppend(endpoint, thread);
     return;
   }
@@ -108,14 +119,14 @@ export function receiveIPC(thread: TCB, cap: Slot, blocking: bool, reply: Reply)
   }
   const notification = thread.boundNotification;
   if (!isNull(notification)) {
-    if (notification.state == NotificationState.Active) {
+    if (notification.active) {
       completeSignal(notification, thread);
       return;
     }
     // Wait passively: whoever wakes the thread brings time along.
     if (blocking) maybeReturnContext(notification, thread);
   }
-  if (endpoint.state != EndpointState.Send) {
+  if (!isAwaitedBy(endpoint, ThreadState.BlockedOnSend)) {
     if (!blocking) {
       thread.badge = 0;
       return;
@@ -124,7 +135,6 @@ export function receiveIPC(thread: TCB, cap: Slot, blocking: bool, reply: Reply)
     thread.reply = reply;
     if (!isNull(reply)) reply.caller = thread;
     setThreadState(thread, ThreadState.BlockedOnReceive);
-    endpoint.state = EndpointState.Receive;
     queueAppend(endpoint, thread);
     return;
   }
@@ -174,11 +184,11 @@ export function cancelAllIPC(endpoint: Endpoint): void {
 
 /** Cancels the sends through capabilities with this badge (manual, `CNode_CancelBadgedSends`). */
 export function cancelBadgedSends(endpoint: Endpoint, badge: u64): void {
-  if (endpoint.state == EndpointState.Send) cancelSendersOf(endpoint, badge, true);
+  if (isAwaitedBy(endpoint, ThreadState.BlockedOnSend)) cancelSendersOf(endpoint, badge, true);
 }
 
 function cancelSendersOf(endpoint: Endpoint, badge: u64, onlyBadge: bool): void {
-  const receivers = endpoint.state == EndpointState.Receive;
+  const receivers = isAwaitedBy(endpoint, ThreadState.BlockedOnReceive);
   let thread = endpoint.head;
   while (!isNull(thread)) {
     const next = thread.endpointNext;
@@ -202,9 +212,7 @@ function cancelSendersOf(endpoint: Endpoint, badge: u64, onlyBadge: bool): void 
 }
 
 /** Keeps a queue in order when a waiting thread's priority changes. */
-export function reorderQueue(queue: Endpoint, tcb: TCB): void {
-  const state = queue.state;
+export function reorderQueue(queue: WaitQueue, tcb: TCB): void {
   queueRemove(queue, tcb);
   queueAppend(queue, tcb);
-  queue.state = state;
 }

@@ -1,39 +1,24 @@
 /** Notifications (manual chapter 5): a word of flags that signals set, waits read and clear, and threads wait for. */
-import { Endpoint, Notification, NotificationState, SchedContext, TCB, ThreadState } from '../model/objects';
+import { Notification, SchedContext, TCB, ThreadState } from '../model/objects';
 import { Slot, isNull, none } from '../model/cap';
 import { wakeUp } from '../scheduler/budget';
 import { rescheduleRequired, setThreadState } from '../scheduler/schedule';
 import { cancelIPC, queueAppend, queueRemove } from './endpoint';
 import { maybeDonateContext, maybeReturnContext } from './schedcontext';
 
-/** A notification's queue is laid out as an endpoint's. */
-@inline
-function queueOf(notification: Notification): Endpoint {
-  return changetype<Endpoint>(notification);
-}
-
 export function sendSignal(notification: Notification, badge: u64): void {
-  switch (<i32>notification.state) {
-    case NotificationState.Idle: {
-      const bound = notification.bound;
-      if (!isNull(bound) && bound.state == ThreadState.BlockedOnReceive) {
-        cancelIPC(bound);
-        bound.redo = 0;
-        deliver(notification, bound, badge);
-      } else {
-        notification.badge = badge;
-        notification.state = NotificationState.Active;
-      }
-      break;
-    }
-    case NotificationState.Waiting: {
-      const waiting = notification.head;
-      queueRemove(queueOf(notification), waiting);
-      deliver(notification, waiting, badge);
-      break;
-    }
-    case NotificationState.Active:
-      notification.badge |= badge;
+  const waiting = notification.head;
+  const bound = notification.bound;
+  if (!isNull(waiting)) {
+    queueRemove(notification, waiting);
+    deliver(notification, waiting, badge);
+  } else if (!notification.active && !isNull(bound) && bound.state == ThreadState.BlockedOnReceive) {
+    cancelIPC(bound);
+    bound.redo = 0;
+    deliver(notification, bound, badge);
+  } else {
+    notification.badge |= badge;
+    notification.active = 1;
   }
 }
 
@@ -46,14 +31,13 @@ function deliver(notification: Notification, tcb: TCB, badge: u64): void {
 
 export function receiveSignal(thread: TCB, cap: Slot, blocking: bool): void {
   const notification = changetype<Notification>(cap.object);
-  if (notification.state == NotificationState.Active) {
+  if (notification.active) {
     completeSignal(notification, thread);
   } else if (blocking) {
     thread.blockedOn = changetype<usize>(notification);
     maybeReturnContext(notification, thread);
     setThreadState(thread, ThreadState.BlockedOnNotification);
-    notification.state = NotificationState.Waiting;
-    queueAppend(queueOf(notification), thread);
+    queueAppend(notification, thread);
   } else {
     thread.badge = 0;
   }
@@ -62,21 +46,21 @@ export function receiveSignal(thread: TCB, cap: Slot, blocking: bool): void {
 /** Takes what was signalled; the notification must be active. */
 export function completeSignal(notification: Notification, tcb: TCB): void {
   tcb.badge = notification.badge;
-  notification.state = NotificationState.Idle;
+  notification.active = 0;
   notification.badge = 0;
   maybeDonateContext(tcb, notification);
 }
 
 export function cancelSignal(tcb: TCB, notification: Notification): void {
-  queueRemove(queueOf(notification), tcb);
+  queueRemove(notification, tcb);
 }
 
 /** The notification is no more: whoever waits makes the call again and finds that out. */
 export function cancelAllSignals(notification: Notification): void {
-  if (notification.state != NotificationState.Waiting) return;
+  if (isNull(notification.head)) return;
   while (!isNull(notification.head)) {
     const thread = notification.head;
-    queueRemove(queueOf(notification), thread);
+    queueRemove(notification, thread);
     thread.redo = 1;
     setThreadState(thread, ThreadState.Running);
     wakeUp(thread);

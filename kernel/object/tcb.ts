@@ -1,5 +1,5 @@
 /** Threads: what suspends, resumes and ends them (manual section 6.1). */
-import { Endpoint, TCB, ThreadState } from '../model/objects';
+import { Endpoint, TCB, ThreadState, WaitQueue } from '../model/objects';
 import { SMP, cluster, coreState, homes } from '../model/state';
 import { none } from '../model/cap';
 import {
@@ -40,7 +40,7 @@ export function setPriority(tcb: TCB, priority: u8): void {
     case ThreadState.BlockedOnReceive:
     case ThreadState.BlockedOnSend:
     case ThreadState.BlockedOnNotification:
-      return reorderQueue(changetype<Endpoint>(tcb.blockedOn), tcb);
+      return reorderQueue(changetype<WaitQueue>(tcb.blockedOn), tcb);
     case ThreadState.Running:
       if (isCurrent(tcb)) rescheduleRequired();
       else possibleSwitchTo(tcb);

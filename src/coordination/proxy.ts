@@ -78,7 +78,7 @@ export class Proxy implements EngineThread {
       this.serial = calls.serialOf(request);
       this.calling = true;
       calls.readMessage(request, this.registers, this.buffer);
-      return kernel.call(ProxySlot.Server);
+      return kernel.call(ProxySlot.Server, 4 * this.registers);
     }
     return this.wait();
   }

@@ -14,27 +14,38 @@ export const HEADROOM_BYTES = 64 * 1024;
 
 const VALUE_BYTES = 8;
 
-let compiled: WebAssembly.Module | undefined;
+/** By number of parameters. */
+const compiled = new Map<number, WebAssembly.Module>();
 
-/** Returns a function that does what the system call `f` does, or throws a RangeError before it. `f(0)` is never made. */
-export function withHeadroom(f: (cptr: number) => number): (cptr: number) => number {
-  compiled ??= new WebAssembly.Module(gate(HEADROOM_BYTES / VALUE_BYTES));
-  const { exports } = new WebAssembly.Instance(compiled, { system: { call: f } });
+/**
+ * Returns a function that does what the system call `f` does, or throws a RangeError before it. `f` has so many parameters,
+ * of which the first is never 0.
+ */
+export function withHeadroom<P extends [cptr: number, ...number[]]>(
+  f: (...words: P) => number,
+  parameters: P['length'],
+): (...words: P) => number {
+  const module = compiled.get(parameters) ?? new WebAssembly.Module(gate(parameters));
+  compiled.set(parameters, module);
+  const { exports } = new WebAssembly.Instance(module, { system: { call: f } });
   return (exports as { gate: typeof f }).gate;
 }
 
-/** `gate(cptr)`: if cptr is not 0, `call(cptr)`; else `values` times `call(0)`, all results live at once, and their sum. */
-function gate(values: number): Uint8Array {
+/** `gate(cptr, …)`: if cptr is not 0, `call(cptr, …)`; else many times `call(0, …)`, all results live at once, and their sum. */
+function gate(parameters: number): Uint8Array {
+  const values = HEADROOM_BYTES / VALUE_BYTES;
+  const passed = Array.from({ length: parameters }, (_, index) => [0x20, index]).flat();
   const body = [
     0x00, // no locals
-    ...[0x20, 0, 0x04, 0x40, 0x20, 0, 0x10, 0, 0x0f, 0x0b], // if (cptr) return call(cptr)
-    ...Array.from({ length: values }, () => [0x41, 0, 0x10, 0, 0xad]).flat(), // i64.extend_i32_u(call(0))
+    ...[0x20, 0, 0x04, 0x40, ...passed, 0x10, 0, 0x0f, 0x0b], // if (cptr) return call(cptr, …)
+    ...Array.from({ length: values }, () => [...passed, 0x10, 0, 0xad]).flat(), // i64.extend_i32_u(call(cptr, …))
     ...Array.from({ length: values - 1 }, () => 0x7c), // i64.add
     ...[0xa7, 0x0b], // i32.wrap_i64, end
   ];
+  const type = [0x60, parameters, ...Array<number>(parameters).fill(0x7f), 1, 0x7f];
   return Uint8Array.from([
     ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(1, [1, 0x60, 1, 0x7f, 1, 0x7f]), // type 0: (i32) -> i32
+    ...section(1, [1, ...type]), // type 0: (i32, …) -> i32
     ...section(2, [1, ...name('system'), ...name('call'), 0, 0]), // function 0, imported
     ...section(3, [1, 0]), // function 1
     ...section(7, [1, ...name('gate'), 0, 1]),

@@ -81,7 +81,7 @@ export class Invoker {
   constructor(
     private readonly kernel: Kernel,
     memory: ArrayBufferLike,
-    tcb: number,
+    private readonly tcb: number,
   ) {
     this.registers = new BigUint64Array(memory, tcb, 6);
     this.redo = new Uint32Array(memory, tcb + Register.Redo, 1);
@@ -102,7 +102,7 @@ export class Invoker {
     // An invocation that takes long stops now and then to let interrupts in, and is made again.
     do {
       this.redo[0] = 0;
-      this.kernel.call(cptr);
+      this.kernel.call(cptr, this.tcb);
     } while (this.redo[0] !== 0);
     const info = this.registers[Register.MsgInfo / 8];
     const result = Array.from({ length: Number(info & 127n) }, (_, index) => this.getMR(index));

@@ -29,8 +29,10 @@ export interface Kernel {
     rootBits: number,
     domains?: number,
   ): number;
-  call(cptr: number): number;
-  replyRecv(cptr: number, reply: number): number;
+  /** `thread`: the caller's TCB. Where it is not the current thread, that one's call is made, only slower. */
+  call(cptr: number, thread: number): number;
+  /** `thread`: as for `call`. */
+  replyRecv(cptr: number, reply: number, thread: number): number;
   send(cptr: number): number;
   nbSend(cptr: number): number;
   recv(cptr: number, reply: number): number;

@@ -411,7 +411,7 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
       [schedule + 8 * 255, 1, /the domain schedule has no end/],
       [schedule + 8 + 4, 3 << 24, /entry 1 of the domain schedule is none/],
       [schedule + 16 + 4, 1 << 24, /entry 2 of the domain schedule is none/],
-      [core + 48, 0, /the turns of domains do not end/],
+      [core + 12, 0, /the turns of domains do not end/],
       [low.tcb + 148, 0, /is ready but should not be/],
       [high.tcb + 148, 2 << 8, /domain's turn it is not/],
     ];

@@ -108,7 +108,7 @@ export class Program implements EngineThread {
   /** Makes an invocation without arguments. */
   invoke(cptr: number, label: number): number {
     this.message(label, 0);
-    return this.kernel.call(cptr);
+    return this.kernel.call(cptr, this.tcb);
   }
 
   message(label: number, length: number, word = 0): void {
@@ -233,7 +233,7 @@ export class ExploredCluster {
       const words = explorer.view(core.words);
       Object.assign(core, { words, threads });
       const mine = scripts
-        .filter(({ thread }) => machine.u32(thread.tcb + TCB_CORE) >>> 16 === id)
+        .filter(({ thread }) => (machine.u32(thread.tcb + TCB_CORE) & 0xffff) === id)
         .map(({ thread, script }) => new Program(core, thread, script));
       for (const program of mine) threads[program.handle] = program;
       return { kernel, process: new CoreProcess(core, mine, machine.kernels[id].currentTCB()) };
@@ -348,5 +348,5 @@ export class ExploredCluster {
   }
 }
 
-/** The half word of a TCB that names its core is the upper half of this word. */
-const TCB_CORE = 96;
+/** The half word of a TCB that names its core is the lower half of this word. */
+const TCB_CORE = 120;

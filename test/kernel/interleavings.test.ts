@@ -57,7 +57,7 @@ const turns = (cores: number, rounds: number): Scenario => ({
 const callAndCheck: readonly Call[] = [
   (program) => {
     program.message(0, 1, 100 * program.core.id + ++program.count);
-    return program.kernel.call(EP);
+    return program.kernel.call(EP, program.tcb);
   },
   (program) => {
     const answer = 100 * program.core.id + program.count + 1;
@@ -68,7 +68,7 @@ const callAndCheck: readonly Call[] = [
 const receive: Call = ({ kernel }) => kernel.recv(EP, REPLY);
 const answer: Call = (program) => {
   program.message(0, 1, program.register(Register.MR0) + 1);
-  return program.kernel.replyRecv(EP, REPLY);
+  return program.kernel.replyRecv(EP, REPLY, program.tcb);
 };
 
 /** Clients on all other cores call a server on core 1. */
@@ -99,11 +99,11 @@ const callsThrough = (rounds: number): Scenario => ({
     const [outer, inner] = [m.create(ObjectType.Endpoint), m.create(ObjectType.Endpoint)];
     const pass: Call = (program) => {
       program.message(0, 1, program.register(Register.MR0) + 1);
-      return program.kernel.call(PEER);
+      return program.kernel.call(PEER, program.tcb);
     };
     const passBack: Call = (program) => {
       program.message(0, 1, program.register(Register.MR0) - 1);
-      return program.kernel.replyRecv(EP, REPLY);
+      return program.kernel.replyRecv(EP, REPLY, program.tcb);
     };
     const server = (core: number, ep: number) =>
       m.thread({ core }).give(EP, ep).give(REPLY, m.create(ObjectType.Reply));

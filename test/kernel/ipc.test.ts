@@ -430,7 +430,7 @@ for (const image of IMAGES) {
       for (const [index, word] of [0n, 0n, 0n, 9n].entries())
         m.setU64(server.tcb + Register.MR0 + 8 * index, word);
       m.setU64(server.tcb + Register.MsgInfo, 9n);
-      assert.equal(m.threadOf(m.kernels[0].replyRecv(EP, REPLY)), client);
+      assert.equal(m.threadOf(m.kernels[0].replyRecv(EP, REPLY, server.tcb)), client);
       assert.equal(client.badge, 9n);
       assert.equal(client.message.label, 3);
       assert.deepEqual(client.message.words, [11n]);

@@ -19,7 +19,7 @@ const RESUMED_AT = Array.from({ length: 20 }, (_, index) => 1400 + 400 * index);
 const END = 10_000;
 const MOST_STEPS = 1000;
 /** Offset of a TCB's priority. */
-const PRIORITY = 97;
+const PRIORITY = 99;
 
 interface Domain {
   readonly threads: readonly Thread[];
@@ -180,7 +180,7 @@ function act(m: Machine, thread: Thread, step: Step): void {
     () => kernel.send(target),
     () => kernel.nbSend(target),
     () => kernel.nbRecv(target, other),
-    () => kernel.replyRecv(target, other),
+    () => kernel.replyRecv(target, other, thread.tcb),
     () => kernel.recv(target, other),
     () => kernel.nbSendRecv(target, other, 24),
     () => kernel.signal(target),
@@ -189,7 +189,7 @@ function act(m: Machine, thread: Thread, step: Step): void {
     () => kernel.yieldCore(),
     () => kernel.fault(1, other),
   ];
-  (calls[call] ?? (() => kernel.call(target)))();
+  (calls[call] ?? (() => kernel.call(target, thread.tcb)))();
 }
 
 const steps = fc.oneof(...Object.values(KINDS)).map((step) => ({ ...step, time: Math.min(step.time, 60) }));

@@ -394,7 +394,7 @@ export class Thread {
 
   call(cptr: number, words: readonly (number | bigint)[] = [], label = 0, caps: readonly number[] = []) {
     this.compose(words, label, caps);
-    return this.#machine.threadOf(this.kernel.call(cptr));
+    return this.#machine.threadOf(this.kernel.call(cptr, this.tcb));
   }
   replyRecv(
     cptr: number,
@@ -404,7 +404,7 @@ export class Thread {
     caps: readonly number[] = [],
   ) {
     this.compose(words, label, caps);
-    return this.#machine.threadOf(this.kernel.replyRecv(cptr, reply));
+    return this.#machine.threadOf(this.kernel.replyRecv(cptr, reply, this.tcb));
   }
   send(cptr: number, words: readonly (number | bigint)[] = [], label = 0, caps: readonly number[] = []) {
     this.compose(words, label, caps);

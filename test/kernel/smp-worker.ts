@@ -50,10 +50,10 @@ let signals = 0n;
 for (let round = 1; round <= rounds; round++) {
   words[at(client, Register.MsgInfo)] = 1n;
   words[at(client, Register.MR0)] = BigInt(round);
-  expect(kernel.call(EP), serverProgram, 'call');
+  expect(kernel.call(EP, client), serverProgram, 'call');
   sum += words[at(server, Register.MR0)];
   words[at(server, Register.MsgInfo)] = 0n;
-  expect(kernel.replyRecv(EP, REPLY), clientProgram, 'reply');
+  expect(kernel.replyRecv(EP, REPLY, server), clientProgram, 'reply');
   replies++;
   // The cores take turns, so that no two signals become one.
   if (core === 0) expect(kernel.signal(PEER), clientProgram, 'signal');

@@ -135,7 +135,7 @@ describe('a cluster that fails', { ...twoCores, concurrency: 2 }, () => {
 
   it('is only reported without --on-failure, also where it answers again', async () => {
     const slow = `${FIRST_TIME} return {
-      init() { let sum = 0; for (let i = 0; i < 4e8; i++) sum = (sum + i) | 0; pd.notify(1); return sum; },
+      init() { let sum = 0; for (let i = 0; i < 2e8; i++) sum = (sum + i) | 0; pd.notify(1); return sum; },
       protected: () => pd.msginfoNew(0, 0),
     };`;
     // A clock keeps the run going until the cluster has been heard again.

@@ -122,8 +122,8 @@ export function observedIn(memory: KernelMemory): Observation {
         (at) => memory.thread(at).endpointNext,
       );
     if (type === CapType.Notification) {
-      const { state: kind, badge, bound } = memory.notification(object);
-      notifications.set(object, { signal: kind === 2 ? badge : undefined, thread: bound });
+      const { active, badge, bound } = memory.notification(object);
+      notifications.set(object, { signal: active ? badge : undefined, thread: bound });
     }
     if (type === CapType.Reply) replies.set(object, memory.reply(object).caller);
     if (type === CapType.SchedContext) contexts.set(object, contextAt(memory, object));

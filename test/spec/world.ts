@@ -232,7 +232,7 @@ export class World {
   call(target: number, { label, words, caps }: Message): void {
     this.compose(this.current, label, words, caps);
     this.both(
-      () => this.kernel.call(target),
+      () => this.kernel.call(target, this.current),
       () => this.spec.call(target),
     );
     this.compare();
@@ -292,7 +292,7 @@ export class World {
       case 3:
       case 4:
         return this.both(
-          () => kernel.replyRecv(target, other),
+          () => kernel.replyRecv(target, other, this.current),
           () => spec.replyRecv(target, other),
         );
       case 5:
@@ -342,7 +342,7 @@ export class World {
         return this.interrupt(WAKE_LINE);
       default:
         return this.both(
-          () => kernel.call(target),
+          () => kernel.call(target, this.current),
           () => spec.call(target),
         );
     }

@@ -31,7 +31,8 @@ export function checkInvariants(memory: KernelMemory): void {
   ];
   const threads = new Map(objects(CapType.Thread).map((at) => [at, memory.thread(at)] as const));
   const waiting = new Set<number>();
-  for (const at of objects(CapType.Endpoint)) checkQueue(memory, at, threads, waiting);
+  for (const at of objects(CapType.Endpoint))
+    checkQueue(memory, at, threads, waiting, [ThreadState.BlockedOnSend, ThreadState.BlockedOnReceive]);
   for (const at of objects(CapType.Notification)) checkNotification(memory, at, threads, waiting);
   for (const at of objects(CapType.Reply)) checkReply(memory, at);
   for (const at of objects(CapType.SchedContext)) checkSchedContext(memory, at);
@@ -43,8 +44,10 @@ export function checkInvariants(memory: KernelMemory): void {
 
 /** The derivation tree is a list in preorder, so that all to one object stand together and final ones are known. */
 function checkDerivation(slots: ReadonlyMap<number, Slot>): void {
-  for (const { at, type, prev, next, firstBadged, badge } of slots.values()) {
+  for (const { at, type, bits, guardSize, span, prev, next, firstBadged, badge } of slots.values()) {
     check(type <= (CapType.Domain as number), () => `slot ${hex(at)} holds a capability of no type`);
+    const isFlat = type === CapType.CNode && bits + guardSize === 64 && badge === 0n;
+    check(span === (isFlat ? 2 ** bits : 0), () => `slot ${hex(at)}: its span is not what it resolves`);
     check(
       next === 0 || slots.get(next)?.prev === at,
       () => `slot ${hex(at)}: the next slot does not lead back`,
@@ -128,23 +131,16 @@ function checkMemory(memory: KernelMemory, slots: ReadonlyMap<number, Slot>): vo
   }
 }
 
-/** Whoever waits is in the queue of what it waits for, most urgent first, and nobody else is. */
+/** Whoever waits is in the queue of what it waits for, most urgent first, all for the same, and nobody else is. */
 function checkQueue(
   memory: KernelMemory,
   at: number,
   threads: ReadonlyMap<number, Thread>,
   waiting: Set<number>,
-  states: readonly (ThreadState | undefined)[] = [
-    undefined,
-    ThreadState.BlockedOnSend,
-    ThreadState.BlockedOnReceive,
-  ],
+  states: readonly ThreadState[],
 ): void {
-  const { head, tail, state } = memory.queue(at);
-  check(
-    (states[state] === undefined) === (head === 0),
-    () => `${hex(at)}: state ${state} does not fit its queue`,
-  );
+  const { head, tail } = memory.queue(at);
+  const state = threads.get(head)?.state;
   let previous = 0;
   let priority = 255;
   for (let next = head; next !== 0;) {
@@ -152,7 +148,7 @@ function checkQueue(
     check(thread !== undefined, () => `${hex(at)}: ${hex(next)} in the queue is no thread`);
     const { state: threadState, blockedOn, endpointPrev, endpointNext } = thread!;
     check(
-      threadState === states[state] && blockedOn === at,
+      threadState === state && states.includes(threadState) && blockedOn === at,
       () => `thread ${hex(next)} is queued but does not wait`,
     );
     check(endpointPrev === previous, () => `${hex(at)}: the queue is broken at ${hex(next)}`);
@@ -163,10 +159,8 @@ function checkQueue(
     previous = next;
     next = endpointNext;
   }
-  check(head === 0 || tail === previous, () => `${hex(at)}: the tail is not the last`);
+  check(tail === previous, () => `${hex(at)}: the tail is not the last`);
 }
-
-const ACTIVE = 2;
 
 function checkNotification(
   memory: KernelMemory,
@@ -174,13 +168,14 @@ function checkNotification(
   threads: ReadonlyMap<number, Thread>,
   waiting: Set<number>,
 ): void {
-  checkQueue(memory, at, threads, waiting, [undefined, ThreadState.BlockedOnNotification, undefined]);
-  const { state, badge, bound, sc } = memory.notification(at);
-  check(state === ACTIVE || badge === 0n, () => `notification ${hex(at)} has a badge but is not active`);
+  checkQueue(memory, at, threads, waiting, [ThreadState.BlockedOnNotification]);
+  const { head, active, badge, bound, sc } = memory.notification(at);
+  check(active || badge === 0n, () => `notification ${hex(at)} has a badge but is not active`);
+  check(!active || head === 0, () => `notification ${hex(at)} is active, but threads wait for it`);
   if (bound !== 0) {
     const thread = memory.thread(bound);
     check(thread.boundNotification === at, () => `notification ${hex(at)}: its thread is not bound to it`);
-    const missed = state === ACTIVE && thread.state === ThreadState.BlockedOnReceive;
+    const missed = active && thread.state === ThreadState.BlockedOnReceive;
     check(!missed, () => `thread ${hex(bound)} waits though its notification is active`);
   }
   check(
@@ -340,6 +335,8 @@ function checkThread(memory: KernelMemory, thread: Thread, waiting: ReadonlySet<
     state === ThreadState.BlockedOnSend ||
     state === ThreadState.BlockedOnNotification;
   check(waiting.has(at) === queues, () => `thread ${hex(at)} waits, but in no queue`);
+  const isLinked = (thread.endpointNext | thread.endpointPrev) !== 0;
+  check(queues || !isLinked, () => `thread ${hex(at)} is in no queue, but has neighbours there`);
   check(reply === 0 || memory.reply(reply).caller === at, () => `thread ${hex(at)}: its reply is another's`);
   check(state !== ThreadState.BlockedOnReply || reply !== 0, () => `thread ${hex(at)} waits for no reply`);
   check(

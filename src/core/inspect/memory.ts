@@ -62,6 +62,7 @@ export interface Slot {
   readonly next: number;
   readonly revocable: boolean;
   readonly firstBadged: boolean;
+  readonly span: number;
 }
 
 export type Thread = ReturnType<KernelMemory['thread']>;
@@ -108,6 +109,7 @@ export class KernelMemory {
       next: this.u32(at + 20),
       revocable: (mdb & 1) !== 0,
       firstBadged: (mdb & 2) !== 0,
+      span: this.u32(at + 28),
     };
   }
 
@@ -135,8 +137,8 @@ export class KernelMemory {
       current: this.u32(at),
       action: this.u32(at + 4),
       floor: this.u32(at + 8),
-      stalled: this.u32(at + 12),
-      timed: this.u32(at + 48),
+      timed: this.u32(at + 12),
+      stalled: this.u32(at + 48),
       idle: this.u32(at + 60),
       releaseHead: this.u32(at + 64),
       sc: this.u32(at + 68),
@@ -165,16 +167,16 @@ export class KernelMemory {
       at,
       ipcBuffer: this.u32(at + 60),
       state: this.u8(at + 96) as ThreadState,
-      priority: this.u8(at + 97),
-      core: this.view.getUint16(at + 98, true),
-      queued: this.u8(at + 122) as Queued,
-      sc: this.u32(at + 100),
-      reply: this.u32(at + 104),
+      fault: this.u8(at + 97),
+      hasTime: this.u8(at + 98) !== 0,
+      priority: this.u8(at + 99),
+      reply: this.u32(at + 100),
+      sc: this.u32(at + 104),
       blockedOn: this.u32(at + 108),
       endpointNext: this.u32(at + 112),
       endpointPrev: this.u32(at + 116),
-      fault: this.u8(at + 120),
-      hasTime: this.u8(at + 121) !== 0,
+      core: this.view.getUint16(at + 120, true),
+      queued: this.u8(at + 122) as Queued,
       yielding: this.u8(at + 123) !== 0,
       boundNotification: this.u32(at + 124),
       queueNext: this.u32(at + 128),
@@ -191,16 +193,13 @@ export class KernelMemory {
 
   /** An endpoint, or what a notification has in common with one. */
   queue(at: number) {
-    return { at, head: this.u32(at), tail: this.u32(at + 4), state: this.u32(at + 8) };
+    return { at, head: this.u32(at), tail: this.u32(at + 4) };
   }
 
   notification(at: number) {
-    const { head, tail, state } = this.queue(at);
     return {
-      at,
-      head,
-      tail,
-      state,
+      ...this.queue(at),
+      active: this.u32(at + 8) !== 0,
       bound: this.u32(at + 12),
       badge: this.u64(at + 16),
       sc: this.u32(at + 24),
@@ -210,10 +209,10 @@ export class KernelMemory {
   reply(at: number) {
     return {
       at,
-      caller: this.u32(at),
-      prev: this.u32(at + 4),
-      next: this.u32(at + 8),
-      sc: this.u32(at + 12),
+      prev: this.u32(at),
+      next: this.u32(at + 4),
+      sc: this.u32(at + 8),
+      caller: this.u32(at + 12),
     };
   }
 

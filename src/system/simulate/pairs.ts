@@ -138,9 +138,9 @@ export function messagesCounted(machine: SimulatedMachine, { client }: Pair): nu
 }
 
 export function call(pair: Pair): void {
-  pair.kernel.call(ENDPOINT);
+  pair.kernel.call(ENDPOINT, pair.client);
 }
 
 export function replyRecv(pair: Pair): void {
-  pair.kernel.replyRecv(ENDPOINT, REPLY);
+  pair.kernel.replyRecv(ENDPOINT, REPLY, pair.server);
 }

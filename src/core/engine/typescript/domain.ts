@@ -21,7 +21,7 @@ import { checkProgram, describeThrown, evaluateProgram } from './compartment.js'
 import type { Console } from './console.js';
 import type { DomainConfiguration, MappedRegion } from './configuration.js';
 import { exceptionOf } from './exception.js';
-import { bitsOf, hasId, tableOf } from './identifiers.js';
+import { Identifiers } from './identifiers.js';
 import { labelOf, messagesOf } from './message.js';
 import { originalPositions } from './positions.js';
 import { ProgramError } from './program-error.js';
@@ -52,8 +52,8 @@ export type TypeScriptDomain = InstanceType<ReturnType<typeof typescriptEngine>>
 export function typescriptEngine(core: Core, statistics: Float64Array, states: Int32Array) {
   const { words, bytes, threads, interrupts } = core;
   const { recv, replyRecv, nbSend, nbSendRecv, wait, fault } = core.kernel;
-  const call = withHeadroom(core.kernel.call);
-  const signal = withHeadroom(core.kernel.signal);
+  const call = withHeadroom(core.kernel.call, 2);
+  const signal = withHeadroom(core.kernel.signal, 1);
   /** Index of the word that holds the current thread's TCB. */
   const CURRENT = core.kernel.currentAddress() / 4;
 
@@ -75,7 +75,6 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
   const PROTECTED = Count.Protected;
   const NOTIFIED = Count.Notified;
   const NOTIFICATIONS = Count.Notifications;
-  const has = hasId;
 
   const lines = interrupts.words;
   const pending = interrupts.pendingIndex(core.id);
@@ -107,8 +106,9 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
     failure: unknown = undefined;
     unwinding = false;
     /**
-     * The TCB while a handler of the domain may make requests, else 0. A request is refused unless the kernel's current
-     * thread is this one: whatever went wrong, the engine never makes a system call for a domain as another.
+     * The TCB while the domain may make requests; 0 while its program is evaluated, and while a handler is unwound. A request
+     * is refused unless the kernel's current thread is this one: whatever went wrong, the engine never makes a system call
+     * for a domain as another.
      */
     guard = 0;
     /** Slot of the capability to invoke when the running handler ends, or 0. */
@@ -116,8 +116,8 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
     passivePending: boolean;
     /** Whether the program was started before: by this thread, that is, not by one whose cluster has failed. */
     started = false;
-    /** By channel: 1 where the domain may call a server of its own cluster. */
-    readonly callable: Uint8Array;
+    /** The channels on which the domain may call a server of its own cluster. */
+    readonly callable: Identifiers;
     readonly remoteCalls: ReadonlyMap<number, RemoteCall>;
     readonly remoteChildren: ReadonlyMap<number, RemoteCall>;
     /** Doorbells whose interrupts have come and are to be acknowledged, and those that there are: a bit a channel, low and high. */
@@ -148,7 +148,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       this.priority = configuration.priority;
       this.schedulingDomain = configuration.schedulingDomain;
       this.passivePending = configuration.passive;
-      this.callable = tableOf(configuration.call);
+      this.callable = new Identifiers(configuration.call);
       const calls = configuration.remoteCalls.map(
         (each) =>
           [
@@ -162,8 +162,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
         calls.flatMap(([isControl, id, call]) => (isControl ? [[id, call]] : [])),
       );
       const doorbells = configuration.doorbells.map(({ channel }) => channel);
-      this.doorbellsLow = bitsOf(doorbells);
-      this.doorbellsHigh = bitsOf(doorbells.map((channel) => channel - 32));
+      ({ low: this.doorbellsLow, high: this.doorbellsHigh } = new Identifiers(doorbells));
       this.incoming = Array.from({ length: CHANNELS }, (_, channel) =>
         configuration.doorbells.find((doorbell) => doorbell.channel === channel),
       );
@@ -223,15 +222,14 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
         const high = words[registers + 1];
         if (high >>> 30 === CALL) {
           statistics[this.row + PROTECTED]++;
-          this.guard = this.tcb;
           const reply = this.entries!.protected!(words[registers] & 63, this.readTag());
           this.leaveHandler();
           this.writeTag(reply);
           if (this.deferred !== 0) this.runDeferred();
-          return poll(replyRecv(INPUT, REPLY));
+          return poll(replyRecv(INPUT, REPLY, this.tcb));
         }
         if (high >>> 30 === FAULT) {
-          if (this.handleFault(words[registers] & 63)) return poll(replyRecv(INPUT, REPLY));
+          if (this.handleFault(words[registers] & 63)) return poll(replyRecv(INPUT, REPLY, this.tcb));
         } else {
           const rungLow = words[registers] & this.doorbellsLow;
           const rungHigh = high & this.doorbellsHigh;
@@ -266,7 +264,6 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       statistics[this.row + Count.Init]++;
       if (this.failure !== undefined) this.throwFailure();
       this.entries ??= this.instantiate();
-      this.guard = this.tcb;
       this.entries.init();
       this.leaveHandler();
     }
@@ -278,9 +275,11 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
     }
 
     instantiate(): Entries {
+      this.guard = 0;
       const factory = evaluateProgram(this.bundle);
       const made = checkProgram(factory(this.pd));
       const entries = core.observer?.entries(this.row, made) ?? made;
+      this.guard = this.tcb;
       if (entries.protected !== undefined) return entries;
       return {
         ...entries,
@@ -299,7 +298,6 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       statistics[this.row + NOTIFIED]++;
       const entry = this.entries!.notified;
       if (entry === undefined) return;
-      this.guard = this.tcb;
       entry(channel);
       this.leaveHandler();
     }
@@ -309,7 +307,6 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       statistics[this.row + Count.Fault]++;
       const entry = this.entries!.fault;
       if (entry === undefined) return false;
-      this.guard = this.tcb;
       const reply = entry(child, this.readTag());
       this.leaveHandler();
       if (reply === undefined) return false;
@@ -324,12 +321,11 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
 
     leaveHandler(): void {
       if (words[CURRENT] !== this.guard) throw cut;
-      this.guard = 0;
     }
 
     /** The handler did not end as it should: its domain was cut, or faults. Returns who is current then. */
     failed(thrown: unknown): number {
-      this.guard = 0;
+      this.guard = this.tcb;
       this.deferred = 0;
       if (thrown instanceof Halted || core.halted || core.panicked(thrown)) throw new Halted();
       if (this.unwinding) {
@@ -443,14 +439,14 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
 
     ppcall(channel: number, msginfo: number): number {
       this.beginRequest();
-      if (!has(this.callable, channel)) return this.callElsewhere(channel, msginfo);
+      if (!this.callable.has(channel)) return this.callElsewhere(channel, msginfo);
       this.writeTag(msginfo);
       statistics[this.row + CALLS + channel]++;
       const slot = FIRST_ENDPOINT + channel;
-      this.goOn(call(slot));
+      this.goOn(call(slot, this.tcb));
       while (words[this.registers + REDO_WORD] !== 0) {
         words[this.registers + REDO_WORD] = 0;
-        this.goOn(call(slot));
+        this.goOn(call(slot, this.tcb));
       }
       return this.readTag();
     }
@@ -534,7 +530,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
     invoke(slot: number, label: Invocation, length: number): void {
       words[this.registers + TAG_WORD] = (label << 12) | length;
       words[this.registers + TAG_WORD + 1] = 0;
-      this.trap(call(slot));
+      this.trap(call(slot, this.tcb));
     }
   };
 }

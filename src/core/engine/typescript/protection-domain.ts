@@ -9,7 +9,7 @@ import type { Core } from '../../core.js';
 import type { MappedRegion } from './configuration.js';
 import type { Console } from './console.js';
 import type { TypeScriptDomain } from './domain.js';
-import { hasId, tableOf } from './identifiers.js';
+import { Identifiers } from './identifiers.js';
 import { countOf, labelOf, msginfoNew } from './message.js';
 import { regionView } from './region.js';
 import { programRing } from './ring.js';
@@ -23,9 +23,8 @@ export function makeProtectionDomain(
   console: Console,
 ): ProtectionDomain {
   const { configuration, name } = domain;
-  const has = hasId;
-  const notifiable = tableOf(configuration.notify);
-  const irqs = tableOf(configuration.irqs);
+  const notifiable = new Identifiers(configuration.notify);
+  const irqs = new Identifiers(configuration.irqs);
   const children = new Map(configuration.children.map(({ id, handle }) => [id, handle]));
   const refuse = (what: string, id: unknown): never => {
     throw new RangeError(`${name} has no ${what} ${String(id)}`);
@@ -70,21 +69,21 @@ export function makeProtectionDomain(
     },
     notify: (channel) => {
       domain.beginRequest();
-      if (!has(notifiable, channel)) refuse('channel to notify', channel);
+      if (!notifiable.has(channel)) refuse('channel to notify', channel);
       domain.notify(channel);
     },
     ppcall: (channel, msginfo) => domain.ppcall(channel, msginfo),
     deferredNotify: (channel) => {
-      if (!has(notifiable, channel)) refuse('channel to notify', channel);
+      if (!notifiable.has(channel)) refuse('channel to notify', channel);
       defer(Slot.FirstNotification + channel);
     },
     irqAck: (channel) => {
       domain.beginRequest();
-      if (!has(irqs, channel)) refuse('interrupt', channel);
+      if (!irqs.has(channel)) refuse('interrupt', channel);
       domain.invoke(Slot.FirstIrq + channel, Invocation.IRQAckIRQ, 0);
     },
     deferredIrqAck: (channel) => {
-      if (!has(irqs, channel)) refuse('interrupt', channel);
+      if (!irqs.has(channel)) refuse('interrupt', channel);
       defer(Slot.FirstIrq + channel);
     },
     msginfoNew,
