@@ -18,9 +18,7 @@ export class Capabilities {
   protected cap = (slot: Name): Cap => this.state.slots.get(slot)?.cap ?? EMPTY;
   protected isEmpty = (slot: Name): boolean => !this.state.slots.has(slot);
 
-  // ---- Addresses (section 3.3) ----
-
-  /** The slot at an address of a thread's capability space. */
+  /** Section 3.3: the slot at an address of a thread's capability space. */
   protected lookup = (me: Name, address: bigint): Name =>
     this.resolve(this.cap(me + TcbSlot.Root), address, WORD_BITS, true);
 
@@ -56,9 +54,7 @@ export class Capabilities {
     refuseIf(!isThere, SeL4Error.FailedLookup, ...details);
   }
 
-  // ---- What can be made of a capability (section 3.1.4) ----
-
-  /** What a copy of `cap`, which stands in `slot`, may be. */
+  /** Section 3.1.4: what a copy of `cap`, which stands in `slot`, may be. */
   protected derive(slot: Name, cap: Cap): Cap {
     refuseIf(
       [Null, Zombie, IRQControl, CapType.UntypedControl].includes(cap.type),
@@ -86,8 +82,7 @@ export class Capabilities {
     return hasRights ? { ...cap, rights: cap.rights & rights } : cap;
   }
 
-  // ---- The derivation tree (section 3.1.5) ----
-
+  /** Section 3.1.5: what has been derived of a slot's capability. */
   protected childrenOf = (parent: Name): Name[] =>
     [...this.state.slots].filter(([, each]) => each.parent === parent).map(([slot]) => slot);
   protected setCap = (slot: Name, cap: Cap): unknown => (this.state.slots.get(slot)!.cap = cap);

@@ -18,9 +18,7 @@ const mayBeAnswered = (rights: number): boolean => (rights & (Rights.Grant | Rig
 export class Communication extends Scheduling {
   protected notification = (name: Name): Notification => this.state.notifications.get(name)!;
 
-  // ---- What travels when two threads meet (section 4.2) ----
-
-  /** `endpoint` is 0 for a reply. */
+  /** Section 4.2: what travels when two threads meet; `endpoint` is 0 for a reply. */
   private transfer(from: Name, endpoint: Name, badge: bigint, grant: boolean, to: Name): void {
     const [{ fault, info }, receiver] = [this.thread(from), this.thread(to)];
     const length = this.writeMessage(receiver, fault ? this.faultMessage(from) : this.sentMessage(from));
@@ -56,9 +54,7 @@ export class Communication extends Scheduling {
     return [unwrapped, count];
   }
 
-  // ---- Faults (section 6.2) ----
-
-  /** Calls the handler of a fault. Should the thread ever go on, it goes on with the system call that it was at. */
+  /** Section 6.2: calls the handler of a fault. Should the thread ever go on, it goes on with the system call that it was at. */
   protected fault(me: Name, fault: FaultType, words: bigint[]): void {
     const isTimeout = fault === FaultType.Timeout;
     const handler = me + (isTimeout ? TcbSlot.TimeoutHandler : TcbSlot.FaultHandler);
@@ -85,8 +81,6 @@ export class Communication extends Scheduling {
     const sc = this.contextOf(from);
     return sc ? [sc.badge, this.takeConsumed(sc)] : [0n];
   }
-
-  // ---- Endpoints (section 4.2) ----
 
   protected sendIPC(me: Name, { object: name, badge, rights }: Cap, sending: Sending): void {
     const wait = { ...NO_WAIT, on: name, badge, rights, isCall: sending === 'call' };
@@ -155,9 +149,7 @@ export class Communication extends Scheduling {
     if (waiting.length > 0) this.reschedule();
   }
 
-  // ---- Replies (section 4.2.4) ----
-
-  /** Who offers a reply object, or waits to be answered through it; or 0. */
+  /** Section 4.2.4: who offers a reply object, or waits to be answered through it; or 0. */
   holderOf = (reply: Name): Name =>
     this.threadsThat(({ wait }) => reply !== 0 && wait.reply === reply)[0] ?? 0;
 
@@ -223,9 +215,7 @@ export class Communication extends Scheduling {
     Object.assign(this.thread(me), { state: Inactive, redo: true });
   }
 
-  // ---- Notifications (chapter 5) ----
-
-  /** The first that waits gets the signal, or the bound thread if it waits to receive; else it is there to be taken. */
+  /** Chapter 5: the first that waits gets the signal, or the bound thread if it waits to receive; else it is there to be taken. */
   protected sendSignal(name: Name, badge: bigint): void {
     const notification = this.notification(name);
     const { signal, thread: bound } = notification;
@@ -265,8 +255,7 @@ export class Communication extends Scheduling {
   protected boundTo = (me: Name): Name =>
     [...this.state.notifications].find(([, { thread }]) => thread === me)?.[0] ?? 0;
 
-  // ---- Threads (sections 6.1.1 to 6.1.3) ----
-
+  /** Sections 6.1.1 to 6.1.3: threads. */
   protected suspend(me: Name): void {
     this.cancelIPC(me);
     this.completeYieldTo(me);

@@ -29,7 +29,6 @@ export class Messages extends Capabilities {
     return Array.from({ length: lengthOf(thread.info) }, word);
   }
 
-  /** What of it can be sent. */
   protected sentMessage = (me: Name): bigint[] =>
     this.readMessage(me).slice(0, this.thread(me).buffer === 0 ? REGISTERS : undefined);
 

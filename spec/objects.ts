@@ -5,7 +5,6 @@ import { refuse, refuseIf } from './errors.js';
 import { Communication } from './ipc.js';
 import { CapType, EMPTY, Notification, SchedContext, Thread, type Cap, type Name } from './state.js';
 
-/** A capability, and where it stands. */
 export type Given = Cap & { readonly slot: Name };
 
 /** What an invocation is made by, on and with: a thread; a capability, and its object; words, extra capabilities. */

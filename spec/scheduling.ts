@@ -51,8 +51,6 @@ export class Scheduling extends Messages {
     this.beginTime();
   }
 
-  // ---- Threads that compete (section 6.1.3) ----
-
   protected threadsThat = (holds: (thread: Thread, me: Name) => boolean): Name[] =>
     [...this.state.threads.keys()].filter((me) => holds(this.thread(me), me));
   private byPriority = (threads: Name[]): Name[] =>
@@ -171,8 +169,7 @@ export class Scheduling extends Messages {
     this.choose();
   }
 
-  // ---- Budgets (section 6.1.5) ----
-
+  /** Section 6.1.5: its budget is used up. */
   protected isExhausted = (sc: SchedContext | undefined): boolean =>
     isAccounted(sc) && sc.refills[0].time > this.now;
 
@@ -243,8 +240,7 @@ export class Scheduling extends Messages {
     return consumed / 1000n;
   }
 
-  // ---- Scheduling contexts that change hands (sections 6.1.6 to 6.1.8) ----
-
+  /** Sections 6.1.6 to 6.1.8: scheduling contexts change hands. */
   protected bindContext(sc: SchedContext, to: Name): void {
     sc.thread = to;
     this.thread(to).core = sc.core;
