@@ -107,8 +107,8 @@ export class Scheduling extends Messages {
   }
   /** What a thread competes with has changed. */
   protected reconsider(me: Name): void {
-    if (me === this.current) this.reschedule();
-    else this.possibleSwitchTo(me);
+    if (me === this.current || me === this.decision) this.reschedule();
+    this.possibleSwitchTo(me);
   }
 
   /** One that runs on another core cannot be cut short there: its core is told, and does not do what it asks for next. */
