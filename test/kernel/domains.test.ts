@@ -73,12 +73,9 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
     const ntfn = m.create(ObjectType.Notification);
     const limited = m.thread({ priority: 50 }).give(N, ntfn);
     const other = m.thread({ priority: 40 }).give(EP, InitialSlot.Domain).give(N, limited.cptr);
-    m.invoke(
-      InitialSlot.FirstSchedControl,
-      Invocation.SchedControlConfigureFlags,
-      [20, 100, 0, 0, 0],
-      [limited.schedContext],
-    );
+    const budget = [20, 100, 0, 0, 0];
+    const label = Invocation.SchedControlConfigureFlags;
+    m.invoke(InitialSlot.FirstSchedControl, label, budget, [limited.schedContext]);
     m.sleep();
     m.time += 20;
     assert.equal(limited.wait(N), other, 'its budget is used up');
