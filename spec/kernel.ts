@@ -4,58 +4,28 @@
  * Sections are those of the seL4 reference manual, MCS. Where this and the manual differ, docs/kernel.md says so.
  */
 import { FaultType, LookupFailure, Rights, SeL4Error } from '../kernel/api/constants.js';
-import { CapType } from '../src/core/inspect/memory.js';
-import { LookupError, Refusal, refuseIf } from './errors.js';
+import { LookupError, Refusal } from './errors.js';
 import { Invocations, type Result } from './invocations.js';
-import type { Sending } from './ipc.js';
-import { Refills } from './refills.js';
-import { isAccounted } from './scheduling.js';
-import type { Name } from './state.js';
+import { isBlocking, type Sending } from './ipc.js';
+import { CapType, type Name } from './state.js';
 
-const CALL: Sending = { isCall: true, blocking: true, canDonate: true };
-const SEND: Sending = { isCall: false, blocking: true, canDonate: false };
-const NB_SEND: Sending = { isCall: false, blocking: false, canDonate: false };
-const REPLY: Sending = { isCall: false, blocking: false, canDonate: true };
-
+const { Thread, Endpoint, Notification, Reply, CNode, SchedControl, SchedContext, Domain } = CapType;
 /** What their invocations can stop or end the very thread that is to receive then: such a first phase is not done. */
-const STOPPING = new Set([
-  CapType.Thread,
-  CapType.CNode,
-  CapType.SchedControl,
-  CapType.SchedContext,
-  CapType.Domain,
-]);
+const STOPPING = new Set([Thread, CNode, SchedControl, SchedContext, Domain]);
 
 export class Kernel extends Invocations {
-  call = (cptr: number): void => this.invoke(this.current, cptr, CALL);
-  send = (cptr: number, blocking: boolean): void =>
-    this.invoke(this.current, cptr, blocking ? SEND : NB_SEND);
+  call = (cptr: number): void => this.invoke(cptr, 'call');
+  send = (cptr: number, blocking: boolean): void => this.invoke(cptr, blocking ? 'send' : 'nbSend');
   signal(cptr: number): void {
     this.thread(this.current).info = 0n;
     this.send(cptr, true);
   }
   recv = (cptr: number, blocking: boolean, reply: number | undefined): void =>
     this.receive(this.current, cptr, blocking, reply);
-  replyRecv(cptr: number, reply: number): void {
-    const me = this.current;
-    this.invoke(me, reply, REPLY, true);
-    this.receive(me, cptr, true, reply);
-  }
-  nbSendRecv(dest: number, cptr: number, reply: number): void {
-    const me = this.current;
-    this.invoke(me, dest, NB_SEND, true);
-    this.receive(me, cptr, true, reply);
-  }
-  /** The thread gives way to its equals, and gives up what is left of its budget for now. */
-  yieldCore(): void {
-    const me = this.current;
-    const sc = this.contextOf(me);
-    this.reschedule();
-    this.thread(me).underWay = false;
-    if (isAccounted(sc)) Refills.charge(sc, sc.refills[0].amount);
-    if (this.isExhausted(sc)) this.postpone(me);
-    else this.enqueue(me, 'last');
-  }
+  replyRecv = (cptr: number, reply: number): void => this.sendRecv('reply', reply, cptr, reply);
+  nbSendRecv = (dest: number, cptr: number, reply: number): void =>
+    this.sendRecv('nbSend', dest, cptr, reply);
+  yieldCore = (): void => this.giveWay(this.current);
   /** Section 6.2.3: the thread's program failed. */
   userException = (number: number, code: number): void =>
     this.fault(this.current, FaultType.UserException, [0n, BigInt(number), BigInt(code)]);
@@ -64,78 +34,66 @@ export class Kernel extends Invocations {
     const { badge, info, mrs } = this.thread(this.current);
     this.fault(this.current, FaultType.UnknownSyscall, [0n, 0n, badge, info, ...mrs, 0n, BigInt(number)]);
   }
-  /** Section 8.1: an interrupt has come, to the slot of its notification. */
-  interrupt(irqSlot: Name): void {
-    const { type, object, badge, rights } = this.cap(irqSlot);
-    if (type === CapType.Notification && rights & Rights.Write) this.sendSignal(object, badge);
+  /** Section 8.1: an interrupt has come. */
+  interrupt(irq: number): void {
+    const { type, object, badge, rights } = this.cap(this.state.irqSlots[irq]);
+    if (type === Notification && rights & Rights.Write) this.sendSignal(object, badge);
   }
   /** Another core of the cluster asks this one to look who is to run. */
   rescheduleInterrupt = (): void => this.reschedule();
 
-  private invoke(me: Name, cptr: number, sending: Sending, receiveFollows = false): void {
-    try {
-      const slot = this.lookup(me, BigInt(cptr));
-      this.lookupExtraCaps(me);
-      this.invokeCap(me, slot, sending, receiveFollows);
-    } catch (thrown) {
-      if (!(thrown instanceof LookupError)) throw thrown;
-      // A send that does not block fails silently.
-      if (sending.blocking) this.capFault(me, thrown, false);
-    }
+  private sendRecv(sending: Sending, dest: number, cptr: number, reply: number): void {
+    const me = this.current;
+    this.invoke(dest, sending, STOPPING);
+    this.receive(me, cptr, true, reply);
   }
 
-  private invokeCap(me: Name, slot: Name, sending: Sending, receiveFollows: boolean): void {
-    const { type, object, badge, rights } = this.cap(slot);
-    let results: Result = undefined;
-    let error = SeL4Error.NoError;
+  private invoke(cptr: number, sending: Sending, ignored?: Set<CapType>): void {
+    const me = this.current;
+    let result: Result;
+    let error = BigInt(SeL4Error.NoError);
     try {
-      const isForMessages = type === CapType.Endpoint || type === CapType.Notification;
-      refuseIf(isForMessages && !(rights & Rights.Write), SeL4Error.InvalidCapability, 0);
-      if (type === CapType.Endpoint) return this.sendIPC(me, this.cap(slot), sending);
-      if (type === CapType.Notification) this.sendSignal(object, badge);
-      else if (type === CapType.Reply) this.replyTo(me, object, (rights & Rights.Grant) !== 0);
-      else if (receiveFollows && STOPPING.has(type)) return;
-      else results = this.invokeObject(me, slot);
+      const slot = this.lookup(me, BigInt(cptr));
+      const caps = this.extraCaps(me);
+      if (ignored?.has(this.cap(slot).type)) return;
+      result = this.perform(me, slot, caps, sending);
     } catch (thrown) {
-      if (!(thrown instanceof Refusal)) throw thrown;
-      ({ error, words: results } = thrown);
+      // A send that does not block fails silently.
+      if (thrown instanceof LookupError && !isBlocking(sending)) return;
+      if (!(thrown instanceof Refusal)) return this.capFault(me, thrown, false);
+      [error, ...result] = thrown.words;
     }
     // Who has ended itself gets no answer.
     const thread = this.state.threads.get(me);
-    if (sending.isCall && thread && results !== 'later') this.answer(thread, error, results ?? []);
+    if (sending === 'call' && thread && result !== 'later') this.answer(thread, error, result ?? []);
   }
 
   private receive(me: Name, cptr: number, blocking: boolean, replyCptr: number | undefined): void {
-    const thread = this.thread(me);
-    thread.underWay = false;
+    this.thread(me).underWay = false;
     // Section 6.1.5: here, and not in the middle of a handler, a thread stops whose budget is used up.
-    if (this.isExhausted(this.contextOf(me))) {
-      thread.redo = true;
-      if (!this.timeoutFault(me)) this.postpone(me);
-      return;
-    }
+    if (this.isExhausted(this.contextOf(me))) return this.fault(me, FaultType.Timeout, []);
     try {
       const { type, object, rights } = this.cap(this.lookup(me, BigInt(cptr)));
-      if (type === CapType.Endpoint && rights & Rights.Read)
-        return this.receiveIPC(me, object, blocking, this.replyObject(me, replyCptr));
-      if (type !== CapType.Notification || !(rights & Rights.Read)) throw notOfUse(cptr);
-      const { thread: bound } = this.notification(object);
-      if (bound !== 0 && bound !== me) throw notOfUse(cptr);
-      this.receiveSignal(me, object, blocking);
+      const isOthers = type === Notification && ![0, me].includes(this.notification(object).thread);
+      const canReceive = (type === Endpoint || type === Notification) && rights & Rights.Read && !isOthers;
+      if (!canReceive) throw new LookupError(BigInt(cptr), LookupFailure.MissingCapability, 0);
+      if (type === Notification) this.receiveSignal(me, object, blocking);
+      else this.receiveIPC(me, object, blocking, this.replyObject(me, replyCptr));
     } catch (thrown) {
-      if (!(thrown instanceof LookupError)) throw thrown;
       this.capFault(me, thrown, true);
     }
   }
-
   private replyObject(me: Name, cptr: number | undefined): Name {
     if (cptr === undefined) return 0;
     const { type, object } = this.cap(this.lookup(me, BigInt(cptr)));
-    if (type !== CapType.Reply) throw notOfUse(cptr);
+    if (type !== Reply) throw new LookupError(BigInt(cptr), LookupFailure.MissingCapability, 0);
     return object;
   }
-}
 
-/** There is a capability at the address, but not of the type, or not with the right, that it takes. */
-const notOfUse = (cptr: number): LookupError =>
-  new LookupError(BigInt(cptr), LookupFailure.MissingCapability, 0);
+  /** Section 6.2.1. */
+  private capFault(me: Name, thrown: unknown, inReceive: boolean): void {
+    if (!(thrown instanceof LookupError)) throw thrown;
+    const [address, ...failure] = thrown.words;
+    this.fault(me, FaultType.CapFault, [address, BigInt(inReceive), ...failure]);
+  }
+}

@@ -3,101 +3,118 @@
  * equals, as long as its scheduling context gives it time. The decision falls when the kernel is left.
  */
 import { Limit, SeL4Error } from '../kernel/api/constants.js';
-import { ThreadState } from '../src/core/inspect/memory.js';
 import { Messages } from './messages.js';
-import { Refills } from './refills.js';
-import type { Core, Name, SchedContext } from './state.js';
+import { charge, least, unblock } from './refills.js';
+import { ThreadState, type Core, type Name, type SchedContext, type Thread } from './state.js';
 
 /** Whether a context gives less than all the time of its core; also asked of a thread without one. */
-export function isAccounted(sc: SchedContext | undefined): sc is SchedContext {
-  return sc !== undefined && sc.maxRefills !== 0 && sc.budget < sc.period;
-}
+export const isAccounted = (sc: SchedContext | undefined): sc is SchedContext =>
+  sc !== undefined && sc.budget < sc.period;
 
 export class Scheduling extends Messages {
-  /** What is to be done about who runs: nothing, choose anew, or switch to a thread. */
+  /** What is to be done about who runs: nothing, choose anew, or let a thread compete that has just become ready. */
   private decision: 'go on' | 'choose' | Name = 'go on';
   protected now = 0n;
   /** The core on which the kernel has been entered. */
-  private here = 0;
+  protected core = this.state.cores[0];
   /** Cores of which this entry has asked that they look anew who is to run, by inter-processor interrupt. */
   readonly asked = new Set<number>();
 
-  protected get core(): Core {
-    return this.state.cores[this.here];
-  }
   protected get current(): Name {
     return this.core.current;
   }
   private coreOf = (me: Name): Core => this.state.cores[this.thread(me).core];
+  protected contextWhere = (holds: (sc: SchedContext) => boolean): SchedContext | undefined =>
+    [...this.state.contexts.values()].find(holds);
   /** The scheduling context on which a thread runs; a passive one has none. */
-  protected contextOf(me: Name): SchedContext | undefined {
-    for (const sc of this.state.contexts.values()) if (sc.thread === me) return sc;
-    return undefined;
-  }
+  protected contextOf = (me: Name): SchedContext | undefined =>
+    this.contextWhere(({ thread }) => thread === me);
+  protected context = (name: Name): SchedContext => this.state.contexts.get(name)!;
 
   /**
    * Enters the kernel on a core, at a time; does what its thread asks, or what an event wants done; and leaves it. What a
    * thread asks that another core has taken away meanwhile is not done: it makes its system call again.
    */
   enter(core: number, time: bigint, action: () => void, byEvent = false): void {
-    this.here = core;
+    this.core = this.state.cores[core];
     this.now = time;
     this.asked.clear();
     if (!byEvent) this.chargeTime();
     this.releaseReady();
-    const { stalled } = this.core;
-    if (stalled !== undefined) this.reschedule();
+    const [{ stalled }, isBusy] = [this.core, this.current !== 0];
     this.core.stalled = undefined;
+    if (stalled !== undefined) this.reschedule();
     if (stalled === undefined || byEvent) action();
     else if (stalled !== 0) this.thread(stalled).redo = true;
-    const isBusy = this.current !== 0;
     this.schedule();
     this.checkDomainTime(isBusy);
     this.beginTime();
   }
 
-  // ---- Threads that compete (section 6.1.3) ----
+  protected threadsThat = (holds: (thread: Thread, me: Name) => boolean): Name[] =>
+    [...this.state.threads.keys()].filter((me) => holds(this.thread(me), me));
+  private byPriority = (threads: Name[]): Name[] =>
+    threads.sort((a, b) => this.thread(b).priority - this.thread(a).priority);
 
+  /** Who waits for an endpoint or a notification, the next one first. */
+  waiting = (name: Name): Name[] => this.byPriority(this.threadsThat(({ wait }) => wait.on === name));
+  /** Who could run on a core, in a domain, and does not: who will is first. */
+  ready(core: Core, domain: number): Name[] {
+    const isThere = (me: Name): boolean => this.coreOf(me) === core && this.thread(me).domain === domain;
+    const runs = (me: Name): boolean => me === core.current || me === this.decision;
+    return this.byPriority(this.threadsThat((_, me) => isThere(me) && !runs(me) && this.isSchedulable(me)));
+  }
+  /** Who waits for its budget on a core, by when that is replenished. */
+  postponed(core: Core): Name[] {
+    const timeOf = (me: Name): bigint => this.contextOf(me)!.refills[0].time;
+    const isThere = (me: Name): boolean => this.thread(me).isPostponed && this.coreOf(me) === core;
+    return this.threadsThat((_, me) => isThere(me)).sort((a, b) => Number(timeOf(a) - timeOf(b)));
+  }
   protected isSchedulable(me: Name): boolean {
-    const thread = this.state.threads.get(me);
-    if (thread?.state !== ThreadState.Running || this.coreOf(me).release.includes(me)) return false;
-    return (this.contextOf(me)?.maxRefills ?? 0) !== 0;
+    const canRun = this.thread(me)?.state === ThreadState.Running && !this.thread(me).isPostponed;
+    return canRun && (this.contextOf(me)?.maxRefills ?? 0) !== 0;
   }
 
-  protected setState(me: Name, state: ThreadState): void {
-    this.thread(me).state = state;
-    if (me === this.current && this.decision === 'go on' && !this.isSchedulable(me)) this.reschedule();
+  /** Has a thread stand before its equals, but for one in the middle of a handler if it is not; or behind them. */
+  protected place(me: Name, where: 'first' | 'last'): void {
+    const { domain, priority, underWay } = this.thread(me);
+    const others = [...this.state.threads.keys()].filter((other) => other !== me);
+    const isEqual = (other: Name): boolean => other !== me && this.thread(other).priority === priority;
+    const head = this.ready(this.coreOf(me), domain).find(isEqual);
+    const isSecond = head !== undefined && this.thread(head).underWay && !underWay;
+    const at = where === 'last' ? others.length : isSecond ? others.indexOf(head) + 1 : 0;
+    this.state.threads = new Map(others.toSpliced(at, 0, me).map((each) => [each, this.thread(each)]));
   }
 
   protected reschedule(): void {
     const { decision } = this;
-    if (typeof decision === 'number' && this.isSchedulable(decision)) this.enqueue(decision, 'first');
     this.decision = 'choose';
+    if (typeof decision === 'number') this.place(decision, 'first');
   }
 
-  /** Lets a thread compete that can run from now on: here at once, and on another core by asking that. */
+  /** Lets a thread compete that can run from now on: here when the kernel is left, on another core by asking that. */
   protected possibleSwitchTo(me: Name): void {
     if (!this.isSchedulable(me)) return;
     const { core, priority, domain } = this.thread(me);
-    if (core !== this.here) {
-      const { current } = this.coreOf(me);
-      if (current !== me) this.enqueue(me, 'first');
-      if (current === me || current === 0 || priority > this.thread(current).priority) this.asked.add(core);
-    } else if (domain !== this.state.domain) {
-      this.enqueue(me, 'first');
-    } else if (me !== this.current && this.decision === 'go on') {
-      this.decision = me;
-    } else if (me !== this.current) {
-      this.reschedule();
-      this.enqueue(me, 'first');
-    }
+    const isHere = this.coreOf(me) === this.core && domain === this.state.domain;
+    if (isHere && me === this.current) return;
+    if (isHere && this.decision === 'go on') return void (this.decision = me);
+    if (isHere) this.reschedule();
+    this.place(me, 'first');
+    const { current } = this.coreOf(me);
+    const isMoreUrgent = current === me || current === 0 || priority > this.thread(current).priority;
+    if (this.coreOf(me) !== this.core && isMoreUrgent) this.asked.add(core);
+  }
+  /** What a thread competes with has changed. */
+  protected reconsider(me: Name): void {
+    if (me === this.current || me === this.decision) this.reschedule();
+    this.possibleSwitchTo(me);
   }
 
   /** One that runs on another core cannot be cut short there: its core is told, and does not do what it asks for next. */
   protected removeFromScheduling(me: Name): void {
     const core = this.coreOf(me);
-    this.dequeue(me);
-    core.release = core.release.filter((other) => other !== me);
+    this.thread(me).isPostponed = false;
     if (this.decision === me) this.decision = 'choose';
     if (core === this.core || core.current !== me) return;
     Object.assign(core, { current: 0, stalled: me });
@@ -108,48 +125,20 @@ export class Scheduling extends Messages {
     for (const core of this.state.cores) if (core.stalled === me) core.stalled = 0;
   }
 
-  protected enqueue(me: Name, where: 'first' | 'last'): void {
-    const { ready, release } = this.coreOf(me);
-    const place = this.placeOf(me);
-    const queue = ready.get(place) ?? [];
-    if (queue.includes(me) || release.includes(me)) return;
-    // Who is in the middle of a handler stays before those who are not.
-    const second = queue.length > 0 && this.thread(queue[0]).underWay && !this.thread(me).underWay;
-    ready.set(place, queue.toSpliced(where === 'last' ? queue.length : second ? 1 : 0, 0, me));
-  }
-  protected dequeue(me: Name): void {
-    const { ready } = this.coreOf(me);
-    const place = this.placeOf(me);
-    const others = (ready.get(place) ?? []).filter((other) => other !== me);
-    if (others.length > 0) ready.set(place, others);
-    else ready.delete(place);
-  }
-  private placeOf(me: Name): number {
-    const { domain, priority } = this.thread(me);
-    return Limit.Priorities * domain + priority;
-  }
-
   private schedule(): void {
-    const { decision, core } = this;
+    const { decision, current } = this;
+    const runs = this.isSchedulable(current);
     this.decision = 'go on';
-    if (decision === 'go on') return;
-    const before = this.isSchedulable(core.current) ? this.thread(core.current).priority : undefined;
-    if (before !== undefined) this.enqueue(core.current, 'first');
+    if (decision === 'go on' && (runs || current === 0)) return;
     // Who has just become ready goes before its equals, but not before one of them that runs.
-    if (decision !== 'choose')
-      this.enqueue(decision, this.thread(decision).priority === before ? 'last' : 'first');
+    const isEqual = (me: Name): boolean => this.thread(me).priority === this.thread(current).priority;
+    if (typeof decision === 'number') this.place(decision, runs && isEqual(decision) ? 'last' : 'first');
+    if (runs) this.place(current, 'first');
     this.choose();
   }
   private choose(): void {
-    this.core.current = this.firsts()[0] ?? 0;
-    if (this.current !== 0) this.dequeue(this.current);
-  }
-  /** Of each priority who is first among the ready threads of the domain whose turn it is, the highest priority first. */
-  private firsts(): Name[] {
-    const { ready } = this.core;
-    const isOfDomain = (place: number): boolean => Math.floor(place / Limit.Priorities) === this.state.domain;
-    const places = [...ready.keys()].filter(isOfDomain).sort((a, b) => b - a);
-    return places.map((place) => ready.get(place)![0]);
+    this.core.current = 0;
+    this.core.current = this.ready(this.core, this.state.domain)[0] ?? 0;
   }
 
   /**
@@ -160,18 +149,18 @@ export class Scheduling extends Messages {
     const { state, current } = this;
     const { schedule, domainEnd, overruns } = state;
     if (domainEnd === 0n || this.now < domainEnd) return;
-    if (current !== 0) this.enqueue(current, 'first');
-    const underWay = this.firsts().find((each) => this.thread(each).underWay);
-    if (underWay !== undefined) {
-      this.dequeue(underWay);
-      this.core.current = underWay;
-      return;
-    }
+    if (current !== 0) this.place(current, 'first');
+    this.core.current = 0;
+    const ready = this.ready(this.core, state.domain);
+    const isFirst = (me: Name, index: number): boolean =>
+      index === 0 || this.thread(me).priority < this.thread(ready[index - 1]).priority;
+    const underWay = ready.filter(isFirst).find((me) => this.thread(me).underWay);
+    if (underWay !== undefined) return void (this.core.current = underWay);
     if (isBusy) overruns[state.domain] += this.now - domainEnd;
     for (let left = 0n, tries = 0; left === 0n;) {
       schedule.index = schedule.entries.has(schedule.index + 1) ? schedule.index + 1 : schedule.start;
       const { domain, duration } = schedule.entries.get(schedule.index)!;
-      const made = overruns[domain] < duration ? overruns[domain] : duration;
+      const made = least(overruns[domain], duration);
       overruns[domain] -= made;
       // If all are so late, the next has its turn all the same.
       left = made === duration && ++tries === Number(Limit.DomainSchedule) ? duration : duration - made;
@@ -179,71 +168,70 @@ export class Scheduling extends Messages {
     }
     this.choose();
   }
-  protected setDomain(me: Name, domain: number): void {
-    this.dequeue(me);
-    this.thread(me).domain = domain;
-    if (me === this.current) this.reschedule();
+
+  /** Section 6.1.5: its budget is used up. */
+  protected isExhausted = (sc: SchedContext | undefined): boolean =>
+    isAccounted(sc) && sc.refills[0].time > this.now;
+
+  /**
+   * Lets a thread run on, whom another has met or answered: it is in the middle of a handler, and goes on even where its
+   * budget is used up. One that an event starts does so when its budget is replenished.
+   */
+  protected start(me: Name, by: 'event' | 'answer' | 'meeting'): void {
+    const sc = this.contextOf(me);
+    this.thread(me).state = ThreadState.Running;
+    if (by !== 'meeting' && isAccounted(sc) && sc.sporadic) unblock(sc, this.now);
+    if (by === 'event' && this.isExhausted(sc)) this.postpone(me);
     else this.possibleSwitchTo(me);
   }
-
-  // ---- Budgets (section 6.1.5) ----
-
-  protected isReady = (sc: SchedContext): boolean => sc.refills[0].time <= this.now;
-  protected isExhausted = (sc: SchedContext | undefined): boolean => isAccounted(sc) && !this.isReady(sc);
-
-  /** Lets a thread compete that an event starts: when its budget is replenished, if that is used up. */
-  protected wakeUp(me: Name): void {
+  /** The thread gives way to its equals, and gives up what is left of its budget for now. */
+  protected giveWay(me: Name): void {
     const sc = this.contextOf(me);
-    if (this.thread(me).state !== ThreadState.Running) return;
-    if (isAccounted(sc) && sc.sporadic) Refills.unblock(sc, this.now);
+    this.reschedule();
+    this.core.current = 0;
+    this.thread(me).underWay = false;
+    if (isAccounted(sc)) charge(sc, sc.refills[0].amount);
     if (this.isExhausted(sc)) this.postpone(me);
-    else this.possibleSwitchTo(me);
+    else this.place(me, 'last');
   }
 
   protected postpone(me: Name): void {
     this.removeFromScheduling(me);
-    this.awaitBudget(me);
-    if (me === this.current) this.reschedule();
-    const { core } = this.thread(me);
-    if (core !== this.here && this.coreOf(me).release[0] === me) this.asked.add(core);
-  }
-  private awaitBudget(me: Name): void {
-    const timeOf = (thread: Name): bigint => this.contextOf(thread)!.refills[0].time;
-    const others = this.coreOf(me).release.filter((other) => other !== me);
-    const later = others.findIndex((other) => timeOf(other) > timeOf(me));
-    this.coreOf(me).release = others.toSpliced(later < 0 ? others.length : later, 0, me);
+    this.thread(me).isPostponed = true;
+    this.place(me, 'last');
+    const core = this.coreOf(me);
+    if (core !== this.core && this.postponed(core)[0] === me) this.asked.add(this.thread(me).core);
   }
   private releaseReady(): void {
-    const { release } = this.core;
-    while (release.length > 0 && this.isReady(this.contextOf(release[0])!))
-      this.possibleSwitchTo(release.shift()!);
+    for (const me of this.postponed(this.core)) {
+      if (this.isExhausted(this.contextOf(me))) break;
+      this.thread(me).isPostponed = false;
+      this.possibleSwitchTo(me);
+    }
   }
 
   private chargeTime(): void {
     const { charging } = this.core;
     if (!charging) return;
-    const sc = this.state.contexts.get(charging.sc)!;
+    const sc = this.context(charging.sc);
     const usage = this.now - charging.since;
     charging.since = this.now;
     sc.consumed += usage;
-    if (!isAccounted(sc)) return;
-    Refills.charge(sc, usage);
+    if (isAccounted(sc)) charge(sc, usage);
     // One that another core took away may wait by now, and waits longer then.
-    if (sc.thread !== 0 && this.coreOf(sc.thread).release.includes(sc.thread)) this.awaitBudget(sc.thread);
+    if (this.state.threads.get(sc.thread)?.isPostponed) this.place(sc.thread, 'last');
   }
   /** Whoever runs from now on is charged from now on. */
   private beginTime(): void {
     const { current, core } = this;
     if (current !== 0) this.completeYieldTo(current);
     if (current !== 0 && this.state.domainEnd !== 0n) this.thread(current).underWay = true;
-    const accounted = [...this.state.contexts].find(([, sc]) => sc.thread === current && isAccounted(sc));
-    if (current !== 0 && accounted && accounted[0] === core.charging?.sc) return;
+    const isCharged = ([, sc]: [Name, SchedContext]): boolean => sc.thread === current && isAccounted(sc);
+    const [name, sc] = current === 0 ? [] : ([...this.state.contexts].find(isCharged) ?? []);
+    if (sc && name === core.charging?.sc) return;
     this.chargeTime();
-    core.charging = undefined;
-    if (current === 0 || !accounted) return;
-    const [name, sc] = accounted;
-    core.charging = { sc: name, since: this.now };
-    if (!sc.sporadic) Refills.unblock(sc, this.now);
+    core.charging = name === undefined ? undefined : { sc: name, since: this.now };
+    if (sc && !sc.sporadic) unblock(sc, this.now);
   }
   /** Section 6.1.5: microseconds since this was last asked. */
   protected takeConsumed(sc: SchedContext): bigint {
@@ -252,17 +240,18 @@ export class Scheduling extends Messages {
     return consumed / 1000n;
   }
 
-  // ---- Scheduling contexts that change hands (sections 6.1.6 to 6.1.8) ----
-
+  /** Sections 6.1.6 to 6.1.8: scheduling contexts change hands. */
   protected bindContext(sc: SchedContext, to: Name): void {
     sc.thread = to;
     this.thread(to).core = sc.core;
-    this.wakeUp(to);
+    if (this.thread(to).state === ThreadState.Running) this.start(to, 'event');
   }
-  /** Lends a context: its thread stays on its core, whose engine has its program. */
-  protected donate(sc: SchedContext, to: Name): void {
+  /** Lends a context to a thread that has none: that stays on its core, whose engine has its program. */
+  protected donate(sc: SchedContext | undefined, to: Name): boolean {
+    if (!sc || this.contextOf(to)) return false;
     this.takeContext(sc);
     sc.thread = to;
+    return true;
   }
   protected takeContext(sc: SchedContext | undefined): void {
     if (!sc || sc.thread === 0) return;
@@ -273,21 +262,20 @@ export class Scheduling extends Messages {
 
   /** `SchedContext_YieldTo` (section 6.1.8): who yields is told what the other has consumed, when it runs again. */
   protected yieldTo(me: Name, name: Name): 'later' | bigint[] {
-    const sc = this.state.contexts.get(name)!;
+    const sc = this.context(name);
     const to = sc.thread;
     this.completeYieldsTo(name);
-    if (this.isSchedulable(to) && this.coreOf(to).current !== to) {
-      const isLess = this.coreOf(to) !== this.core || this.thread(to).priority < this.thread(me).priority;
-      this.dequeue(to);
-      if (!isLess) {
-        Object.assign(this.thread(me), { yieldTo: name, underWay: false });
-        this.reschedule();
-        this.enqueue(me, 'first');
-      }
-      this.enqueue(to, 'first');
-      if (!isLess) return 'later';
+    const competes = this.isSchedulable(to) && this.coreOf(to).current !== to;
+    const isNext =
+      competes && this.coreOf(to) === this.core && this.thread(to).priority >= this.thread(me).priority;
+    if (isNext) {
+      Object.assign(this.thread(me), { yieldTo: name, underWay: false });
+      this.reschedule();
+      this.core.current = 0;
+      this.place(me, 'first');
     }
-    return [this.takeConsumed(sc)];
+    if (competes) this.place(to, 'first');
+    return isNext ? 'later' : [this.takeConsumed(sc)];
   }
   protected completeYieldTo(me: Name): void {
     const thread = this.thread(me);
@@ -296,6 +284,6 @@ export class Scheduling extends Messages {
     thread.yieldTo = 0;
   }
   protected completeYieldsTo(name: Name): void {
-    for (const [me, { yieldTo }] of this.state.threads) if (yieldTo === name) this.completeYieldTo(me);
+    for (const me of this.threadsThat(({ yieldTo }) => yieldTo === name)) this.completeYieldTo(me);
   }
 }

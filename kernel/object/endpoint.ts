@@ -179,7 +179,7 @@ export function cancelIPC(tcb: TCB): void {
 
 /** The endpoint is no more: senders and receivers make their calls again and find that out. */
 export function cancelAllIPC(endpoint: Endpoint): void {
-  cancelSendersOf(endpoint, 0, false);
+  if (!isNull(endpoint.head)) cancelSendersOf(endpoint, 0, false);
 }
 
 /** Cancels the sends through capabilities with this badge (manual, `CNode_CancelBadgedSends`). */

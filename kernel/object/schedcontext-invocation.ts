@@ -60,8 +60,8 @@ function yieldTo(thread: TCB, sc: SchedContext): SeL4Error {
   if (!isNull(sc.yieldFrom)) completeYieldTo(sc.yieldFrom);
   if (isSchedulable(tcb)) {
     const runs = SMP && changetype<usize>(coreState(tcb.core).current) == changetype<usize>(tcb);
-    dequeue(tcb);
     if (tcb.core != thread.core || tcb.priority < thread.priority) {
+      dequeue(tcb);
       if (!runs) enqueueHead(tcb);
     } else {
       thread.yieldTo = sc;
@@ -69,6 +69,7 @@ function yieldTo(thread: TCB, sc: SchedContext): SeL4Error {
       sc.yieldFrom = thread;
       if (!SMP) thread.underWay = 0;
       rescheduleRequired();
+      dequeue(tcb);
       enqueueHead(thread);
       enqueueHead(tcb);
       return DEFERRED;

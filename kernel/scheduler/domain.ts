@@ -11,7 +11,7 @@
  */
 import { TCB } from '../model/objects';
 import { isNull, none } from '../model/cap';
-import { CoreState, cluster, coreState, homes, readyHere, readyQueue, scheduleEntry, setScheduleEntry } from '../model/state';
+import { CoreState, cluster, coreState, here, homes, readyHere, readyQueue, scheduleEntry, setScheduleEntry } from '../model/state';
 import { Limit } from '../api/constants';
 import { now } from './budget';
 import { dequeue, enqueueHead, highestReady } from './queue';
@@ -82,6 +82,8 @@ export function startSchedule(core: CoreState, index: u32): void {
 }
 
 export function setDomain(tcb: TCB, domain: u8): void {
+  // Who was to run next stands in no queue, and would run in this domain's turn all the same.
+  if (here().action == changetype<usize>(tcb)) rescheduleRequired();
   dequeue(tcb);
   tcb.domain = domain;
   if (isCurrent(tcb)) rescheduleRequired();

@@ -69,6 +69,19 @@ for (const image of IMAGES) {
       assert.equal(limited.badge, 1n);
     });
 
+    it('a call that yields to a thread whose budget is back at this moment lets it run', () => {
+      const { m, limited, other } = world();
+      const start = m.time;
+      m.invoke(limited.cptr, Invocation.TCBSetPriority, [40], [InitialSlot.ThreadTCB]);
+      m.invoke(other.cptr, Invocation.TCBSetMCPriority, [40], [InitialSlot.ThreadTCB]);
+      other.give(EP, limited.schedContext);
+      assert.equal(m.current(), limited);
+      assert.equal(handle(m, limited, 20), other);
+      m.time = start + 100;
+      assert.equal(other.call(EP, [], Invocation.SchedContextYieldTo), limited);
+      checkInvariants(m.image());
+    });
+
     it('a handler is not cut short, but what it took too much is made good', () => {
       const { m, limited, other } = world();
       const start = m.time;

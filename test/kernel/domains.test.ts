@@ -68,6 +68,22 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
     assert.equal(at(m, m.time), undefined, 'and the second');
   });
 
+  it('a thread whose budget is back when it goes to another domain waits for that', () => {
+    const m = new Machine({ domains: 2 });
+    const ntfn = m.create(ObjectType.Notification);
+    const limited = m.thread({ priority: 50 }).give(N, ntfn);
+    const other = m.thread({ priority: 40 }).give(EP, InitialSlot.Domain).give(N, limited.cptr);
+    const budget = [20, 100, 0, 0, 0];
+    const label = Invocation.SchedControlConfigureFlags;
+    m.invoke(InitialSlot.FirstSchedControl, label, budget, [limited.schedContext]);
+    m.sleep();
+    m.time += 20;
+    assert.equal(limited.wait(N), other, 'its budget is used up');
+    m.time += 80;
+    assert.equal(other.call(EP, [1], Invocation.DomainSetSet, [N]), other);
+    checkInvariants(m.image());
+  });
+
   it('the schedule goes on from entry to entry, and from its end to its start', () => {
     const m = new Machine({ domains: 3 });
     const ntfn = m.create(ObjectType.Notification);

@@ -61,6 +61,11 @@ const message = (
 const MAKES_CHILD: Before = [
   [UNTYPED, message(Invocation.UntypedRetype, [ObjectType.Endpoint, 0, 0, 0, OTHER_FREE, 1], [OWN])],
 ];
+/** Untyped memory, and a thread at its beginning. */
+const MAKES_THREAD: Before = [
+  [UNTYPED, message(Invocation.UntypedRetype, [ObjectType.Untyped, 12, 0, 0, FREE, 1], [OWN])],
+  [FREE, message(Invocation.UntypedRetype, [ObjectType.TCB, 0, 0, 0, OTHER_FREE, 1], [OWN])],
+];
 const MAKES_HANDLER: Before = [
   [IRQ_CONTROL, message(Invocation.IRQIssueIRQHandler, [5, OTHER_FREE, RADIX], [OWN])],
 ];
@@ -106,6 +111,7 @@ function calls(buffer: number): Call[] {
     { ...retype(ObjectType.Untyped, 12, 0, 0, FREE, 3), before: MAKES_CHILD },
     cnode(Invocation.CNodeRevoke, [ENDPOINT, RADIX], []),
     cnode(Invocation.CNodeDelete, [ENDPOINT, RADIX], []),
+    { ...cnode(Invocation.CNodeDelete, [FREE, RADIX], []), before: MAKES_THREAD },
     { ...cnode(Invocation.CNodeDelete, [0b0110101, 7], [], [CNODE]), before: MAKES_LOOP },
     { ...cnode(Invocation.CNodeDelete, [0b011010110110, 12], [], [CNODE]), before: MAKES_LOOP },
     cnode(Invocation.CNodeCancelBadgedSends, [BADGED, RADIX], []),

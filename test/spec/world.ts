@@ -10,11 +10,11 @@ import {
 } from '../../kernel/api/constants.js';
 import { checkInvariants } from '../../src/core/inspect/invariants.js';
 import { CapType, ThreadState, type KernelMemory } from '../../src/core/inspect/memory.js';
-import { abstraction } from './abstraction.js';
+import { observed, observedIn, stateOf, type Observation } from './abstraction.js';
 import { Kernel } from '../../spec/kernel.js';
 import type { Kernel as MachineKernel } from '../../src/core/kernel.js';
 import { messageInfo } from '../../spec/messages.js';
-import { EMPTY, type Cap, type SchedContext, type State } from '../../spec/state.js';
+import { EMPTY, type Cap } from '../../spec/state.js';
 import { Machine, guardFor, type MachineOptions } from '../kernel/machine.js';
 import {
   CSPACE_SLOT,
@@ -62,35 +62,19 @@ function same(a: unknown, b: unknown): boolean {
   return true;
 }
 
-const contextOf = ({ contexts }: State, thread: number): SchedContext =>
-  [...contexts.values()].find((sc) => sc.thread === thread)!;
-
-/** A state as text, each part in an order that does not depend on how it came about. */
-function describe(state: State): string {
+/** What is observed as text, each part in an order that does not depend on how it came about. */
+function describe(observation: Observation): string[] {
   const text = (value: unknown): string =>
-    JSON.stringify(value, (_, each: unknown) => (typeof each === 'bigint' ? `${each}n` : each));
-  const sorted = (map: ReadonlyMap<number, unknown>): string[] =>
-    [...map].sort(([a], [b]) => a - b).map(([name, value]) => `  ${name.toString(16)} ${text(value)}`);
-  const threads = new Map(
-    [...state.threads].map(([name, { faultWords: _, ...thread }]) => [name, thread] as const),
+    JSON.stringify(value, (key, each: unknown) =>
+      key === 'faultWords' ? undefined : typeof each === 'bigint' ? `${each}n` : each,
+    );
+  return Object.entries(observation).flatMap(([part, value]: [string, unknown]) =>
+    value instanceof Map
+      ? [...(value as Map<number | string, unknown>)].map(
+          ([name, each]) => `${part} ${name.toString(16)} ${text(each)}`,
+        )
+      : `${part} ${text(value instanceof Set ? [...(value as Set<number>)].sort() : value)}`,
   );
-  return [
-    ...state.cores.flatMap(({ current, stalled, ready, release }, core) => [
-      `core ${core}: current ${text(current)} stalled ${text(stalled)} release ${text(release)} ready`,
-      ...sorted(ready).map((line) => `core ${core}:${line}`),
-    ]),
-    ...['caps', ...sorted(state.caps)],
-    ...['children', ...sorted(state.children)],
-    `originals ${text([...state.originals].sort((a, b) => a - b))}`,
-    ...['threads', ...sorted(threads)],
-    ...['endpoints', ...sorted(state.endpoints)],
-    ...['notifications', ...sorted(state.notifications)],
-    ...['replies', ...sorted(state.replies)],
-    ...['contexts', ...sorted(state.contexts)],
-    `interrupts ${text([...state.issuedIrqs].sort())}`,
-    `domain ${text([state.domain, state.domainEnd, state.overruns])}`,
-    `schedule ${text([...state.schedule.entries, state.schedule.index, state.schedule.start])}`,
-  ].join('\n');
 }
 
 export class World {
@@ -208,10 +192,11 @@ export class World {
       }
     for (let core = 1; core < cores; core++) this.asked.add(core);
     this.memory = m.image();
-    this.spec = new Kernel(abstraction(this.memory), (irq) => this.memory.irqSlot(irq));
+    this.spec = new Kernel(stateOf(observedIn(this.memory)));
     // What lies in the buffers, as far as it is not zero.
     for (const { buffer } of this.spec.state.threads.values())
-      for (let at = buffer; buffer !== 0 && at < buffer + 1024; at += 8) this.spec.words.set(at, m.u64(at));
+      for (let at = buffer; buffer !== 0 && at < buffer + 1024; at += 8)
+        this.spec.state.memory.set(at, m.u64(at));
   }
 
   /** A handler of an interrupt line that signals a notification. */
@@ -240,7 +225,8 @@ export class World {
         () => this.spec.rescheduleInterrupt(),
       );
     } else if (current === 0 && stalled === undefined) {
-      const isTimed = this.spec.state.cores[this.core].release.length > 0 || this.spec.state.domainEnd !== 0n;
+      const isTimed =
+        this.spec.postponed(this.spec.state.cores[this.core]).length > 0 || this.spec.state.domainEnd !== 0n;
       if (isTimed && step.call % 2 === 0) {
         m.time += 100;
         this.event(() => this.kernel.timer());
@@ -284,7 +270,7 @@ export class World {
   private interrupt(line: number): void {
     this.event(
       () => this.kernel.interrupt(line),
-      () => this.spec.interrupt(this.memory.irqSlot(line)),
+      () => this.spec.interrupt(line),
     );
   }
 
@@ -293,15 +279,20 @@ export class World {
    * one. Or it ends an object, whoever has capabilities to it. Then it waits.
    */
   private rootStep(step: Step): void {
-    const { caps, threads, contexts } = this.spec.state;
+    const { threads, contexts } = this.spec.state;
     const m = this.machine;
     /** Of the initial thread's capabilities of these types to the objects that are asked for, the one that the step names. */
     const choice = (
       types: readonly CapType[],
       isAskedFor: (object: number) => boolean = () => true,
     ): number => {
-      const slots = [...caps].filter(
-        ([slot, { type, object }]) =>
+      const slots = [...this.spec.state.slots].filter(
+        ([
+          slot,
+          {
+            cap: { type, object },
+          },
+        ]) =>
           slot > m.slotAddress(m.parkCptr) &&
           slot < m.slotAddress(1 << ROOT_BITS) &&
           types.includes(type) &&
@@ -341,7 +332,7 @@ export class World {
   private threadStep(tcb: number, step: Step): void {
     const { spec, kernel } = this;
     const { call } = step;
-    const capAt = (cptr: number): Cap => spec.state.caps.get(this.slotOf(tcb, cptr)) ?? EMPTY;
+    const capAt = (cptr: number): Cap => spec.state.slots.get(this.slotOf(tcb, cptr))?.cap ?? EMPTY;
     const typeAt = (cptr: number): CapType => capAt(cptr).type;
     // Who waits, waits mostly for what it can wait for, and offers a reply object.
     const orElse = (cptr: number, types: readonly CapType[], other: number): number =>
@@ -351,8 +342,8 @@ export class World {
     const reply = (cptr: number): number => {
       const cptrs = [0, 1, 2, 3].map((offset) => 24 + ((cptr + offset) & 3));
       const isOfUse = (each: number): boolean => {
-        const waiting = spec.state.replies.get(capAt(each).object);
-        return (waiting !== undefined && waiting !== 0) === (call === 3 || call === 4);
+        const { type, object } = capAt(each);
+        return (type === CapType.Reply && spec.holderOf(object) !== 0) === (call === 3 || call === 4);
       };
       return orElse(cptr, [CapType.Endpoint], cptrs.find(isOfUse) ?? cptrs[0]);
     };
@@ -454,7 +445,7 @@ export class World {
     const sent = thread.buffer === 0 ? [] : caps;
     const set = (address: number, word: bigint): void => {
       m.setU64(address, word);
-      this.spec.words.set(address, word);
+      this.spec.state.memory.set(address, word);
     };
     fit.forEach((word, index) => {
       if (index < 4) {
@@ -477,7 +468,7 @@ export class World {
 
   /** Where a thread's address leads in the flat capability space that all begin with, to make sense of what is there. */
   private slotOf(tcb: number, cptr: number): number {
-    return (this.spec.state.caps.get(tcb + 64)?.object ?? 0) + 32 * cptr;
+    return (this.spec.state.slots.get(tcb + 64)?.cap.object ?? 0) + 32 * cptr;
   }
 
   /** A kernel entry that stops at a preemption point is made again: the specification knows none. */
@@ -511,30 +502,28 @@ export class World {
 
   private compare(): void {
     if (this.calls % this.checked === 0) checkInvariants(this.memory);
-    const actual = abstraction(this.memory);
-    const expected = this.spec.state;
-    // What has no parent has no order.
-    for (const { children } of [actual, expected]) children.get(0)?.sort((a, b) => a - b);
+    const [actual, expected] = [observedIn(this.memory), observed(this.spec)];
     if (!same(actual, expected)) {
-      const lines = new Set(describe(actual).split('\n'));
-      const others = new Set(describe(expected).split('\n'));
-      const only = (from: Set<string>, than: Set<string>): string =>
-        [...from].filter((line) => !than.has(line)).join('\n');
+      const [lines, others] = [describe(actual), describe(expected)];
+      const only = (from: string[], than: string[]): string =>
+        from.filter((line) => !than.includes(line)).join('\n');
       assert.fail(`the kernel:\n${only(lines, others)}\nthe specification:\n${only(others, lines)}`);
     }
-    const { current, release } = expected.cores[this.core];
-    if (current === 0) {
-      const budget = release.length === 0 ? [] : [contextOf(expected, release[0]).refills[0].time];
-      const turn = expected.domainEnd !== 0n && expected.cores[0].ready.size > 0 ? [expected.domainEnd] : [];
+    if (this.current === 0) {
+      const postponed = expected.queues.get(`postponed ${this.core}`)?.[0];
+      const context = [...expected.contexts.values()].find(({ thread }) => thread === postponed);
+      const budget = context === undefined ? [] : [context.refills[0].time];
+      const isReady = [...expected.queues.keys()].some((queue) => queue.startsWith('ready '));
+      const turn = expected.domainEnd !== 0n && isReady ? [expected.domainEnd] : [];
       const [next] = [...budget, ...turn].sort((a, b) => Number(a - b));
       assert.equal(this.kernel.deadline(), Number(next ?? 0n), 'when an idle core has something to do');
     }
     const thread = expected.threads.get(this.current);
     if (!thread || thread.buffer === 0) return;
     for (let at = thread.buffer + MESSAGE; at < thread.buffer + 1024; at += 8)
-      if (this.machine.u64(at) !== (this.spec.words.get(at) ?? 0n))
+      if (this.machine.u64(at) !== (this.spec.state.memory.get(at) ?? 0n))
         assert.fail(
-          `buffer word ${(at - thread.buffer) / 8}: ${this.machine.u64(at)}, specified ${this.spec.words.get(at)}`,
+          `buffer word ${(at - thread.buffer) / 8}: ${this.machine.u64(at)}, specified ${this.spec.state.memory.get(at)}`,
         );
   }
 }
