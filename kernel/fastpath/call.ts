@@ -9,6 +9,7 @@ import { Endpoint, Reply, SUMMARY_STATUS, TCB, ThreadState, summaryOf } from '..
 import { CoreState, SMP, thisCore } from '../model/state';
 import { Limit } from '../api/constants';
 import { queueRemove, setOnly } from '../object/endpoint';
+import { isReadyAbove } from '../scheduler/queue';
 import { answerable, notSendable, shortLength } from './questions';
 import { copyRegisters } from './registers';
 
@@ -33,6 +34,8 @@ export function fastCall(core: CoreState, caller: TCB, cptr: u32): u32 {
   const callerSummary = caller.summary;
   if (serverSummary < (callerSummary & ~SUMMARY_STATUS)) return 0;
   if (SMP && server.core != thisCore()) return 0;
+  // Unless another core has put somebody there, and this one has not been interrupted yet.
+  if (SMP && isReadyAbove(core, server)) return 0;
 
   // ---- Point of no return ----
   // Stores are what takes longest from here on: so there are few, and those to one line follow each other.

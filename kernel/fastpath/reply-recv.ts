@@ -14,7 +14,7 @@ import {
 import { CoreState, SMP, thisCore } from '../model/state';
 import { Limit } from '../api/constants';
 import { isAwaitedBy, queueAppend, setOnly } from '../object/endpoint';
-import { highestReady } from '../scheduler/queue';
+import { isReadyAbove } from '../scheduler/queue';
 import { notReceivable, notReply, shortLength } from './questions';
 import { copyRegisters } from './registers';
 
@@ -45,9 +45,7 @@ export function fastReplyRecv(core: CoreState, server: TCB, cptr: u32, replyCptr
   if ((changetype<usize>(reply.sc) | changetype<usize>(reply.next) | changetype<usize>(reply.prev)) != 0) return 0;
   if (SMP && caller.core != thisCore()) return 0;
   // The caller runs next: nothing ready may come before it.
-  if ((core.ready0 | core.ready1 | core.ready2 | core.ready3) != 0) {
-    if (<i32>caller.priority < highestReady(core)) return 0;
-  }
+  if (isReadyAbove(core, caller)) return 0;
 
   // ---- Point of no return ---- Few stores, line by line, as in Call.
   caller.setSummary(callerSummary ^ (ThreadState.BlockedOnReply ^ ThreadState.Running), none<Reply>());

@@ -75,6 +75,13 @@ export function highestReady(core: CoreState): i32 {
   return -1;
 }
 
+/** Whether a thread that is ready on this core is more urgent than `tcb`. */
+@inline
+export function isReadyAbove(core: CoreState, tcb: TCB): bool {
+  if ((core.ready0 | core.ready1 | core.ready2 | core.ready3) == 0) return false;
+  return <i32>tcb.priority < highestReady(core);
+}
+
 /** Puts a thread into its core's release queue, behind all whose budgets are replenished at `time` or before. */
 export function releaseInsert(tcb: TCB, time: u64): void {
   const core = coreState(tcb.core);

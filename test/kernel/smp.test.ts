@@ -67,6 +67,25 @@ describe('two cores, one image', () => {
     assert.deepEqual(near.message.words, [6n]);
   });
 
+  it('a call gives way to who is more urgent than the server, before the interrupt that tells of it is taken', () => {
+    const m = new Machine({ image: 'smp', cores: 2 });
+    const ntfn = m.create(ObjectType.Notification);
+    const ep = m.create(ObjectType.Endpoint);
+    const urgent = m.thread({ priority: 150 }).give(N, ntfn);
+    const server = m.thread({ priority: 120 }).give(EP, ep).give(REPLY, m.create(ObjectType.Reply));
+    const client = m.thread({ priority: 100 }).give(EP, ep);
+    const far = m.thread({ core: 1 }).give(N, ntfn);
+    m.sleep();
+    m.kernels[1].interrupt(RESCHEDULE);
+    urgent.wait(N);
+    server.recv(EP, REPLY);
+    assert.equal(m.current(0), client);
+    far.signal(N);
+    assert.equal(client.call(EP, [7]), urgent);
+    assert.equal(urgent.wait(N), server);
+    assert.deepEqual(server.message.words, [7n]);
+  });
+
   it('a suspended thread of another core makes its system call again when resumed', () => {
     const { m, far, takeIPI } = world();
     m.invoke(far.cptr, Invocation.TCBSuspend);
