@@ -5,13 +5,11 @@
  */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { InitialSlot, Invocation, ObjectType, Rights, SizeBits } from '../../kernel/api/constants.js';
-import { Invoker, readBootInfo } from '../../src/core/invocation.js';
-import { compileKernel, instantiateKernel, type KernelImage } from '../../src/core/kernel.js';
+import { compileKernel, type KernelImage } from '../../src/core/kernel.js';
 import { sharedMemory } from '../../src/machine/shared-memory.js';
-import { ObjectAllocator, ROOT_CNODE } from '../../src/system/initialiser/objects.js';
+import { bootPairsOf, partitionSize } from '../../src/system/simulate/pairs.js';
 import { median } from '../median.js';
-import { ENDPOINT, REPLY, type SharedImage, type Turns } from './single-image-turns.js';
+import type { Turns } from './single-image-turns.js';
 
 export interface SingleImage {
   /** Nanoseconds for a call and its reply where the two cores take turns; null with one core. */
@@ -20,18 +18,18 @@ export interface SingleImage {
   readonly alone: number;
 }
 
-const CNODE_RADIX = 4;
 const BASE = 2 ** 20;
-const SIZE = 2 ** 20;
-const ROOT_BITS = 8;
 
 /** @param cpus one or two CPUs to pin to. */
-export async function singleImage(kernel: KernelImage, cpus: readonly number[]): Promise<SingleImage> {
-  const image = boot(kernel);
+export async function singleImage(image: KernelImage, cpus: readonly number[]): Promise<SingleImage> {
+  const size = partitionSize(1);
+  const memory = sharedMemory(BASE + size);
+  const module = compileKernel(image);
+  const [{ client }] = bootPairsOf(module, memory, { base: BASE, size, cores: 1 });
   const turn = new Int32Array(new SharedArrayBuffer(256));
   const url = new URL('./single-image-worker.js', import.meta.url);
   const workers = cpus.map((cpu, side) => {
-    const turns: Turns = { ...image, cpu, side, sides: cpus.length, turn };
+    const turns: Turns = { module, memory, base: BASE, client, cpu, side, sides: cpus.length, turn };
     return new Worker(url, { workerData: turns });
   });
   try {
@@ -43,44 +41,4 @@ export async function singleImage(kernel: KernelImage, cpus: readonly number[]):
   } finally {
     await Promise.all(workers.map((worker) => worker.terminate()));
   }
-}
-
-/** Boots an image for a cluster with a client that is current and a server that waits for its call. */
-function boot(image: KernelImage): SharedImage {
-  const memory = sharedMemory(BASE + SIZE);
-  const module = compileKernel(image);
-  const kernel = instantiateKernel(module, memory, BASE, 0, {
-    maskInterrupt() {},
-    sendSGI() {},
-    sendIPI() {},
-  });
-  const info = readBootInfo(memory.buffer, kernel.boot(SIZE, 1, 0, 0, ROOT_BITS));
-  const invoker = new Invoker(kernel, memory.buffer, info.initialTCB);
-  const objects = new ObjectAllocator(invoker, info);
-  const endpoint = objects.make(ObjectType.Endpoint).slot;
-  const reply = objects.make(ObjectType.Reply).slot;
-  const thread = (priority: number): { cnode: number; tcb: number } => {
-    const tcb = objects.make(ObjectType.TCB);
-    const context = objects.make(ObjectType.SchedContext, 1, SizeBits.MinSchedContext).slot;
-    const cnode = objects.make(ObjectType.CapTable, 1, CNODE_RADIX).slot;
-    const configure = Invocation.SchedControlConfigureFlags;
-    invoker.call(InitialSlot.FirstSchedControl, configure, [1000, 1000, 0, 0, 0], [context]);
-    invoker.call(tcb.slot, Invocation.TCBSetSpace, [64 - CNODE_RADIX], [0, cnode]);
-    invoker.call(
-      tcb.slot,
-      Invocation.TCBSetSchedParams,
-      [priority, priority],
-      [InitialSlot.ThreadTCB, context, 0],
-    );
-    invoker.copy(cnode, ENDPOINT, CNODE_RADIX, ROOT_CNODE, endpoint, 64, Rights.All);
-    const resume = 1;
-    invoker.call(tcb.slot, Invocation.TCBWriteRegisters, [resume, 2, 0, priority]);
-    return { cnode, tcb: tcb.address };
-  };
-  const client = thread(1);
-  const server = thread(2);
-  invoker.copy(server.cnode, REPLY, CNODE_RADIX, ROOT_CNODE, reply, 64, Rights.All);
-  kernel.wait(objects.make(ObjectType.Notification).slot);
-  kernel.recv(ENDPOINT, REPLY);
-  return { module, memory, base: BASE, client: client.tcb, server: server.tcb };
 }

@@ -1,4 +1,4 @@
-/** Kernels on the simulated machine, and on each core a client that is about to call a server. */
+/** Kernels, mostly on the simulated machine, and on each core a client that is about to call a server. */
 import {
   InitialSlot,
   InterruptLine,
@@ -9,13 +9,19 @@ import {
   SizeBits,
 } from '../../../kernel/api/constants.js';
 import { Invoker, readBootInfo } from '../../core/invocation.js';
-import { compileKernel, instantiateKernel, type Kernel, type KernelImage } from '../../core/kernel.js';
+import {
+  compileKernel,
+  instantiateKernel,
+  type Kernel,
+  type KernelImage,
+  type KernelMachine,
+} from '../../core/kernel.js';
 import type { SimulatedMachine } from '../../machine/simulated/machine.js';
 import { ObjectAllocator, ROOT_CNODE } from '../initialiser/objects.js';
 
 /** Slots in the client's and the server's CNode. */
-const ENDPOINT = 1;
-const REPLY = 2;
+export const ENDPOINT = 1;
+export const REPLY = 2;
 const CNODE_RADIX = 4;
 const CLIENT_PRIORITY = 1;
 const SERVER_PRIORITY = 2;
@@ -30,7 +36,7 @@ const STUB_INSTRUCTIONS = 12;
 
 export interface Pair {
   readonly kernel: Kernel;
-  /** Physical addresses of the TCBs. */
+  /** Physical addresses of the TCBs, which are also the programs' handles. */
   readonly client: number;
   readonly server: number;
 }
@@ -50,6 +56,9 @@ export interface PairsOptions {
   readonly pairsPerCore?: number;
 }
 
+/** Of kernels that ring nobody. */
+export const NO_DEVICES: KernelMachine = { maskInterrupt() {}, sendSGI() {}, sendIPI() {} };
+
 const modules = new Map<KernelImage, WebAssembly.Module>();
 
 /** A power of two, enough for a cluster's kernel and {@link bootPairs}. */
@@ -64,15 +73,24 @@ function rootBits(cores: number, pairsPerCore: number): number {
   return Math.ceil(Math.log2(128 + cores * (1 + pairsPerCore * slotsAPair)));
 }
 
-/** Boots one cluster. On each core, its server waits and its client is current. Nothing of this takes virtual time. */
+/** Boots one cluster on a simulated machine, which takes no virtual time. */
 export function bootPairs(machine: SimulatedMachine, options: PairsOptions): Pair[] {
-  const { image, base, size, cores, packed = 1, pairsPerCore = 1 } = options;
+  const { image } = options;
   let module = modules.get(image);
   if (module === undefined) modules.set(image, (module = compileKernel(image, true)));
-  const { memory, instrumentation } = machine;
-  const nothing = { maskInterrupt() {}, sendSGI() {}, sendIPI() {} };
+  return bootPairsOf(module, machine.memory, options, { simulation: machine.instrumentation });
+}
+
+/** Boots one cluster. On each core, its server waits and its client is current. `imports`: those of the image, besides a kernel's. */
+export function bootPairsOf(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  options: Omit<PairsOptions, 'image'>,
+  imports?: Readonly<Record<string, object>>,
+): Pair[] {
+  const { base, size, cores, packed = 1, pairsPerCore = 1 } = options;
   const kernels = Array.from({ length: cores }, (_, core) =>
-    instantiateKernel(module, memory, base, core, nothing, { simulation: instrumentation }),
+    instantiateKernel(module, memory, base, core, NO_DEVICES, imports),
   );
   const bits = rootBits(cores, pairsPerCore);
   const info = readBootInfo(memory.buffer, kernels[0].boot(size, cores, 0, 0, bits));
@@ -89,7 +107,7 @@ export function bootPairs(machine: SimulatedMachine, options: PairsOptions): Pai
     const parameters = Invocation.TCBSetSchedParams;
     invoker.call(tcb.slot, parameters, [priority, priority], [InitialSlot.ThreadTCB, context, 0]);
     const resume = 1;
-    invoker.call(tcb.slot, Invocation.TCBWriteRegisters, [resume, 2, 0, priority]);
+    invoker.call(tcb.slot, Invocation.TCBWriteRegisters, [resume, 2, 0, tcb.address]);
     return { cnode, tcb: tcb.address };
   };
   const sleep = objects.make(ObjectType.Notification).slot;
