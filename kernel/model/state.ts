@@ -2,8 +2,12 @@
  * The kernel's own state: at the image's base, and nowhere else. Wasm globals are per instance, and a cluster's
  * cores are separate instances over one memory, so no module of the kernel has a mutable variable.
  *
- * base          the cluster's state: the lock, then interrupts, then the domain schedule
- * base + 8 KiB  one `CoreState` for each core, 4 KiB apart; where there is one core, one for each scheduling domain
+ * base                the cluster's state: the lock, then interrupts, then the domain schedule
+ * base + 8 KiB + 128  one `CoreState` for each core, 4 KiB apart; where there is one core, one for each scheduling domain
+ *
+ * Processors take a load to depend on a store just before where the addresses end alike in twelve bits. What programs store
+ * before an entry, and what it stores last, is in the first 128 bytes of TCBs, which stand 1 KiB apart: so a `CoreState` begins
+ * behind those.
  */
 import { Limit } from '../api/constants';
 import { Slot } from './cap';
@@ -24,7 +28,7 @@ export const FASTPATH: bool = ATOLL_FASTPATH != 0;
 const IRQ_SLOTS: usize = 2048;
 const IRQ_STATES: usize = IRQ_SLOTS + (<usize>Limit.Interrupts << 5);
 const SCHEDULE: usize = 6144;
-const CORES: usize = 8192;
+const CORES: usize = 8192 + 128;
 const CORE_SIZE: usize = 4096;
 
 @unmanaged
@@ -124,7 +128,7 @@ export class CoreState {
 export const RESUME_CURRENT: usize = 0;
 export const CHOOSE_NEW: usize = 1;
 
-const CORE_QUEUES: usize = 512;
+const CORE_QUEUES: usize = 384;
 const CORE_IDLE: usize = CORE_QUEUES + (<usize>Limit.Priorities << 3);
 const CORE_SCRATCH: usize = CORE_IDLE + 1024;
 
@@ -210,6 +214,7 @@ export function scratch(index: u32): Slot {
   return changetype<Slot>(changetype<usize>(here()) + CORE_SCRATCH + (<usize>index << 5));
 }
 
-export const STATE_HEADER: usize = CORES;
+/** A multiple of a page: what follows may begin at one. */
+export const STATE_HEADER: usize = 8192;
 export const STATE_PER_CORE: usize = CORE_SIZE;
 export const IDLE_OFFSET: usize = CORE_IDLE;

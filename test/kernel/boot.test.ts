@@ -96,7 +96,7 @@ for (const image of IMAGES) {
         const { current, idle } = m.image().core(core);
         assert.equal(current, core === 0 ? m.info.initialTCB : idle);
         assert.equal(m.image().thread(idle).core, core);
-        assert.equal(m.kernels[core].currentAddress(), m.base + 8192 + 4096 * core);
+        assert.equal(m.kernels[core].currentAddress(), m.base + 8192 + 128 + 4096 * core);
         assert.equal(m.kernels[core].currentTCB(), current);
         const control = m.image().slot(m.slotAddress(InitialSlot.FirstSchedControl + core));
         assert.deepEqual([control.type, control.object], [CapType.SchedControl, core]);

@@ -416,7 +416,7 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
 
   it('is what the invariant checker looks at', () => {
     const { m, low, high } = world();
-    const core = m.base + 8192;
+    const core = m.kernels[0].currentAddress();
     const schedule = m.base + 6144;
     checkInvariants(m.image());
     const breaks: readonly (readonly [address: number, word: number, what: RegExp])[] = [

@@ -27,7 +27,7 @@ const BASE = 1 << 20;
 const SIZE = 1 << 20;
 
 /** The layout of the kernel's state, as kernel/model/state.ts has it. */
-const CORES = BASE + 8192;
+const CORES = BASE + 8192 + 128;
 const CORE_SIZE = 4096;
 const LOCK_TAIL = BASE;
 const CURRENT = 0;

@@ -40,7 +40,7 @@ for (const image of IMAGES) {
       second.call(EP);
       m.time += 30;
       limited.wait(N);
-      const core = m.base + 8192;
+      const core = m.kernels[0].currentAddress();
       const at = (slot: number) => m.objectAt(slot);
       return {
         m,
@@ -69,7 +69,7 @@ for (const image of IMAGES) {
         );
       const m = new Machine({ base, size, memory, instantiate });
       m.schedContext();
-      m.setU32(base + 8192 + 16, 1);
+      m.setU32(m.kernels[0].currentAddress() + 16, 1);
       assert.throws(() => m.kernels[0].interrupt(5), /^RuntimeError: invariant violated: core 0, priority 0/);
     });
 

@@ -41,12 +41,12 @@ export enum Queued {
   Release,
 }
 
-const STATE_BYTES = 8192;
+const CORES = 8192 + 128;
 const SCHEDULE = 6144;
 const CORE_BYTES = 4096;
 const IRQ_SLOTS = 2048;
 const IRQ_ISSUED = IRQ_SLOTS + 32 * Limit.Interrupts;
-const QUEUES = 512;
+const QUEUES = 384;
 const ZOMBIE_TCB = 255;
 const TCB_SLOTS = [64, 192, 224, 256];
 
@@ -132,7 +132,7 @@ export class KernelMemory {
 
   /** A core, or the ready threads of a scheduling domain. */
   core(core: number) {
-    const at = this.base + STATE_BYTES + core * CORE_BYTES;
+    const at = this.base + CORES + core * CORE_BYTES;
     return {
       current: this.u32(at),
       action: this.u32(at + 4),
