@@ -4,6 +4,8 @@
  * no read-modify-writes and counts no instructions.)
  *
  * The image then imports, besides what it did, from `simulation`:
+ *   recent       where in memory it finds which accesses need not be reported (src/machine/simulated/recent.ts): loads of lines
+ *       that were loaded, stores to lines that may be written. What was executed before them is reported with the next
  *   read(address, size, ready, executed), write(…)
  *       `ready`: when the loads were done from which the address follows, 0 if from none. `executed`: what was executed
  *       since the last report, in instructions of a processor. A read yields when it is done itself
@@ -26,18 +28,46 @@ export function instrument(image) {
 }
 
 const IMPORTS = `
- (import "simulation" "read" (func $read (param i32 i32 f64 i32) (result f64)))
- (import "simulation" "write" (func $write (param i32 i32 f64 i32)))
+ (import "simulation" "recent" (global $recent i32))
+ (import "simulation" "read" (func $reportRead (param i32 i32 f64 i32) (result f64)))
+ (import "simulation" "write" (func $reportWrite (param i32 i32 f64 i32)))
  (import "simulation" "range" (func $range (param i32 i32 i32)))
  (import "simulation" "execute" (func $execute (param i32)))
  (import "simulation" "lockLoad" (func $lockLoad (param i32 f64) (result f64)))
  (import "simulation" "lockStore" (func $lockStore (param i32 f64) (result f64)))
  (import "simulation" "lockExchange" (func $lockExchange (param i32 f64) (result f64)))`;
 
+/** Where a line's place is, and what stands there when it was loaded and may be written: see recent.ts. */
+const PLACE = `(i32.add (global.get $recent)
+    (i32.shl
+     (i32.and (i32.xor (i32.shr_u (local.get $at) (i32.const 6)) (i32.shr_u (local.get $at) (i32.const 11))) (i32.const 31))
+     (i32.const 4)))`;
+const ALL = '(i32.or (i32.shr_u (local.get $at) (i32.const 4)) (i32.const 3))';
+
 /** `$latest`: when the last load was done. `$executed`: since the last report. */
 const HELPERS = `
  (global $latest (mut f64) (f64.const 0))
  (global $executed (mut i32) (i32.const 0))
+ (func $read (param $at i32) (param $size i32) (param $ready f64) (result f64)
+  (local $place i32)
+  (if
+   (i32.and
+    (i32.eq (i32.or (i32.load (local.tee $place ${PLACE})) (i32.const 1)) ${ALL})
+    (i32.le_u (i32.add (i32.and (local.get $at) (i32.const 63)) (local.get $size)) (i32.const 64)))
+   (then (return (f64.max (local.get $ready) (f64.load offset=8 (local.get $place))))))
+  (local.set $ready (call $reportRead (local.get $at) (local.get $size) (local.get $ready) (global.get $executed)))
+  (global.set $executed (i32.const 0))
+  (local.get $ready))
+ (func $write (param $at i32) (param $size i32) (param $ready f64)
+  (if
+   (i32.and
+    (i32.eq (i32.or (i32.load ${PLACE}) (i32.const 2)) ${ALL})
+    (i32.and
+     (i32.le_u (i32.add (i32.and (local.get $at) (i32.const 63)) (local.get $size)) (i32.const 64))
+     (i32.eqz (i32.load offset=512 (global.get $recent)))))
+   (then (return)))
+  (call $reportWrite (local.get $at) (local.get $size) (local.get $ready) (global.get $executed))
+  (global.set $executed (i32.const 0)))
  (func $flush
   (call $execute (global.get $executed))
   (global.set $executed (i32.const 0)))
@@ -260,7 +290,7 @@ class FunctionBody {
     const [, bits] = (isLoad ? LOAD : STORE).exec(operator);
     const size = constant(bits === undefined ? SIZES[operator.split('.')[0]] : Number(bits) / 8);
     const base = this.#local('$at', 'i32');
-    const operands = [place(['local.get', base]), size, ready, ['global.get', '$executed']];
+    const operands = [place(['local.get', base]), size, ready];
     const reported = ['call', isLoad ? '$read' : '$write', ...operands];
     const done = wanted ? this.#local(`$load${this.#loads++}`, 'f64') : undefined;
     const noted = isLoad
@@ -268,7 +298,7 @@ class FunctionBody {
       : reported;
     const first = [
       ...['block', ['result', 'i32'], ['local.set', base, address.node]],
-      ...[noted, ['global.set', '$executed', constant(0)], ['local.get', base]],
+      ...[noted, ['local.get', base]],
     ];
     return {
       node: [...node.slice(0, at), first, ...values],

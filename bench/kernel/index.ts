@@ -118,6 +118,7 @@ class Watched {
       return 0;
     };
     const simulation: Instrumentation = {
+      recent: 0,
       read: access,
       write: access,
       range: (_address, bytes) => (this.instructions += bytes / BULK_BYTES),

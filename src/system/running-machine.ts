@@ -4,6 +4,7 @@ import type { Bundle } from '../core/engine/typescript/bundle.js';
 import { compileKernel, type KernelImage } from '../core/kernel.js';
 import { Count, statisticsBytes, statisticsRow, sumOfChannels } from '../core/statistics.js';
 import { Injected, type Injection } from '../machine/host/injection.js';
+import { simulatedMemory } from '../machine/simulated/machine.js';
 import type { MachineModel } from '../machine/simulated/model.js';
 import { InterruptController } from '../machine/interrupts.js';
 import { sharedLines, sharedMemory } from '../machine/shared-memory.js';
@@ -93,7 +94,10 @@ export class RunningMachine {
       throw new RunError('--elide-lock is for a simulated machine: give one with --machine');
     if (options.checkInvariants && plan.clusters.some(({ cores }) => cores.length > 1))
       throw new RunError('--check-invariants needs clusters of one core: give --clusters per-core');
-    const memory = sharedMemory(plan.memory);
+    const memory =
+      options.simulated === undefined
+        ? sharedMemory(plan.memory)
+        : simulatedMemory(plan.memory, plan.cores + 1);
     fillTopologyRegion(plan, options.topology, clusters, memory.buffer);
     const kernels = new Map<KernelImage, WebAssembly.Module>();
     for (const { image } of plan.clusters)

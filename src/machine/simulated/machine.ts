@@ -4,14 +4,17 @@
  * always next, so that what cores do to each other happens in the order of virtual time, from entry to entry.
  */
 import { sharedMemory } from '../shared-memory.js';
-import { LINE_BITS, LINE_BYTES, Coherence } from './coherence.js';
+import { LINE_BITS, Coherence } from './coherence.js';
 import type { MachineModel } from './model.js';
+import { RECENT_BYTES, Recent } from './recent.js';
 import { SharedArrays } from './shared-arrays.js';
 import { Transactions } from './transaction.js';
 import { Window } from './window.js';
 
 /** What an instrumented kernel image imports (kernel/instrument.mjs). */
 export interface Instrumentation {
+  /** Where in memory {@link Recent} is. Where the memory is zero there, every access is reported. */
+  readonly recent: number;
   read(address: number, size: number, ready: number, executed: number): number;
   write(address: number, size: number, ready: number, executed: number): void;
   range(address: number, size: number, isWrite: number): void;
@@ -21,10 +24,13 @@ export interface Instrumentation {
   lockExchange(address: number, ready: number): number;
 }
 
+/** Memory for a machine that so many threads step, each a {@link SimulatedMachine} of its own: what they need is at its end. */
+export function simulatedMemory(bytes: number, threads = 1): WebAssembly.Memory {
+  return sharedMemory(bytes + threads * RECENT_BYTES);
+}
+
 /** How a kernel entry treats the big lock. */
 type Locking = 'take' | 'elide';
-
-const LINE_MASK = LINE_BYTES - 1;
 
 /** Thrown through a kernel entry whose transaction cannot go on. */
 const FAILED = new Error('a transaction has failed');
@@ -60,6 +66,7 @@ export class SimulatedMachine {
   #bystander = -1;
   /** Of the running core. */
   readonly #window: Window;
+  readonly #recent: Recent;
   /** By core: when its stores have left its store buffer. */
   readonly #drains: Float64Array;
   #locking: Locking = 'take';
@@ -69,10 +76,11 @@ export class SimulatedMachine {
   #committed = 0;
 
   /**
-   * @param memory physical memory: zeroed, or its size in bytes.
+   * @param memory physical memory: zeroed (see {@link simulatedMemory}), or its size in bytes.
    * @param nodeOf the NUMA node of an address.
    * @param arrays where several threads step the machine, one at a time, those of the first.
    * @param elides whether kernel entries may elide their lock.
+   * @param thread the number of this one among those.
    */
   constructor(
     readonly model: MachineModel,
@@ -80,9 +88,10 @@ export class SimulatedMachine {
     nodeOf?: (address: number) => number,
     arrays = new SharedArrays(),
     elides = false,
+    thread = 0,
   ) {
     const cores = model.topology.cores.length;
-    this.memory = typeof memory === 'number' ? sharedMemory(memory) : memory;
+    this.memory = typeof memory === 'number' ? simulatedMemory(memory) : memory;
     const bytes = this.memory.buffer.byteLength;
     this.clocks = arrays.float64(cores);
     this.entriesOf = arrays.float64(cores);
@@ -94,9 +103,11 @@ export class SimulatedMachine {
     this.#storedBy = arrays.int32(bytes >>> LINE_BITS);
     this.words = new Int32Array(this.memory.buffer);
     this.#coherence = new Coherence(model, bytes, nodeOf, arrays);
-    this.#window = new Window(model.core, this.#coherence);
+    const recentAt = bytes - (thread + 1) * RECENT_BYTES;
+    this.#recent = new Recent(this.memory.buffer, recentAt);
+    this.#window = new Window(model.core, this.#coherence, this.#recent);
     if (elides) this.#transactions = new Transactions(this.words, cores, model.transactions, arrays);
-    this.instrumentation = this.#instrumentation();
+    this.instrumentation = this.#instrumentation(recentAt);
   }
 
   /** Cache lines that were brought from, or taken from, another core. */
@@ -235,9 +246,16 @@ export class SimulatedMachine {
       return true;
     } catch (thrown) {
       if (thrown !== FAILED) throw thrown;
-      this.#speculates = false;
+      this.#speculate(false);
       return false;
     }
+  }
+
+  #speculate(on: boolean): void {
+    this.#speculates = on;
+    // What a transaction stores may have to be undone.
+    this.#recent.reportsStores = on;
+    this.#recent.forget();
   }
 
   /** Whether the core's last attempt at an entry has not failed, nor was aborted. */
@@ -281,6 +299,7 @@ export class SimulatedMachine {
     this.#window.wait();
     this.clocks[this.#core] = this.#window.now;
     this.#drains[this.#core] = this.#window.drained;
+    this.#recent.forget();
     this.#core = -1;
   }
 
@@ -311,7 +330,7 @@ export class SimulatedMachine {
       this.#isolate(this.#transactions!, this.#bystander, line, write, this.clocks[this.#bystander]);
       return 0;
     }
-    if (window.has(line, write)) return write ? window.now : window.loadAgain(line, ready);
+    if (this.#recent.has(line, write)) return write ? window.now : window.loadAgain(line, ready);
     const done = write ? window.store(line, ready) : window.load(line, ready);
     const transactions = this.#transactions;
     if (transactions === undefined || (this.#speculates && transactions.has(line, write))) return done;
@@ -326,17 +345,14 @@ export class SimulatedMachine {
       this.#abort(conflict.core, conflict.at);
   }
 
-  #instrumentation(): Instrumentation {
+  #instrumentation(recentAt: number): Instrumentation {
     const window = this.#window;
     const { core: costs, transactions } = this.model;
     const release = costs.storesByExchange ? 'atomic' : 'release';
     return {
+      recent: recentAt,
       read: (address, size, ready, executed) => {
         window.execute(executed);
-        const line = address >>> LINE_BITS;
-        // Most are of what was used just before.
-        if ((address & LINE_MASK) + size <= LINE_BYTES && window.has(line, false) && this.#core >= 0)
-          return window.loadAgain(line, ready);
         return this.#access(address >>> 0, size, false, ready);
       },
       write: (address, size, ready, executed) => {
@@ -364,7 +380,7 @@ export class SimulatedMachine {
           if (this.#speculates) {
             window.wait();
             window.now = Math.max(window.now, window.drained) + transactions.commit;
-            this.#speculates = false;
+            this.#speculate(false);
             this.#committed = window.now;
           }
           return -1;
@@ -381,8 +397,7 @@ export class SimulatedMachine {
           this.#waitUntil(this.#stored[this.#lock], this.#storedBy[this.#lock], window.now);
           window.now += transactions.begin;
           this.#transactions!.begin(this.#core);
-          this.#speculates = true;
-          window.forget();
+          this.#speculate(true);
           this.#access(address >>> 0, 4, false, ready);
           return -1;
         }

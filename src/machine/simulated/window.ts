@@ -10,17 +10,11 @@
  */
 import type { Coherence } from './coherence.js';
 import type { CoreCosts } from './model.js';
+import { Recent } from './recent.js';
 
 /** So many that are not done are told apart, each done later than those before: more wait, as for a load queue's entry. */
 const ENTRIES = 64;
 const NO_LINE = -1;
-/** Lines that are remembered: a power of two. */
-const RECENT = 32;
-
-/** Where. Lines whose numbers end alike are often used together. */
-function recentOf(line: number): number {
-  return (line ^ (line >>> 5)) & (RECENT - 1);
-}
 
 export class Window {
   /** When the next instruction comes into the window. */
@@ -38,16 +32,10 @@ export class Window {
   readonly #lines: Int32Array;
   readonly #arrivals: Float64Array;
   #arriving = 0;
-  /**
-   * Lines that the stretch has used: twice the number, plus one if to write. Nobody takes them from the core before it
-   * ends, so they are at hand once they are there.
-   */
-  readonly #recent = new Int32Array(RECENT);
-  readonly #there = new Float64Array(RECENT);
-
   constructor(
     private readonly costs: CoreCosts,
     private readonly coherence: Coherence,
+    private readonly recent = new Recent(),
   ) {
     this.#lines = new Int32Array(costs.misses);
     this.#arrivals = new Float64Array(costs.misses);
@@ -61,23 +49,12 @@ export class Window {
     this.#instructions = 0;
     this.#count = 0;
     this.#arriving = 0;
-    this.forget();
   }
 
-  /** Whether the stretch has used the line, and to write if it is to be written. */
-  has(line: number, write: boolean): boolean {
-    const recent = this.#recent[recentOf(line)];
-    return recent === 2 * line + 1 || (!write && recent === 2 * line);
-  }
-
-  /** From now on it counts as having used nothing. */
-  forget(): void {
-    for (let at = 0; at < RECENT; at++) this.#recent[at] = -1;
-  }
-
-  /** As {@link load}, of a line that {@link has} is true of. */
+  /** As {@link load}, of a line that the stretch has used. */
   loadAgain(line: number, ready: number): number {
-    const there = this.#there[recentOf(line)];
+    const there = this.recent.arrivalOf(line);
+    this.recent.load(line);
     const known = ready > this.now ? ready : this.now;
     if (there <= known) return known;
     this.#note(there);
@@ -107,6 +84,7 @@ export class Window {
   load(line: number, ready: number): number {
     const done = this.#request(line, false, ready);
     this.#note(done);
+    this.recent.load(line);
     return done;
   }
 
@@ -175,9 +153,7 @@ export class Window {
       done = this.#arrive(upgraded ? NO_LINE : line, start, done);
       if (!upgraded) there = done;
     }
-    const at = recentOf(line);
-    this.#recent[at] = 2 * line + (write ? 1 : 0);
-    this.#there[at] = there;
+    this.recent.use(line, write, there);
     return done;
   }
 

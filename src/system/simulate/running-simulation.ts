@@ -33,11 +33,8 @@ export class RunningSimulation extends RunningMachine {
         buffers: [],
         timers: timersOf(plan, options),
       };
-      simulation = new Simulation(orders, plan, memory, {
-        timer() {},
-        awaitsTimer: () => false,
-        idle() {},
-      });
+      const events = { timer() {}, awaitsTimer: () => false, idle() {} };
+      simulation = new Simulation(orders, plan, memory, events, plan.cores);
       simulation.turns.initialise();
       return orders;
     });

@@ -42,11 +42,13 @@ export class Simulation {
   /** The cores that run something, ascending: in this order they boot. */
   readonly cores: readonly number[];
 
+  /** `thread`: the core whose it is; for the main thread the number of cores. */
   constructor(
     { model, elided, buffers, timers }: SimulationOrders,
     plan: SystemPlan,
     memory: WebAssembly.Memory,
     events: TurnEvents,
+    thread: number,
   ) {
     const nodes = plan.clusters.map(({ cores }) => model.topology.cores[cores[0]].node);
     const nodeOf = (address: number): number => {
@@ -55,7 +57,7 @@ export class Simulation {
     };
     this.cores = plan.clusters.flatMap(({ cores }) => cores).sort((a, b) => a - b);
     const arrays = new SharedArrays(buffers);
-    this.machine = new SimulatedMachine(model, memory, nodeOf, arrays, elided);
+    this.machine = new SimulatedMachine(model, memory, nodeOf, arrays, elided, thread);
     this.turns = new Turns(this.cores, this.machine.clocks, timers, arrays, events);
   }
 }
@@ -84,7 +86,7 @@ export class CoreSimulation {
       Atomics.store(words, OrderWord.Halt, 1);
       tell({ kind: 'ended', how });
     };
-    this.#simulation = new Simulation(simulation, plan, memory, {
+    const events: TurnEvents = {
       timer: (at, time) => {
         const timer = simulation.timers[at];
         if (timer.kind === 'end') return end('time');
@@ -93,7 +95,8 @@ export class CoreSimulation {
       },
       awaitsTimer: () => awaitsTick(orders, this.interrupts.words),
       idle: () => end('idle'),
-    });
+    };
+    this.#simulation = new Simulation(simulation, plan, memory, events, core);
     const { machine, turns } = this.#simulation;
     this.clock = new CoreClock(core, machine, turns, checkOrders);
     const { clock } = this;

@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ObjectType, Rights } from '../../../kernel/api/constants.js';
 import { compileKernel, instantiateKernel } from '../../../src/core/kernel.js';
-import type { Instrumentation } from '../../../src/machine/simulated/machine.js';
+import { type Instrumentation, SimulatedMachine } from '../../../src/machine/simulated/machine.js';
+import { preset } from '../../../src/machine/simulated/presets.js';
+import { bootPairsOf, call, partitionSize, replyRecv } from '../../../src/system/simulate/pairs.js';
 import { IMAGES, Machine, type MachineOptions } from '../../kernel/machine.js';
 
 const EP = 5;
@@ -44,6 +46,7 @@ for (const image of IMAGES) {
         );
       };
       const simulation: Instrumentation = {
+        recent: 0,
         read(address, size, _ready, executed) {
           inside(address, size);
           seen.weight += executed;
@@ -98,6 +101,7 @@ for (const image of IMAGES) {
         if (seen.on && ready > 0) seen.stores++;
       };
       const simulation: Instrumentation = {
+        recent: 0,
         read: (_address, _size, ready) => done(ready),
         write: (_address, _size, ready) => note(ready),
         range() {},
@@ -128,3 +132,47 @@ for (const image of IMAGES) {
     });
   });
 }
+
+describe('what the image does not report, since the core has just used the line,', () => {
+  const base = 1 << 20;
+  const size = partitionSize(1);
+
+  /** Two cores that use one kernel in turn, and how much it reported of what it did. */
+  function run(machineName: string, reportsAll: boolean) {
+    const machine = new SimulatedMachine(preset(machineName), base + size);
+    const { instrumentation } = machine;
+    let reports = 0;
+    const simulation: Instrumentation = {
+      ...instrumentation,
+      // Where memory is zero.
+      ...(reportsAll ? { recent: 0 } : {}),
+      read: (...access) => {
+        reports++;
+        return instrumentation.read(...access);
+      },
+      write: (...access) => {
+        reports++;
+        instrumentation.write(...access);
+      },
+    };
+    const module = compileKernel('smp', true);
+    const [pair] = bootPairsOf(module, machine.memory, { base, size, cores: 1 }, { simulation });
+    reports = 0;
+    for (let turn = 0; turn < 20; turn++) {
+      const core = turn & 1;
+      machine.clocks[core] = Math.max(...machine.clocks);
+      machine.enterKernel(core, () => call(pair));
+      machine.enterKernel(core, () => replyRecv(pair));
+    }
+    return { time: Math.max(...machine.clocks), moved: machine.linesMoved, reports };
+  }
+
+  it('takes as long as if it did', () => {
+    for (const machine of ['cortex-a53', 'mesh-1024', 'cortex-a72', 'amd-epyc']) {
+      const all = run(machine, true);
+      const some = run(machine, false);
+      assert.ok(2 * some.reports < all.reports, `${some.reports} of ${all.reports}`);
+      assert.deepEqual({ ...some, reports: 0 }, { ...all, reports: 0 }, machine);
+    }
+  });
+});
