@@ -19,16 +19,18 @@ for (const image of IMAGES) {
     };
     /** With a little more than there can be capabilities to. */
     const device = { base: (5 << 20) + 4096, size: 3 * 4096 + 8 };
+    /** A partition that ends with the smallest piece of untyped memory. */
+    const SIZE = (4 << 20) - 4096 + 16;
     const world = () => {
       const memory = new WebAssembly.Memory({ initial: 96, maximum: 96, shared: true });
-      const m = new Machine({ image, base: BASE, size: (4 << 20) - 4096, device, memory });
+      const m = new Machine({ image, base: BASE, size: SIZE, device, memory });
       return { m, memory: m.image() };
     };
 
     it('all memory that it does not need itself is untyped, and none of it twice', () => {
       const { m, memory } = world();
       for (const [from, to, isDevice] of [
-        [undefined, BASE + (4 << 20) - 4096, false],
+        [undefined, BASE + SIZE, false],
         [device.base, device.base + 3 * 4096, true],
       ] as const) {
         const parts = m.info.untypeds.filter((untyped) => untyped.device === isDevice);

@@ -107,6 +107,30 @@ for (const image of IMAGES) {
       }
     });
 
+    it('are for who is current, whoever is named', () => {
+      const { m, client, server } = world();
+      const bystander = m.thread({ priority: 95 }).give(EP, m.create(ObjectType.Endpoint));
+      const [kernel] = m.kernels;
+      for (const thread of [bystander, server]) {
+        client.compose([1, 2]);
+        kernel.call(EP, thread.tcb);
+        assert.equal(m.current(), server);
+        assert.deepEqual([server.badge, server.message.words], [3n, [1n, 2n]]);
+        server.compose([3]);
+        kernel.replyRecv(EP, REPLY, bystander.tcb);
+        assert.equal(m.current(), client);
+        assert.deepEqual(client.message.words, [3n]);
+      }
+    });
+
+    it('look for nobody outside of the kernel’s memory where nobody waits', () => {
+      const { m, client } = world();
+      const ep = m.create(ObjectType.Endpoint);
+      const other = m.current();
+      client.give(62, ep);
+      assert.notEqual(client.call(62, [1]), other);
+    });
+
     it('a longer message takes longer, and does the same', () => {
       const { client, server, touched } = world();
       assert.ok(touched(() => assert.equal(client.call(EP, [1, 2, 3, 4, 5]), server)) > most);

@@ -171,6 +171,11 @@ describe('the interrupt controller', () => {
     assert.equal(look(), Awaited.Neither);
     words[word] = 7;
     assert.equal(look(), Awaited.Word);
+    for (const [times, came] of [
+      [0, Awaited.Neither],
+      [1, Awaited.Word],
+    ])
+      assert.equal(cores[1].awaitWord(controller.base + 4 * word, 7, times), came);
   });
 
   it('has no interrupt come but on a line that rang', () => {

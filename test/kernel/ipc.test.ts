@@ -261,6 +261,24 @@ for (const image of IMAGES) {
       assert.equal(server.replyRecv(EP, 8, [], Invocation.TCBSuspend), bystander);
     });
 
+    it('an endpoint that ends takes nothing along of what stands behind it', () => {
+      const m = new Machine({ image });
+      const memory = m.create(ObjectType.Untyped, 8);
+      const [, last] = [0, 1].map(() => m.create(ObjectType.Endpoint, 0, memory));
+      const reply = m.create(ObjectType.Reply, 0, memory);
+      assert.equal(m.objectAt(reply), m.objectAt(last) + 16);
+      const ep = m.create(ObjectType.Endpoint);
+      const server = m.thread({ priority: 200 }).give(EP, ep).give(REPLY, reply);
+      const client = m.thread({ priority: 100 }).give(EP, ep);
+      m.sleep();
+      server.recv(EP, REPLY);
+      m.invoke(server.schedContext, Invocation.SchedContextUnbind);
+      assert.equal(client.call(EP), server, 'by the time of its caller, which the reply object keeps');
+      m.delete(last);
+      assert.equal(server.replyRecv(EP, REPLY, [2]), client);
+      assert.deepEqual(client.message.words, [2n]);
+    });
+
     it('a message without a wait for the answer lends no time', () => {
       for (const send of ['send', 'nbSend'] as const) {
         const { server, client } = world({ passive: true });

@@ -113,7 +113,10 @@ export class Machine {
           if (irq !== WAKE_LINE) this.masks.push([irq, masked !== 0]);
         },
         sendSGI: (target: number, irq: number) => this.sgis.push([target, irq]),
-        sendIPI: (target: number) => this.ipis.push(target),
+        sendIPI: (target: number) => {
+          assert.notEqual(target, core, 'a core has no need to interrupt itself');
+          this.ipis.push(target);
+        },
         now: () => Math.round(this.time * 1000),
       };
       this.kernels.push(
