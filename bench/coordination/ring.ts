@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 // They hold for threads that start afterwards.
 import '../../src/system/v8-flags.js';
+import { sharedLines } from '../../src/machine/shared-memory.js';
 import type { RingEndData } from './ring-worker.js';
 
 /** Nanoseconds a message of one line, of each round. `capacity`: lines, a power of two. */
@@ -13,7 +14,11 @@ export async function ringRounds(
   capacity: number,
 ): Promise<number[]> {
   const CONTROL_LINES = 4;
-  const words = new Int32Array(new SharedArrayBuffer(64 * (CONTROL_LINES + capacity)));
+  const words = new Int32Array(
+    sharedLines(64 * (CONTROL_LINES + capacity)),
+    0,
+    16 * (CONTROL_LINES + capacity),
+  );
   const workers = (['producer', 'consumer'] as const).map((side, index) => {
     const workerData: RingEndData = { side, cpu: cpus[index], words, rounds, messages };
     return new Worker(new URL('./ring-worker.js', import.meta.url), { workerData });
