@@ -7,8 +7,12 @@ import { SharedArrays } from './shared-arrays.js';
 export class Caches {
   /** Line numbers plus one, most recently used first in each set; 0 is empty. */
   readonly #lines: Int32Array;
-  /** By cache: where its sets begin, and how many there are, less one. */
+  /**
+   * By cache: where its first set is, how far apart its sets are, and how many there are, less one. Where caches have equally
+   * many sets, those of one number lie together: cores do alike, so that these are what is needed next.
+   */
   readonly #begins: Int32Array;
+  readonly #strides: Int32Array;
   readonly #setMasks: Int32Array;
 
   /** `lines`: of each cache, roughly: the number of sets is the power of two nearest below what that gives. */
@@ -18,9 +22,18 @@ export class Caches {
     arrays = new SharedArrays(),
   ) {
     const sets = lines.map((count) => 2 ** Math.max(0, Math.floor(Math.log2(count / ways))));
-    let end = 0;
-    this.#begins = Int32Array.from(sets, (count) => (end += count * ways) - count * ways);
+    this.#begins = new Int32Array(sets.length);
+    this.#strides = new Int32Array(sets.length);
     this.#setMasks = Int32Array.from(sets, (count) => count - 1);
+    let end = 0;
+    for (const count of new Set(sets)) {
+      const alike = sets.flatMap((other, cache) => (other === count ? [cache] : []));
+      alike.forEach((cache, index) => {
+        this.#begins[cache] = end + index * ways;
+        this.#strides[cache] = alike.length * ways;
+      });
+      end += alike.length * count * ways;
+    }
     this.#lines = arrays.int32(end);
   }
 
@@ -63,6 +76,6 @@ export class Caches {
   }
 
   #setOf(cache: number, line: number): number {
-    return this.#begins[cache] + (line & this.#setMasks[cache]) * this.ways;
+    return this.#begins[cache] + (line & this.#setMasks[cache]) * this.#strides[cache];
   }
 }
