@@ -2,6 +2,7 @@
 import { SharedArrays } from './shared-arrays.js';
 
 const EMPTY = 0;
+export const PER_LINE = 2;
 /** Indices of counters. */
 const USED = 0;
 const FREE = 1;
@@ -17,52 +18,62 @@ export class CoreSets {
   /** How many vectors are or were in use, and how many were given back. */
   readonly #counts: Int32Array;
 
-  constructor(lines: number, cores: number, arrays = new SharedArrays()) {
+  /**
+   * `sets`: zeroed, {@link PER_LINE} words a line: where sets of several kinds are asked for together, they lie together.
+   * `kind`: which word of each line's this one is.
+   */
+  constructor(
+    sets: Int32Array,
+    private readonly kind: number,
+    cores: number,
+    arrays = new SharedArrays(),
+  ) {
+    const lines = sets.length / PER_LINE;
     this.#words = Math.ceil(cores / 32);
-    this.#sets = arrays.int32(lines);
+    this.#sets = sets;
     this.#bits = arrays.int32(lines * this.#words);
     this.#free = arrays.int32(lines);
     this.#counts = arrays.int32(2);
   }
 
   isEmpty(line: number): boolean {
-    return this.#sets[line] === EMPTY;
+    return this.#sets[PER_LINE * line + this.kind] === EMPTY;
   }
 
   has(line: number, core: number): boolean {
-    const set = this.#sets[line];
+    const set = this.#sets[PER_LINE * line + this.kind];
     return set >= 0 ? set === core + 1 : (this.#bits[this.#word(set, core)] & (1 << (core & 31))) !== 0;
   }
 
   /** False where nobody but the core can be in the set. */
   hasOther(line: number, core: number): boolean {
-    const set = this.#sets[line];
+    const set = this.#sets[PER_LINE * line + this.kind];
     return set !== EMPTY && set !== core + 1;
   }
 
   add(line: number, core: number): void {
-    let set = this.#sets[line];
-    if (set === EMPTY) this.#sets[line] = core + 1;
+    let set = this.#sets[PER_LINE * line + this.kind];
+    if (set === EMPTY) this.#sets[PER_LINE * line + this.kind] = core + 1;
     if (set === EMPTY || set === core + 1) return;
     if (set > 0) {
       const first = set - 1;
-      set = this.#sets[line] = vector(this.#allocate());
+      set = this.#sets[PER_LINE * line + this.kind] = vector(this.#allocate());
       this.#bits[this.#word(set, first)] |= 1 << (first & 31);
     }
     this.#bits[this.#word(set, core)] |= 1 << (core & 31);
   }
 
   delete(line: number, core: number): void {
-    const set = this.#sets[line];
-    if (set === core + 1) this.#sets[line] = EMPTY;
+    const set = this.#sets[PER_LINE * line + this.kind];
+    if (set === core + 1) this.#sets[PER_LINE * line + this.kind] = EMPTY;
     if (set >= 0) return;
     this.#bits[this.#word(set, core)] &= ~(1 << (core & 31));
     if (this.next(line, 0) < 0) this.clear(line);
   }
 
   clear(line: number): void {
-    const set = this.#sets[line];
-    this.#sets[line] = EMPTY;
+    const set = this.#sets[PER_LINE * line + this.kind];
+    this.#sets[PER_LINE * line + this.kind] = EMPTY;
     if (set >= 0) return;
     const first = this.#word(set, 0);
     this.#bits.fill(0, first, first + this.#words);
@@ -71,7 +82,7 @@ export class CoreSets {
 
   /** The lowest member from `core` on, or -1. */
   next(line: number, core: number): number {
-    const set = this.#sets[line];
+    const set = this.#sets[PER_LINE * line + this.kind];
     if (set === EMPTY) return -1;
     if (set > 0) return set > core ? set - 1 : -1;
     const first = this.#word(set, 0);

@@ -1,5 +1,5 @@
 /** Hardware transactions: what each has read and written, how to undo it, and which are in each other's way. */
-import { CoreSets } from './core-sets.js';
+import { CoreSets, PER_LINE } from './core-sets.js';
 import type { TransactionCosts } from './model.js';
 import { SharedArrays } from './shared-arrays.js';
 
@@ -145,8 +145,9 @@ export class Transactions {
     this.#reads = new Lists(cores, FEW_READS, readLines, arrays);
     this.#writes = new Lists(cores, FEW_WRITES, writeLines, arrays);
     this.#undo = new Lists(cores, FEW_WORDS, 2 * WORDS_PER_LINE * writeLines, arrays);
-    this.#writers = new CoreSets(lines, cores, arrays);
-    this.#readers = new CoreSets(lines, cores, arrays);
+    const sets = arrays.int32(PER_LINE * lines);
+    this.#writers = new CoreSets(sets, 0, cores, arrays);
+    this.#readers = new CoreSets(sets, 1, cores, arrays);
     this.#serial = arrays.float64(cores);
     this.#ran = arrays.float64(1);
   }

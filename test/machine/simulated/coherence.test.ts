@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { Caches } from '../../../src/machine/simulated/cache.js';
 import { Coherence } from '../../../src/machine/simulated/coherence.js';
-import { CoreSets } from '../../../src/machine/simulated/core-sets.js';
+import { CoreSets, PER_LINE } from '../../../src/machine/simulated/core-sets.js';
 import { distanceOf } from '../../../src/machine/simulated/distance.js';
 import { checkModel, type MachineModel } from '../../../src/machine/simulated/model.js';
 import { PRESETS, preset, simulatedModel } from '../../../src/machine/simulated/presets.js';
@@ -73,7 +73,7 @@ describe('a cache', () => {
 
 describe('sets of cores', () => {
   it('hold what was added, in the order of the cores, for one core or many', () => {
-    const sets = new CoreSets(4, 100);
+    const sets = new CoreSets(new Int32Array(4 * PER_LINE), 1, 100);
     const members = (line: number): number[] => {
       const found: number[] = [];
       for (let core = sets.next(line, 0); core >= 0; core = sets.next(line, core + 1)) found.push(core);
