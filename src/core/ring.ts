@@ -36,15 +36,13 @@
  * last is its receiver's. Memory of zeros is a new ring.
  */
 
-/** The words of a line that carry data: the longest message of one line. */
-export const LINE_DATA_WORDS = 15;
-
 const LINE_WORDS = 16;
 const HEADER = LINE_WORDS - 1;
+const DATA_WORDS = HEADER;
 
-export const GIVEN_BACK = 0;
-export const PUBLISHED = 2 * LINE_WORDS;
-export const TAKEN = 3 * LINE_WORDS;
+const GIVEN_BACK = 0;
+const PUBLISHED = 2 * LINE_WORDS;
+const TAKEN = 3 * LINE_WORDS;
 const BATCH_END = TAKEN + 1;
 const CONTROL_LINES = 4;
 
@@ -60,7 +58,15 @@ const MOST_LINES_SHIFT = 20;
  * From so many lines on a batch is published, where the ring has four times as many. An atomic store waits until all
  * stores before it have left for the cache, so that one a message would cost a line's transfer.
  */
-const BATCH_LINES = 16;
+const BATCH_LINES = 64;
+
+/** The words of a line that carry data: the longest message of one line. */
+export const LINE_DATA_WORDS = DATA_WORDS;
+/**
+ * Where the control lines are, for others. Here the constants above are used: what a module exports is a variable to V8, to be
+ * loaded and checked at each use.
+ */
+export const RingWords = { GIVEN_BACK, PUBLISHED, TAKEN } as const;
 
 /** What a message is in. */
 export type Words = Int32Array | Uint32Array;
@@ -97,7 +103,7 @@ abstract class RingEnd {
     this.base = start + CONTROL_LINES * LINE_WORDS;
     this.lapShift = Math.min(31 - Math.clz32(lines), MOST_LINES_SHIFT);
     this.capacity = 1 << this.lapShift;
-    this.longest = Math.min(this.capacity * LINE_DATA_WORDS, WORDS_MASK);
+    this.longest = Math.min(this.capacity * DATA_WORDS, WORDS_MASK);
     this.mask = this.capacity - 1;
   }
 
@@ -146,7 +152,7 @@ export class RingProducer extends RingEnd {
     if (length !== length >>> 0 || length > this.longest || length > message.length) {
       throw new RangeError(`a message of this ring has 0 to ${this.longest} words, not ${length}`);
     }
-    const lines = length <= LINE_DATA_WORDS ? 1 : Math.ceil(length / LINE_DATA_WORDS);
+    const lines = length <= DATA_WORDS ? 1 : Math.ceil(length / DATA_WORDS);
     if (this.room() < lines && !this.findRoom(lines)) return false;
     const { words } = this;
     let place = this.place(this.written);
@@ -156,16 +162,15 @@ export class RingProducer extends RingEnd {
       // To begin a batch is the time to look whether anybody waits for it.
       if (more && this.givenBack !== this.published) this.readGivenBack();
       more &&= this.givenBack !== this.published;
-      if (more && this.room() >= 2 * this.batchLines) this.fetchAhead();
     } else {
       words[place + HEADER] = lap | length;
     }
-    copy(words, place, message, 0, Math.min(length, LINE_DATA_WORDS));
-    for (let line = 1, from = LINE_DATA_WORDS; line < lines; line++, from += LINE_DATA_WORDS) {
+    copy(words, place, message, 0, Math.min(length, DATA_WORDS));
+    for (let line = 1, from = DATA_WORDS; line < lines; line++, from += DATA_WORDS) {
       const count = (this.written + line) | 0;
       place = this.place(count);
       words[place + HEADER] = this.lap(count);
-      copy(words, place, message, from, Math.min(length - from, LINE_DATA_WORDS));
+      copy(words, place, message, from, Math.min(length - from, DATA_WORDS));
     }
     this.written = (this.written + lines) | 0;
     if (!more || ((this.written - this.published) | 0) >= this.batchLines) this.flush();
@@ -180,16 +185,6 @@ export class RingProducer extends RingEnd {
     const header = this.lap(published) | (lines << BATCH_SHIFT) | this.firstLength;
     Atomics.store(this.words, this.place(published) + HEADER, header);
     this.words[this.start + PUBLISHED] = this.published = written;
-  }
-
-  /**
-   * Fetches the lines of the next batch from the consumer's core while this one is written, by a store to each: all
-   * are on their way at once. A store buffer holds the words of three lines or so, and a line would wait for the one
-   * before. Measured between far cores, with and without, a message: 42 and 87 ns, 107 and 129, once 106 and 89.
-   */
-  private fetchAhead(): void {
-    const { words, written, batchLines } = this;
-    for (let line = batchLines; line < 2 * batchLines; line++) words[this.place((written + line) | 0)] = 0;
   }
 
   private room(): number {
@@ -260,7 +255,7 @@ export class RingConsumer extends RingEnd {
       header = words[place + HEADER];
     }
     const length = header & WORDS_MASK;
-    const lines = length <= LINE_DATA_WORDS ? 1 : Math.ceil(length / LINE_DATA_WORDS);
+    const lines = length <= DATA_WORDS ? 1 : Math.ceil(length / DATA_WORDS);
     const left = (this.batchEnd - taken) | 0;
     if (lines > left || left > this.capacity) {
       throw new RingError('the ring is corrupt: its producer wrote a message that goes beyond its batch');
@@ -268,10 +263,10 @@ export class RingConsumer extends RingEnd {
     if (length > room) {
       throw new RangeError(`the next message has ${length} words, and there is room for ${room}`);
     }
-    copy(into, 0, words, place, Math.min(length, LINE_DATA_WORDS));
-    for (let line = 1, to = LINE_DATA_WORDS; line < lines; line++, to += LINE_DATA_WORDS) {
+    copy(into, 0, words, place, Math.min(length, DATA_WORDS));
+    for (let line = 1, to = DATA_WORDS; line < lines; line++, to += DATA_WORDS) {
       place = this.place((taken + line) | 0);
-      copy(into, to, words, place, Math.min(length - to, LINE_DATA_WORDS));
+      copy(into, to, words, place, Math.min(length - to, DATA_WORDS));
     }
     this.misses = 0;
     this.taken = (taken + lines) | 0;
@@ -301,7 +296,7 @@ function batchOf(header: number): number {
 }
 
 function copy(to: Words, at: number, from: Words, start: number, count: number): void {
-  if (count === LINE_DATA_WORDS) copyLine(to, at, from, start);
+  if (count === DATA_WORDS) copyLine(to, at, from, start);
   else for (let word = 0; word < count; word++) to[at + word] = from[start + word];
 }
 

@@ -2,7 +2,7 @@
 import { CallAccess, type CallLines, type CallPair } from '../call-lines.js';
 import type { SharedAccess } from '../core.js';
 import { SignalAccess, type DoorbellSignal } from '../doorbell-signals.js';
-import { GIVEN_BACK, PUBLISHED, RingConsumer, RingProducer, TAKEN, type Words } from '../ring.js';
+import { RingConsumer, RingProducer, RingWords, type Words } from '../ring.js';
 import type { CoreClock } from './clock.js';
 
 const LINE_BYTES = 64;
@@ -88,11 +88,11 @@ export function chargedAccess(
       super.flush();
       if (this.published === before) return;
       charge(this.words, this.place(before), true);
-      charge(this.words, this.start + PUBLISHED, true);
+      charge(this.words, this.start + RingWords.PUBLISHED, true);
     }
 
     protected override readGivenBack(): void {
-      charge(this.words, this.start + GIVEN_BACK, false);
+      charge(this.words, this.start + RingWords.GIVEN_BACK, false);
       super.readGivenBack();
     }
   }
@@ -105,12 +105,12 @@ export function chargedAccess(
       if (length < 0) return length;
       for (let line = (before + 1) | 0; line !== this.taken; line = (line + 1) | 0)
         charge(this.words, this.place(line), false);
-      charge(this.words, this.start + TAKEN, true);
+      charge(this.words, this.start + RingWords.TAKEN, true);
       return length;
     }
 
     protected override giveBack(): void {
-      charge(this.words, this.start + GIVEN_BACK, true);
+      charge(this.words, this.start + RingWords.GIVEN_BACK, true);
       super.giveBack();
     }
   }
