@@ -1,6 +1,6 @@
 /** Who runs: the highest priority that is ready, first come, first served among equals (manual section 6.1.3). */
 import { Queued, SchedContext, TCB, ThreadState } from '../model/objects';
-import { isNull } from '../model/cap';
+import { isNull, none } from '../model/cap';
 import {
   CHOOSE_NEW,
   CoreState,
@@ -110,20 +110,18 @@ export function schedule(): void {
   const ready = readyHere(core);
   const current = core.current;
   const wasRunnable = isSchedulable(current);
+  const candidate = action == CHOOSE_NEW ? none<TCB>() : changetype<TCB>(action);
+  const isEqual = wasRunnable && !isNull(candidate) && candidate.priority == current.priority;
+  // Before the current thread, which may have to stand behind it: see `enqueueHead`.
+  if (isEqual) enqueueTail(candidate);
   if (wasRunnable) enqueueHead(current);
-  if (action == CHOOSE_NEW) {
+  if (isNull(candidate) || isEqual) {
+    chooseThread(core);
+  } else if (<i32>candidate.priority < highestReady(ready) || !mayStart(ready, candidate)) {
+    enqueueHead(candidate);
     chooseThread(core);
   } else {
-    const candidate = changetype<TCB>(action);
-    if (wasRunnable && candidate.priority == current.priority) {
-      enqueueTail(candidate);
-      chooseThread(core);
-    } else if (<i32>candidate.priority < highestReady(ready) || !mayStart(ready, candidate)) {
-      enqueueHead(candidate);
-      chooseThread(core);
-    } else {
-      core.current = candidate;
-    }
+    core.current = candidate;
   }
   core.action = RESUME_CURRENT;
 }

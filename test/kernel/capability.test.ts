@@ -167,6 +167,15 @@ for (const image of IMAGES) {
       m.create(ObjectType.Untyped, 14, ut);
     });
 
+    it('a CNode whose last capability is in its own first slot goes with the memory that it is of', () => {
+      const { m } = world();
+      const ut = m.create(ObjectType.Untyped, 12);
+      const cnode = m.create(ObjectType.CapTable, 2, ut);
+      m.invoke(cnode, Invocation.CNodeMove, [0, 2, cnode, 64], [ROOT]);
+      m.revoke(ut);
+      m.create(ObjectType.Untyped, 12, ut);
+    });
+
     it('with a CNode goes what its slots hold, each of them, and nothing beside it', () => {
       const { m } = world();
       const ut = m.create(ObjectType.Untyped, 12);

@@ -237,6 +237,28 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
     assert.equal(other.wait(N), high);
   });
 
+  it('whoever is in the middle of a handler goes on before its equal that has received from it', () => {
+    const m = new Machine({ domains: 2 });
+    const ep = m.create(ObjectType.Endpoint);
+    const [sender, receiver] = [1, 2].map(() => {
+      const thread = m.thread({ priority: 60 }).give(EP, ep).give(REPLY, m.create(ObjectType.Reply));
+      setDomain(m, thread, 1);
+      return thread;
+    });
+    configure(m, 0, [
+      [1, FIRST],
+      [0, SECOND],
+    ]);
+    m.invoke(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [0]);
+    m.sleep();
+    if (m.current() === receiver) receiver.yieldCore();
+    assert.equal(sender.send(EP, [1]), receiver, 'it waits, since nobody receives');
+    assert.equal(receiver.recv(EP, REPLY), sender);
+    assert.deepEqual(receiver.message.words, [1n]);
+    assert.equal(m.image().core(1).head(60), receiver.tcb);
+    checkInvariants(m.image());
+  });
+
   it('nor is who was woken before, under another handler', () => {
     const m = new Machine({ domains: 2 });
     const [first, second] = [1, 2].map(() => m.create(ObjectType.Notification));
