@@ -117,7 +117,8 @@ export function schedule(): void {
   if (wasRunnable) enqueueHead(current);
   if (isNull(candidate) || isEqual) {
     chooseThread(core);
-  } else if (<i32>candidate.priority < highestReady(ready) || !mayStart(ready, candidate)) {
+  } else if (<i32>candidate.priority <= highestReady(ready) || !mayStart(ready, candidate)) {
+    // It comes before its equals, but not before one that is under way where it is not.
     enqueueHead(candidate);
     chooseThread(core);
   } else {

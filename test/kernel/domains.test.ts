@@ -259,6 +259,31 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
     checkInvariants(m.image());
   });
 
+  it('and before its equal that one woke which waits now', () => {
+    const m = new Machine({ domains: 2 });
+    const [first, second] = [1, 2].map(() => m.create(ObjectType.Notification));
+    const ep = m.create(ObjectType.Endpoint);
+    const low = m.thread({ priority: 60 }).give(WAKE, second);
+    const equal = m.thread({ priority: 60 }).give(N, first);
+    const high = m.thread({ priority: 70 }).give(N, second).give(WAKE, first).give(EP, ep);
+    for (const thread of [low, equal, high]) setDomain(m, thread, 1);
+    high.give(REPLY, m.create(ObjectType.Reply));
+    configure(m, 0, [
+      [1, FIRST],
+      [0, SECOND],
+    ]);
+    m.invoke(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [0]);
+    m.sleep();
+    high.wait(N);
+    if (m.current() === low) low.yieldCore();
+    assert.equal(equal.wait(N), low);
+    assert.equal(low.signal(WAKE), high, 'in the middle of its handler');
+    high.compose([], 0);
+    assert.equal(m.threadOf(m.kernels[0].nbSendRecv(WAKE, EP, REPLY)), low);
+    assert.equal(m.image().core(1).head(60), equal.tcb);
+    checkInvariants(m.image());
+  });
+
   it('nor is who was woken before, under another handler', () => {
     const m = new Machine({ domains: 2 });
     const [first, second] = [1, 2].map(() => m.create(ObjectType.Notification));
