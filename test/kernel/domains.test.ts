@@ -284,6 +284,52 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
     checkInvariants(m.image());
   });
 
+  it('but nobody goes on in place of who runs, only since that is done with its handler', () => {
+    const m = new Machine({ domains: 2 });
+    const [first, second] = [1, 2].map(() => m.create(ObjectType.Notification));
+    const ep = m.create(ObjectType.Endpoint);
+    const sender = m.thread({ priority: 60 }).give(EP, ep).give(N, first);
+    const equal = m.thread({ priority: 60 }).give(WAKE, second);
+    const high = m.thread({ priority: 70 }).give(N, second).give(EP, ep);
+    for (const thread of [sender, equal, high]) setDomain(m, thread, 1);
+    high.give(REPLY, m.create(ObjectType.Reply));
+    configure(m, 0, [
+      [1, FIRST],
+      [0, SECOND],
+    ]);
+    m.invoke(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [0]);
+    m.sleep();
+    high.wait(N);
+    if (m.current() === equal) equal.yieldCore();
+    assert.equal(sender.send(EP, [1]), equal);
+    assert.equal(equal.signal(WAKE), high);
+    assert.equal(high.recv(EP, REPLY), high);
+    assert.equal(high.wait(N), sender, 'both are in the middle, and it was woken later');
+    assert.equal(sender.nbWait(N), sender);
+  });
+
+  it('who is woken in the turn of another domain is the first of its equals in its own', () => {
+    const m = new Machine({ domains: 3 });
+    const ntfns = [1, 2].map(() => m.create(ObjectType.Notification));
+    const waiting = ntfns.map((ntfn) => m.thread({ priority: 50 }).give(N, ntfn));
+    const waker = m.thread({ priority: 50 }).give(WAKE, ntfns[0]).give(EP, ntfns[1]);
+    for (const thread of waiting) setDomain(m, thread, 2);
+    setDomain(m, waker, 1);
+    configure(m, 0, [
+      [2, SECOND],
+      [1, FIRST],
+    ]);
+    m.invoke(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [0]);
+    m.sleep();
+    for (let count = 0; count < 2; count++) m.current()!.wait(N);
+    assert.equal(at(m, m.time + SECOND), waker);
+    waker.signal(WAKE);
+    waker.signal(EP);
+    m.time += FIRST;
+    assert.equal(waker.nbWait(EP), waiting[1]);
+    assert.equal(m.image().core(2).head(50), waiting[0].tcb);
+  });
+
   it('nor is who was woken before, under another handler', () => {
     const m = new Machine({ domains: 2 });
     const [first, second] = [1, 2].map(() => m.create(ObjectType.Notification));
