@@ -361,6 +361,15 @@ for (const image of IMAGES) {
       m.delete(ntfn);
     });
 
+    it('who is held does not run when its budget is back', () => {
+      const { m, limited, other } = world();
+      assert.equal(handle(m, limited, 20), other);
+      m.kernels[0].hold(limited.tcb, 1);
+      m.time += 1000;
+      assert.equal(m.threadOf(m.kernels[0].timer()), other);
+      assert.equal(m.threadOf(m.kernels[0].hold(limited.tcb, 0)), limited);
+    });
+
     it('whatever enters the kernel, it sees whose budget is back', () => {
       const entries = [
         (m: Machine, tcb: number) => m.kernels[0].hold(tcb, 1),

@@ -65,6 +65,22 @@ for (const image of IMAGES) {
       assert.equal(m.threadOf(m.kernels[0].setFloor(0)), low);
     });
 
+    it('who is woken does not start on top of a floor that waits', () => {
+      const m = new Machine({ image });
+      const [idle, ntfn] = [1, 2].map(() => m.create(ObjectType.Notification));
+      const handler = m.slot();
+      m.invoke(InitialSlot.IRQControl, Invocation.IRQIssueIRQHandler, [5, handler, 64], [InitialSlot.CNode]);
+      m.invoke(handler, Invocation.IRQSetIRQHandler, [], [ntfn]);
+      const buried = m.thread({ priority: 60 }).give(N, idle);
+      const low = m.thread({ priority: 40 }).give(N, ntfn);
+      m.sleep();
+      assert.equal(buried.wait(N), low);
+      assert.equal(low.wait(N), undefined);
+      m.kernels[0].setFloor(buried.tcb);
+      assert.equal(m.threadOf(m.kernels[0].interrupt(5)), undefined);
+      assert.equal(m.threadOf(m.kernels[0].setFloor(0)), low);
+    });
+
     it('copies registers: where a thread stands, what its call is made with, or both', () => {
       const m = new Machine({ image });
       const ntfn = m.create(ObjectType.Notification);
