@@ -43,6 +43,9 @@ const PLACE = `(i32.add (global.get $recent)
      (i32.and (i32.xor (i32.shr_u (local.get $at) (i32.const 6)) (i32.shr_u (local.get $at) (i32.const 11))) (i32.const 31))
      (i32.const 4)))`;
 const ALL = '(i32.or (i32.shr_u (local.get $at) (i32.const 4)) (i32.const 3))';
+/** Whether all of an access is in one line. */
+const IN_ONE =
+  '(i32.le_u (i32.add (i32.and (local.get $at) (i32.const 63)) (local.get $size)) (i32.const 64))';
 
 /** `$latest`: when the last load was done. `$executed`: since the last report. */
 const HELPERS = `
@@ -53,7 +56,7 @@ const HELPERS = `
   (if
    (i32.and
     (i32.eq (i32.or (i32.load (local.tee $place ${PLACE})) (i32.const 1)) ${ALL})
-    (i32.le_u (i32.add (i32.and (local.get $at) (i32.const 63)) (local.get $size)) (i32.const 64)))
+    ${IN_ONE})
    (then (return (f64.max (local.get $ready) (f64.load offset=8 (local.get $place))))))
   (local.set $ready (call $reportRead (local.get $at) (local.get $size) (local.get $ready) (global.get $executed)))
   (global.set $executed (i32.const 0))
@@ -63,7 +66,7 @@ const HELPERS = `
    (i32.and
     (i32.eq (i32.or (i32.load ${PLACE}) (i32.const 2)) ${ALL})
     (i32.and
-     (i32.le_u (i32.add (i32.and (local.get $at) (i32.const 63)) (local.get $size)) (i32.const 64))
+     ${IN_ONE}
      (i32.eqz (i32.load offset=512 (global.get $recent)))))
    (then (return)))
   (call $reportWrite (local.get $at) (local.get $size) (local.get $ready) (global.get $executed))

@@ -14,11 +14,8 @@ export async function ringRounds(
   capacity: number,
 ): Promise<number[]> {
   const CONTROL_LINES = 4;
-  const words = new Int32Array(
-    sharedLines(64 * (CONTROL_LINES + capacity)),
-    0,
-    16 * (CONTROL_LINES + capacity),
-  );
+  const lines = CONTROL_LINES + capacity;
+  const words = new Int32Array(sharedLines(64 * lines), 0, 16 * lines);
   const workers = (['producer', 'consumer'] as const).map((side, index) => {
     const workerData: RingEndData = { side, cpu: cpus[index], words, rounds, messages };
     return new Worker(new URL('./ring-worker.js', import.meta.url), { workerData });

@@ -1,9 +1,9 @@
 /** One of the cores that share an image: takes turns with the other. The first posts nanoseconds, round by round. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { Register } from '../../kernel/api/constants.js';
-import { instantiateKernel } from '../../src/core/kernel.js';
+import { NO_DEVICES, instantiateKernel } from '../../src/core/kernel.js';
 import { pinThread } from '../../src/machine/host/affinity.js';
-import { ENDPOINT, NO_DEVICES, REPLY } from '../../src/system/simulate/pairs.js';
+import { ENDPOINT, REPLY } from '../../src/system/simulate/pairs.js';
 import type { Turns } from './single-image-turns.js';
 
 /** Many: V8 compiles the kernel anew when it has run for some time. */

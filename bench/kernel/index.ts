@@ -5,7 +5,13 @@
 import { readFileSync } from 'node:fs';
 import { InitialSlot, Invocation, ObjectType, Rights, SizeBits } from '../../kernel/api/constants.js';
 import { Invoker, readBootInfo } from '../../src/core/invocation.js';
-import { compileKernel, instantiateKernel, type Kernel, type KernelImage } from '../../src/core/kernel.js';
+import {
+  NO_DEVICES,
+  compileKernel,
+  instantiateKernel,
+  type Kernel,
+  type KernelImage,
+} from '../../src/core/kernel.js';
 import type { Instrumentation } from '../../src/machine/simulated/machine.js';
 import { sharedMemory } from '../../src/machine/shared-memory.js';
 import { ObjectAllocator, ROOT_CNODE } from '../../src/system/initialiser/objects.js';
@@ -127,7 +133,7 @@ class Watched {
       lockStore: lock,
       lockExchange: lock,
     };
-    const machine = { maskInterrupt() {}, sendSGI() {}, sendIPI() {}, now: () => 0 };
+    const machine = { ...NO_DEVICES, now: () => 0 };
     const kernel = instantiateKernel(compileKernel(image, true), memory, BASE, 0, machine, {
       simulation,
     });

@@ -18,6 +18,9 @@ export interface KernelMachine {
   now?(): number;
 }
 
+/** Of kernels that ring nobody and have no devices. */
+export const NO_DEVICES: KernelMachine = { maskInterrupt() {}, sendSGI() {}, sendIPI() {} };
+
 /** The kernel's entry points (kernel/index.ts). Each system call returns the program handle of the current thread. */
 export interface Kernel {
   /** `domains`: scheduling domains; one, unless given, and where there are several cores. */

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { BootInfo, InitialSlot, ObjectType, Register, Rights } from '../../kernel/api/constants.js';
 import { checkInvariants } from '../../src/core/inspect/invariants.js';
 import { CapType } from '../../src/core/inspect/memory.js';
-import { compileKernel, instantiateKernel } from '../../src/core/kernel.js';
+import { NO_DEVICES, compileKernel, instantiateKernel } from '../../src/core/kernel.js';
 import { IMAGES, Machine } from './machine.js';
 
 const BASE = 1 << 20;
@@ -13,8 +13,7 @@ for (const image of IMAGES) {
   describe(`boot (${image})`, () => {
     const boot = (size: number, cores = 1, rootBits = 8) => {
       const memory = new WebAssembly.Memory({ initial: 64, maximum: 64, shared: true });
-      const machine = { maskInterrupt: () => {}, sendSGI: () => {}, sendIPI: () => {} };
-      const kernel = instantiateKernel(compileKernel(image), memory, BASE, 0, machine);
+      const kernel = instantiateKernel(compileKernel(image), memory, BASE, 0, NO_DEVICES);
       return { info: kernel.boot(size, cores, 0, 0, rootBits), memory };
     };
     /** With a little more than there can be capabilities to. */

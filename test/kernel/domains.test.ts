@@ -15,6 +15,12 @@ const configure = (m: Machine, at: number, entries: readonly Entry[]): void =>
   entries.forEach(([domain, time], index) => {
     m.invoke(InitialSlot.Domain, Invocation.DomainScheduleConfigure, [at + index, domain, time * 1000]);
   });
+/** The schedule is this one from now on, and the initial thread sleeps. */
+const begin = (m: Machine, entries: readonly Entry[]): void => {
+  configure(m, 0, entries);
+  m.invoke(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [0]);
+  m.sleep();
+};
 const setDomain = (m: Machine, thread: Thread, domain: number): unknown =>
   m.invoke(InitialSlot.Domain, Invocation.DomainSetSet, [domain], [thread.cptr]);
 
@@ -40,9 +46,7 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
       return made.give(REPLY, m.create(ObjectType.Reply));
     };
     const [low, high, other] = [thread(40, 1), thread(60, 1), thread(50, 2)];
-    configure(m, 0, entries);
-    m.invoke(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [0]);
-    m.sleep();
+    begin(m, entries);
     return { m, low, high, other };
   };
   const at = (m: Machine, time: number): Thread | undefined => {
@@ -149,12 +153,10 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
       setDomain(m, thread, domain);
       return thread;
     });
-    configure(m, 0, [
+    begin(m, [
       [1, lengths[0]],
       [2, lengths[1]],
     ]);
-    m.invoke(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [0]);
-    m.sleep();
     const handle = (microseconds: number): Thread | undefined => {
       m.time += microseconds;
       m.current()!.nbWait(N);
@@ -245,12 +247,10 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
       setDomain(m, thread, 1);
       return thread;
     });
-    configure(m, 0, [
+    begin(m, [
       [1, FIRST],
       [0, SECOND],
     ]);
-    m.invoke(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [0]);
-    m.sleep();
     if (m.current() === receiver) receiver.yieldCore();
     assert.equal(sender.send(EP, [1]), receiver, 'it waits, since nobody receives');
     assert.equal(receiver.recv(EP, REPLY), sender);
@@ -268,12 +268,10 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
     const high = m.thread({ priority: 70 }).give(N, second).give(WAKE, first).give(EP, ep);
     for (const thread of [low, equal, high]) setDomain(m, thread, 1);
     high.give(REPLY, m.create(ObjectType.Reply));
-    configure(m, 0, [
+    begin(m, [
       [1, FIRST],
       [0, SECOND],
     ]);
-    m.invoke(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [0]);
-    m.sleep();
     high.wait(N);
     if (m.current() === low) low.yieldCore();
     assert.equal(equal.wait(N), low);
@@ -293,12 +291,10 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
     const high = m.thread({ priority: 70 }).give(N, second).give(EP, ep);
     for (const thread of [sender, equal, high]) setDomain(m, thread, 1);
     high.give(REPLY, m.create(ObjectType.Reply));
-    configure(m, 0, [
+    begin(m, [
       [1, FIRST],
       [0, SECOND],
     ]);
-    m.invoke(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [0]);
-    m.sleep();
     high.wait(N);
     if (m.current() === equal) equal.yieldCore();
     assert.equal(sender.send(EP, [1]), equal);
@@ -315,12 +311,10 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
     const waker = m.thread({ priority: 50 }).give(WAKE, ntfns[0]).give(EP, ntfns[1]);
     for (const thread of waiting) setDomain(m, thread, 2);
     setDomain(m, waker, 1);
-    configure(m, 0, [
+    begin(m, [
       [2, SECOND],
       [1, FIRST],
     ]);
-    m.invoke(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [0]);
-    m.sleep();
     for (let count = 0; count < 2; count++) m.current()!.wait(N);
     assert.equal(at(m, m.time + SECOND), waker);
     waker.signal(WAKE);
@@ -338,12 +332,10 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
     const equal = m.thread({ priority: 0 }).give(N, first);
     const high = m.thread({ priority: 60 }).give(N, second).give(WAKE, first);
     for (const thread of [low, between, equal, high]) setDomain(m, thread, 1);
-    configure(m, 0, [
+    begin(m, [
       [1, 100],
       [0, 50],
     ]);
-    m.invoke(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [0]);
-    m.sleep();
     assert.equal(high.wait(N), between);
     between.wait(N);
     if (m.current() === low) low.yieldCore();
@@ -408,12 +400,10 @@ describe('domains (unicore)', { skip: !IMAGES.includes('unicore') }, () => {
     const control = InitialSlot.FirstSchedControl;
     m.invoke(control, Invocation.SchedControlConfigureFlags, [20, 60, 0, 0, 0], [limited.schedContext]);
     setDomain(m, limited, 1);
-    configure(m, 0, [
+    begin(m, [
       [1, 40],
       [0, 50],
     ]);
-    m.invoke(InitialSlot.Domain, Invocation.DomainScheduleSetStart, [0]);
-    m.sleep();
     const start = m.time;
     assert.equal(m.current(), limited);
     limited.signal(N);

@@ -1,7 +1,7 @@
 /** The lock, the inter-processor interrupts, and how cores idle, park and wake, in all interleavings of a cluster's cores. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Invocation, InitialSlot, ObjectType, Register, Rights } from '../../kernel/api/constants.js';
+import { Invocation, ObjectType, Register, Rights } from '../../kernel/api/constants.js';
 import { isIdle } from '../../src/core/core.js';
 import { ExploredCluster, isLock, TAKEN, type Call, type Scenario } from './explored-cluster.js';
 import { Violation, type Access, type Model, type Options, type Process } from './interleavings.js';
@@ -161,9 +161,7 @@ const rings = (line: number, times: number): Scenario => ({
   lines: [line],
   programs: (m, { words }) => {
     const notification = m.create(ObjectType.Notification);
-    const handler = m.slot();
-    m.invoke(InitialSlot.IRQControl, Invocation.IRQIssueIRQHandler, [line, handler, 64], [InitialSlot.CNode]);
-    m.invoke(handler, Invocation.IRQSetIRQHandler, [], [notification]);
+    const handler = m.handler(line, notification);
     const again: Call = (program) => {
       if (Atomics.load(words, 0) < times) program.position -= 3;
       return program.handle;

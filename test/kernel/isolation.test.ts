@@ -77,9 +77,7 @@ function run(image: (typeof IMAGES)[number], pair: Pair, other: readonly Step[],
   const watched = domain(m, URGENT, pair.budget, pair.watched);
   const rest = domain(m, pair.otherPriority, pair.otherBudget, other);
   const interrupted = m.create(ObjectType.Notification);
-  const handler = m.slot();
-  m.invoke(InitialSlot.IRQControl, Invocation.IRQIssueIRQHandler, [LINE, handler, 64], [InitialSlot.CNode]);
-  m.invoke(handler, Invocation.IRQSetIRQHandler, [], [interrupted]);
+  const handler = m.handler(LINE, interrupted);
   for (const thread of watched.threads) thread.give(18, interrupted).give(19, handler);
   if (leaks) for (const thread of rest.threads) thread.give(18, interrupted);
   const kernel = m.kernels[0];

@@ -137,9 +137,7 @@ export class Machine {
       .filter(({ device }) => !device)
       .reduce((a, b) => (b.sizeBits > a.sizeBits ? b : a)).cptr;
     this.parkCptr = this.create(ObjectType.Notification);
-    const handler = this.slot();
-    this.invoke(InitialSlot.IRQControl, Invocation.IRQIssueIRQHandler, [WAKE_LINE, handler, 64], [2]);
-    this.invoke(handler, Invocation.IRQSetIRQHandler, [], [this.parkCptr]);
+    this.handler(WAKE_LINE, this.parkCptr);
   }
 
   /** The cluster's memory as a checker sees it. */
@@ -186,6 +184,15 @@ export class Machine {
   wake(): void {
     this.kernels[0].interrupt(WAKE_LINE);
     assert.equal(this.current(), this.root, 'the initial thread runs before all others');
+  }
+
+  /** The slot of a handler for an interrupt line, which signals a notification. */
+  handler(line: number, notification: number): number {
+    const handler = this.slot();
+    const words = [line, handler, 64];
+    this.invoke(InitialSlot.IRQControl, Invocation.IRQIssueIRQHandler, words, [InitialSlot.CNode]);
+    this.invoke(handler, Invocation.IRQSetIRQHandler, [], [notification]);
+    return handler;
   }
 
   create(type: ObjectType, bits = 0, untyped = this.untyped): number {

@@ -18,14 +18,7 @@ for (const image of IMAGES) {
     const world = () => {
       const m = new Machine({ image, size: 16 << 20, rootBits: 12 });
       const ntfn = m.create(ObjectType.Notification);
-      const handler = m.slot();
-      m.invoke(
-        InitialSlot.IRQControl,
-        Invocation.IRQIssueIRQHandler,
-        [LINE, handler, 64],
-        [InitialSlot.CNode],
-      );
-      m.invoke(handler, Invocation.IRQSetIRQHandler, [], [ntfn]);
+      m.handler(LINE, ntfn);
       const urgent = m.thread({ priority: 200 }).give(N, ntfn);
       const worker = m.thread({ priority: 100 }).give(ROOT, InitialSlot.CNode);
       const root = m.create(ObjectType.CapTable, BITS);

@@ -68,9 +68,7 @@ for (const image of IMAGES) {
     it('who is woken does not start on top of a floor that waits', () => {
       const m = new Machine({ image });
       const [idle, ntfn] = [1, 2].map(() => m.create(ObjectType.Notification));
-      const handler = m.slot();
-      m.invoke(InitialSlot.IRQControl, Invocation.IRQIssueIRQHandler, [5, handler, 64], [InitialSlot.CNode]);
-      m.invoke(handler, Invocation.IRQSetIRQHandler, [], [ntfn]);
+      m.handler(5, ntfn);
       const buried = m.thread({ priority: 60 }).give(N, idle);
       const low = m.thread({ priority: 40 }).give(N, ntfn);
       m.sleep();

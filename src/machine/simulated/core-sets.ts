@@ -2,6 +2,7 @@
 import { SharedArrays } from './shared-arrays.js';
 
 const EMPTY = 0;
+/** Words of a line: one of each kind. */
 export const PER_LINE = 2;
 /** Indices of counters. */
 const USED = 0;
@@ -37,43 +38,46 @@ export class CoreSets {
   }
 
   isEmpty(line: number): boolean {
-    return this.#sets[PER_LINE * line + this.kind] === EMPTY;
+    return this.#sets[this.#at(line)] === EMPTY;
   }
 
   has(line: number, core: number): boolean {
-    const set = this.#sets[PER_LINE * line + this.kind];
+    const set = this.#sets[this.#at(line)];
     return set >= 0 ? set === core + 1 : (this.#bits[this.#word(set, core)] & (1 << (core & 31))) !== 0;
   }
 
   /** False where nobody but the core can be in the set. */
   hasOther(line: number, core: number): boolean {
-    const set = this.#sets[PER_LINE * line + this.kind];
+    const set = this.#sets[this.#at(line)];
     return set !== EMPTY && set !== core + 1;
   }
 
   add(line: number, core: number): void {
-    let set = this.#sets[PER_LINE * line + this.kind];
-    if (set === EMPTY) this.#sets[PER_LINE * line + this.kind] = core + 1;
+    const at = this.#at(line);
+    let set = this.#sets[at];
+    if (set === EMPTY) this.#sets[at] = core + 1;
     if (set === EMPTY || set === core + 1) return;
     if (set > 0) {
       const first = set - 1;
-      set = this.#sets[PER_LINE * line + this.kind] = vector(this.#allocate());
+      set = this.#sets[at] = vector(this.#allocate());
       this.#bits[this.#word(set, first)] |= 1 << (first & 31);
     }
     this.#bits[this.#word(set, core)] |= 1 << (core & 31);
   }
 
   delete(line: number, core: number): void {
-    const set = this.#sets[PER_LINE * line + this.kind];
-    if (set === core + 1) this.#sets[PER_LINE * line + this.kind] = EMPTY;
+    const at = this.#at(line);
+    const set = this.#sets[at];
+    if (set === core + 1) this.#sets[at] = EMPTY;
     if (set >= 0) return;
     this.#bits[this.#word(set, core)] &= ~(1 << (core & 31));
     if (this.next(line, 0) < 0) this.clear(line);
   }
 
   clear(line: number): void {
-    const set = this.#sets[PER_LINE * line + this.kind];
-    this.#sets[PER_LINE * line + this.kind] = EMPTY;
+    const at = this.#at(line);
+    const set = this.#sets[at];
+    this.#sets[at] = EMPTY;
     if (set >= 0) return;
     const first = this.#word(set, 0);
     this.#bits.fill(0, first, first + this.#words);
@@ -82,7 +86,7 @@ export class CoreSets {
 
   /** The lowest member from `core` on, or -1. */
   next(line: number, core: number): number {
-    const set = this.#sets[PER_LINE * line + this.kind];
+    const set = this.#sets[this.#at(line)];
     if (set === EMPTY) return -1;
     if (set > 0) return set > core ? set - 1 : -1;
     const first = this.#word(set, 0);
@@ -91,6 +95,10 @@ export class CoreSets {
       if (bits !== 0) return word * 32 + 31 - Math.clz32(bits & -bits);
     }
     return -1;
+  }
+
+  #at(line: number): number {
+    return PER_LINE * line + this.kind;
   }
 
   #word(set: number, core: number): number {

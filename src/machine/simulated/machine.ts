@@ -255,7 +255,6 @@ export class SimulatedMachine {
     this.#speculates = on;
     // What a transaction stores may have to be undone.
     this.#recent.reportsStores = on;
-    this.#recent.forget();
   }
 
   /** Whether the core's last attempt at an entry has not failed, nor was aborted. */
@@ -398,6 +397,7 @@ export class SimulatedMachine {
           window.now += transactions.begin;
           this.#transactions!.begin(this.#core);
           this.#speculate(true);
+          this.#recent.forget();
           this.#access(address >>> 0, 4, false, ready);
           return -1;
         }

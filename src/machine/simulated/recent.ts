@@ -43,16 +43,16 @@ export class Recent {
     return this.#arrivals[(wordOf(line) >> 1) + 1];
   }
 
-  /** The line is asked for, and there at that time. */
+  /** The line is asked for, to load it or to write it, and there at that time. */
   use(line: number, write: boolean, there: number): void {
     const at = wordOf(line);
     const before = this.#words[at];
     const kept = before >>> 2 === line ? before & (LOADED | WRITTEN) : 0;
-    this.#words[at] = (line << 2) | kept | (write ? WRITTEN : 0);
+    this.#words[at] = (line << 2) | kept | (write ? WRITTEN : LOADED);
     this.#arrivals[(at >> 1) + 1] = there;
   }
 
-  /** Who loaded a line that is in use waits for it. */
+  /** A line that {@link has} is true of is loaded. */
   load(line: number): void {
     this.#words[wordOf(line)] |= LOADED;
   }

@@ -32,6 +32,7 @@ export class Window {
   readonly #lines: Int32Array;
   readonly #arrivals: Float64Array;
   #arriving = 0;
+
   constructor(
     private readonly costs: CoreCosts,
     private readonly coherence: Coherence,
@@ -84,7 +85,6 @@ export class Window {
   load(line: number, ready: number): number {
     const done = this.#request(line, false, ready);
     this.#note(done);
-    this.recent.load(line);
     return done;
   }
 

@@ -10,11 +10,11 @@ import {
 } from '../../../kernel/api/constants.js';
 import { Invoker, readBootInfo } from '../../core/invocation.js';
 import {
+  NO_DEVICES,
   compileKernel,
   instantiateKernel,
   type Kernel,
   type KernelImage,
-  type KernelMachine,
 } from '../../core/kernel.js';
 import type { SimulatedMachine } from '../../machine/simulated/machine.js';
 import { ObjectAllocator, ROOT_CNODE } from '../initialiser/objects.js';
@@ -55,9 +55,6 @@ export interface PairsOptions {
   /** Further pairs on each core, ready but never chosen. */
   readonly pairsPerCore?: number;
 }
-
-/** Of kernels that ring nobody. */
-export const NO_DEVICES: KernelMachine = { maskInterrupt() {}, sendSGI() {}, sendIPI() {} };
 
 const modules = new Map<KernelImage, WebAssembly.Module>();
 
