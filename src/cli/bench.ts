@@ -121,10 +121,13 @@ export async function benchCoordination({ json, machine }: MachineOptions): Prom
 
 function describeCoordination(report: CoordinationReport): string {
   if (report.cores === 1) return `${ONE_CORE}\n`;
-  const { missing, targets } = report;
+  const { figures, missing, near, targets, turns } = report;
   const row = (title: string, key: keyof CoordinationReport['figures']): string[] => {
-    const ns = report.figures[key];
-    return [title, ns === null ? `– (${missing[key] ?? 'not measured'})` : number(ns)];
+    const cells = near === null ? [figures] : [figures, near.figures];
+    return [
+      title,
+      ...cells.map(({ [key]: ns }) => (ns === null ? `– (${missing[key] ?? 'not measured'})` : number(ns))),
+    ];
   };
   const target = (title: string, key: keyof CoordinationReport['targets']): string[] => {
     const { ratio, at_least, at_most, met } = targets[key];
@@ -133,20 +136,17 @@ function describeCoordination(report: CoordinationReport): string {
   };
   return `Medians on this computer, between two of its ${report.cores} cores.
 
-${table(
-  ['', 'ns'],
-  [
-    row('one cache line there and back', 'line_rtt_ns'),
-    row('  the same in C', 'c_line_rtt_ns'),
-    row('  the same in C, with a line each way', 'c_two_lines_rtt_ns'),
-    row('notification between two clusters, there and back', 'notify_cross_cluster_rtt_ns'),
-    row('protected call to another cluster', 'ppcall_cross_cluster_rtt_ns'),
-    row('protected call to another core of one cluster', 'ppcall_cross_core_rtt_ns'),
-    row('postMessage between two worker threads, there and back', 'post_message_rtt_ns'),
-    row('message of one line, streamed through a ring', 'ring_message_ns'),
-    row("  the same through Boost's spsc_queue", 'boost_spsc_message_ns'),
-  ],
-)}
+${table(near === null ? ['', 'ns'] : ['', 'far, ns', 'near, ns'], [
+  row('one cache line there and back', 'line_rtt_ns'),
+  row('  the same in C', 'c_line_rtt_ns'),
+  row('  the same in C, with a line each way', 'c_two_lines_rtt_ns'),
+  row('notification between two clusters, there and back', 'notify_cross_cluster_rtt_ns'),
+  row('protected call to another cluster', 'ppcall_cross_cluster_rtt_ns'),
+  row('protected call to another core of one cluster', 'ppcall_cross_core_rtt_ns'),
+  row('postMessage between two worker threads, there and back', 'post_message_rtt_ns'),
+  row('message of one line, streamed through a ring', 'ring_message_ns'),
+  row("  the same through Boost's spsc_queue", 'boost_spsc_message_ns'),
+])}
 
 ${table(
   ['ratio', 'measured', 'target', 'met'],
@@ -160,7 +160,14 @@ ${table(
 
 A line there and back is what the two cores cannot do without. A ring sends each message in a line of its own and
 publishes many at once, so that their transfers overlap.
-`;
+${
+  near === null
+    ? ''
+    : `
+The cores of this virtual machine moved: in ${near.turns} of ${near.turns + turns} turns they shared a cache, which makes them one cluster. The ratios are
+those of the other turns.
+`
+}`;
 }
 
 /** `quick`: a single short round. */
