@@ -72,14 +72,22 @@ export async function ipcBenchmark(): Promise<IpcReport> {
   const topology = await machineTopology('host', { measure: 'never' });
   const cpus = topology.cores.slice(0, 2).map(({ cpu }) => cpu);
   const [first, second = first] = cpus;
-  const ppcall = await systemRounds('ppcall.system', topology);
-  const crossing = await wasmCrossingPair(first);
+  const calls: { ppcall: number; crossing: number }[] = [];
+  for (let turn = 0; turn < TURNS; turn++) {
+    calls.push({
+      ppcall: await systemRounds('ppcall.system', topology),
+      crossing: await wasmCrossingPair(first),
+    });
+  }
+  const { ppcall, crossing } = middle(calls, (turn) => turn.ppcall / turn.crossing);
   const postMessage = await postMessageRoundTrip(first, second);
   const kernel = await singleImage('unicore', [first]);
   const turns: Turn[] = [];
   for (let turn = 0; turn < TURNS; turn++) turns.push(await measureTurn(topology, cpus));
-  const { line, notify } = middle(turns, ({ notify, line }) => quotient(notify, line));
-  const { far, inTurn } = middle(turns, ({ inTurn, far }) => quotient(inTurn, far));
+  const stayed = turns.filter((turn) => turn.steady);
+  const steady = stayed.length > 0 ? stayed : turns;
+  const { line, notify } = middle(steady, (turn) => quotient(turn.notify, turn.line));
+  const { far, inTurn } = middle(steady, (turn) => quotient(turn.inTurn, turn.far));
   const alone = median(turns.map((turn) => turn.alone));
   const cycle = cycleTime();
   const simulated =
@@ -127,6 +135,9 @@ export async function ipcBenchmark(): Promise<IpcReport> {
   };
 }
 
+/** What is compared is measured in turns: each is a run of its own, which V8 compiles anew and not always alike. */
+const TURNS = 5;
+
 /**
  * What moves lines between the cores, in nanoseconds. Where a virtual machine's cores are may change at any time, and what
  * a line costs with it: so all of it is measured in turns, and figures are compared within one turn.
@@ -141,7 +152,6 @@ interface Turn {
   readonly steady: boolean;
 }
 
-const TURNS = 5;
 /** Of what a line costs, between steady cores: its noise is about a tenth, and lines of other caches cost several times as much. */
 const NOISE = 1.25;
 
@@ -160,13 +170,9 @@ async function measureTurn(topology: Topology, cpus: readonly number[]): Promise
   return { line, notify, far: (before + after) / 2, inTurn, alone, steady };
 }
 
-/** The turn in the middle by a figure, of the steady ones where there are any. */
-function middle(turns: readonly Turn[], figure: (turn: Turn) => number | null): Turn {
-  const steady = turns.filter((turn) => turn.steady);
-  const sorted = [...(steady.length > 0 ? steady : turns)].sort(
-    (a, b) => (figure(a) ?? 0) - (figure(b) ?? 0),
-  );
-  return sorted[(sorted.length - 1) >> 1];
+/** The turn in the middle by a figure: the median of a ratio whose parts belong together. */
+function middle<T>(turns: readonly T[], figure: (turn: T) => number | null): T {
+  return turns.toSorted((a, b) => (figure(a) ?? 0) - (figure(b) ?? 0))[(turns.length - 1) >> 1];
 }
 
 /** Null where one of them is. */
