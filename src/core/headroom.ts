@@ -1,64 +1,189 @@
 /**
  * Stack headroom. All domains of a core run on one stack, so a program that recurses until the stack is full, and then
- * calls a server, would have the server fail for want of stack. A system call that a program makes therefore goes
- * through a gate that first makes sure of {@link HEADROOM_BYTES}: where there is less, the *caller* gets a RangeError,
- * as for any call too deep, and nothing has happened.
+ * calls a server, would have the server fail for want of stack. The kernel's entry points that programs call therefore
+ * first make sure of {@link HEADROOM_BYTES}: where there is less, the *caller* gets a RangeError, as for any call too
+ * deep, and nothing has happened.
  *
- * JavaScript cannot ask how much stack is left. But every function checks on entry whether its own frame fits, and
- * that of the gate is made large: a WebAssembly function whose second branch, never taken, needs thousands of values
- * at once. On the way through it costs one comparison.
+ * Neither JavaScript nor WebAssembly can ask how much stack is left. But V8 checks on entry to a function whether its frame
+ * fits, and those of the entry points are made large: by a branch, never taken, that needs thousands of values at once.
+ * A function with thousands of results gives them and one with thousands of parameters takes them, so that the branch is
+ * of a few bytes. On the way through it costs a comparison; a function of its own before the kernel's costs a tenth of a
+ * protected call.
  */
 
 /** Stack that engine and handlers have at least when another domain's handler starts. */
 export const HEADROOM_BYTES = 64 * 1024;
 
-const VALUE_BYTES = 8;
+/** The widest type of value, so that V8 has few to find a place for. */
+const V128 = 0x7b;
+const V128_BYTES = 16;
+/** Of each of the two functions. */
+const CALLS = 5;
+/** Its results, or its parameters: V8 lets it have a thousand. */
+const VALUES = Math.ceil(HEADROOM_BYTES / (CALLS * V128_BYTES));
 
-/** By number of parameters. */
-const compiled = new Map<number, WebAssembly.Module>();
+// WebAssembly Core Specification 2.0, sections 5.4 (instructions) and 5.5 (modules).
+enum Section {
+  Type = 1,
+  Import = 2,
+  Function = 3,
+  Export = 7,
+  Code = 10,
+}
+enum Kind {
+  Function = 0,
+  Table = 1,
+  Memory = 2,
+  Global = 3,
+}
+const HEADER_BYTES = 8;
+const FUNCTION_TYPE = 0x60;
+const CALL_FUNCTION = 0x10;
+const END = 0x0b;
+/** No locals, `unreachable`, `end`. */
+const EMPTY_BODY = [3, 0, 0, END];
 
 /**
- * Returns a function that does what the system call `f` does, or throws a RangeError before it. `f` has so many parameters,
- * of which the first is never 0.
+ * Returns a module that differs in its entry points only: the exported functions of these names throw a RangeError, and
+ * do nothing, where less than the headroom is left.
+ * @param module valid, with a function of each name and no more kinds of import than the kernel's images have.
  */
-export function withHeadroom<P extends [cptr: number, ...number[]]>(
-  f: (...words: P) => number,
-  parameters: P['length'],
-): (...words: P) => number {
-  const module = compiled.get(parameters) ?? new WebAssembly.Module(gate(parameters));
-  compiled.set(parameters, module);
-  const { exports } = new WebAssembly.Instance(module, { system: { call: f } });
-  return (exports as { gate: typeof f }).gate;
-}
+export function withHeadroom(module: Uint8Array, entries: readonly string[]): Uint8Array {
+  const sections = sectionsOf(module);
+  const types = vectorOf(sections.get(Section.Type)!);
+  const functions = vectorOf(sections.get(Section.Function)!);
+  const code = vectorOf(sections.get(Section.Code)!);
+  const imported = importedFunctions(sections.get(Section.Import)!);
+  const chosen = exportedFunctions(sections.get(Section.Export)!, entries);
 
-/** `gate(cptr, …)`: if cptr is not 0, `call(cptr, …)`; else many times `call(0, …)`, all results live at once, and their sum. */
-function gate(parameters: number): Uint8Array {
-  const values = HEADROOM_BYTES / VALUE_BYTES;
-  const passed = Array.from({ length: parameters }, (_, index) => [0x20, index]).flat();
-  const body = [
-    0x00, // no locals
-    ...[0x20, 0, 0x04, 0x40, ...passed, 0x10, 0, 0x0f, 0x0b], // if (cptr) return call(cptr, …)
-    ...Array.from({ length: values }, () => [...passed, 0x10, 0, 0xad]).flat(), // i64.extend_i32_u(call(cptr, …))
-    ...Array.from({ length: values - 1 }, () => 0x7c), // i64.add
-    ...[0xa7, 0x0b], // i32.wrap_i64, end
-  ];
-  const type = [0x60, parameters, ...Array<number>(parameters).fill(0x7f), 1, 0x7f];
+  const give = imported + functions.count;
+  const take = give + 1;
+  const times = (callee: number): number[] =>
+    Array.from({ length: CALLS }, () => [CALL_FUNCTION, ...leb128(callee)]).flat();
+  // memory.size, i32.eqz, if, …, end: there is memory, but V8 does not know it.
+  const branch = [0x3f, 0, 0x45, 0x04, 0x40, ...times(give), ...times(take), END];
+
+  const values = [...leb128(VALUES), ...Array<number>(VALUES).fill(V128)];
+  const newTypes = [FUNCTION_TYPE, 0, ...values, FUNCTION_TYPE, ...values, 0];
+  sections.set(Section.Type, [...leb128(types.count + 2), ...types.rest, ...newTypes]);
+  sections.set(Section.Function, [
+    ...leb128(functions.count + 2),
+    ...functions.rest,
+    ...leb128(types.count),
+    ...leb128(types.count + 1),
+  ]);
+  const reader = new Reader(code.rest);
+  const bodies = Array.from({ length: code.count }, (_, index) => {
+    const body = reader.bytes(reader.number());
+    if (!chosen.has(imported + index)) return [...leb128(body.length), ...body];
+    const locals = localsLength(body);
+    const length = leb128(body.length + branch.length);
+    return [...length, ...body.subarray(0, locals), ...branch, ...body.subarray(locals)];
+  });
+  sections.set(Section.Code, [...leb128(code.count + 2), ...bodies.flat(), ...EMPTY_BODY, ...EMPTY_BODY]);
   return Uint8Array.from([
-    ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(1, [1, ...type]), // type 0: (i32, …) -> i32
-    ...section(2, [1, ...name('system'), ...name('call'), 0, 0]), // function 0, imported
-    ...section(3, [1, 0]), // function 1
-    ...section(7, [1, ...name('gate'), 0, 1]),
-    ...section(10, [1, ...leb128(body.length), ...body]),
+    ...module.subarray(0, HEADER_BYTES),
+    ...[...sections].flatMap(([id, content]) => [id, ...leb128(content.length), ...content]),
   ]);
 }
 
-function section(id: number, content: readonly number[]): number[] {
-  return [id, ...leb128(content.length), ...content];
+/** By number. Those without a meaning to WebAssembly, of which there may be several, are left out. */
+function sectionsOf(module: Uint8Array): Map<number, ArrayLike<number> & Iterable<number>> {
+  const sections = new Map<number, Uint8Array>();
+  const reader = new Reader(module, HEADER_BYTES);
+  while (!reader.isAtEnd()) {
+    const id = reader.byte();
+    const content = reader.bytes(reader.number());
+    if (id !== 0) sections.set(id, content);
+  }
+  return sections;
 }
 
-function name(text: string): number[] {
-  return [text.length, ...Buffer.from(text)];
+function vectorOf(section: Iterable<number>): { count: number; rest: Uint8Array } {
+  const reader = new Reader(Uint8Array.from(section));
+  return { count: reader.number(), rest: reader.rest() };
+}
+
+function importedFunctions(section: Iterable<number>): number {
+  const reader = new Reader(Uint8Array.from(section));
+  let functions = 0;
+  for (let left = reader.number(); left > 0; left--) {
+    reader.name();
+    reader.name();
+    const kind = reader.byte() as Kind;
+    if (kind === Kind.Function) {
+      reader.number();
+      functions++;
+    } else if (kind === Kind.Global) {
+      reader.bytes(2);
+    } else {
+      if (kind === Kind.Table) reader.byte();
+      const hasMaximum = (reader.byte() & 1) !== 0;
+      reader.number();
+      if (hasMaximum) reader.number();
+    }
+  }
+  return functions;
+}
+
+/** The numbers of functions. */
+function exportedFunctions(section: Iterable<number>, names: readonly string[]): Set<number> {
+  const reader = new Reader(Uint8Array.from(section));
+  const functions = new Set<number>();
+  for (let left = reader.number(); left > 0; left--) {
+    const name = reader.name();
+    const kind = reader.byte() as Kind;
+    const index = reader.number();
+    if (kind === Kind.Function && names.includes(name)) functions.add(index);
+  }
+  return functions;
+}
+
+/** Bytes of a function's body before its first instruction. */
+function localsLength(body: Uint8Array): number {
+  const reader = new Reader(body);
+  for (let left = reader.number(); left > 0; left--) {
+    reader.number();
+    reader.byte();
+  }
+  return reader.at;
+}
+
+class Reader {
+  constructor(
+    private readonly content: Uint8Array,
+    public at = 0,
+  ) {}
+
+  isAtEnd(): boolean {
+    return this.at >= this.content.length;
+  }
+
+  byte(): number {
+    return this.content[this.at++];
+  }
+
+  bytes(count: number): Uint8Array {
+    return this.content.subarray(this.at, (this.at += count));
+  }
+
+  rest(): Uint8Array {
+    return this.content.subarray(this.at);
+  }
+
+  /** An unsigned number in LEB128. */
+  number(): number {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = this.byte();
+      value |= (byte & 127) << shift;
+      if (byte < 128) return value >>> 0;
+    }
+  }
+
+  name(): string {
+    return Buffer.from(this.bytes(this.number())).toString();
+  }
 }
 
 function leb128(value: number): number[] {

@@ -1,5 +1,6 @@
 /** Loads a kernel image and instantiates it for one core. */
 import { readFileSync } from 'node:fs';
+import { withHeadroom } from './headroom.js';
 
 /** `unicore` for clusters of one core (no lock), `smp` for clusters of several (big kernel lock). */
 export type KernelImage = 'unicore' | 'smp';
@@ -79,9 +80,12 @@ export const SYSTEM_CALLS = [
 /** What the machine enters it for. The other functions of {@link Kernel} are no entries of a real kernel. */
 export const INTERRUPTS = ['interrupt', 'timer'] as const satisfies readonly (keyof Kernel)[];
 
+/** What programs enter it for in the middle of a handler, with as much on the stack as they like; the rest the engine does. */
+const DEEP_CALLS: readonly (keyof Kernel)[] = ['call', 'signal'];
+
 /** Compiles an image; the module can be posted to other threads. `simulated`: its form for the simulated machine. */
 export function compileKernel(image: KernelImage, simulated = false): WebAssembly.Module {
-  return new WebAssembly.Module(kernelBytes(image, simulated));
+  return new WebAssembly.Module(withHeadroom(kernelBytes(image, simulated), DEEP_CALLS));
 }
 
 export function kernelBytes(image: KernelImage, simulated: boolean): Buffer {

@@ -15,6 +15,7 @@ it('a program at the end of the stack harms no server that it calls', async () =
         let refused = 0;
         const down = () => {
           try { down(); } catch {}
+          try { pd.notify(0); } catch {}
           try { pd.ppcall(0, 0); answered++; } catch (error) { refused += error instanceof RangeError ? 1 : 0; }
         };
         return {
@@ -25,7 +26,11 @@ it('a program at the end of the stack harms no server that it calls', async () =
         };`,
       server: `
         const deep = (n) => (n === 0 ? 0 : 1 + deep(n - 1));
-        return { init() {}, protected() { return pd.msginfoNew(deep(100), 0); } };`,
+        return {
+          init() {},
+          notified() { deep(100); },
+          protected() { return pd.msginfoNew(deep(100), 0); },
+        };`,
     },
   });
   assert.equal(ran.code, 0);

@@ -14,7 +14,6 @@ import { Halted, Stop } from '../../core.js';
 import { ACKNOWLEDGE } from '../../invocation.js';
 import type { DoorbellSignal } from '../../doorbell-signals.js';
 import { Count } from '../../statistics.js';
-import { withHeadroom } from '../../headroom.js';
 import type { EngineThread } from '../../thread.js';
 import type { Bundle } from './bundle.js';
 import { checkProgram, describeThrown, evaluateProgram } from './compartment.js';
@@ -51,9 +50,7 @@ export type TypeScriptDomain = InstanceType<ReturnType<typeof typescriptEngine>>
  */
 export function typescriptEngine(core: Core, statistics: Float64Array, states: Int32Array) {
   const { words, bytes, threads, interrupts } = core;
-  const { recv, replyRecv, nbSend, nbSendRecv, wait, fault } = core.kernel;
-  const call = withHeadroom(core.kernel.call, 2);
-  const signal = withHeadroom(core.kernel.signal, 1);
+  const { call, signal, recv, replyRecv, nbSend, nbSendRecv, wait, fault } = core.kernel;
   /** Index of the word that holds the current thread's TCB. */
   const CURRENT = core.kernel.currentAddress() / 4;
 
