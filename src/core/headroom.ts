@@ -65,13 +65,7 @@ export function withHeadroom(module: Uint8Array, entries: readonly string[]): Ui
 
   const values = [...leb128(VALUES), ...Array<number>(VALUES).fill(V128)];
   const newTypes = [FUNCTION_TYPE, 0, ...values, FUNCTION_TYPE, ...values, 0];
-  sections.set(Section.Type, [...leb128(types.count + 2), ...types.rest, ...newTypes]);
-  sections.set(Section.Function, [
-    ...leb128(functions.count + 2),
-    ...functions.rest,
-    ...leb128(types.count),
-    ...leb128(types.count + 1),
-  ]);
+  const newFunctions = [...leb128(types.count), ...leb128(types.count + 1)];
   const reader = new Reader(code.rest);
   const bodies = Array.from({ length: code.count }, (_, index) => {
     const body = reader.bytes(reader.number());
@@ -80,7 +74,14 @@ export function withHeadroom(module: Uint8Array, entries: readonly string[]): Ui
     const length = leb128(body.length + branch.length);
     return [...length, ...body.subarray(0, locals), ...branch, ...body.subarray(locals)];
   });
-  sections.set(Section.Code, [...leb128(code.count + 2), ...bodies.flat(), ...EMPTY_BODY, ...EMPTY_BODY]);
+  const extended = (vector: Vector, more: readonly number[]): Uint8Array =>
+    Uint8Array.from([...leb128(vector.count + 2), ...vector.rest, ...more]);
+  sections.set(Section.Type, extended(types, newTypes));
+  sections.set(Section.Function, extended(functions, newFunctions));
+  sections.set(
+    Section.Code,
+    extended({ count: code.count, rest: bodies.flat() }, [...EMPTY_BODY, ...EMPTY_BODY]),
+  );
   return Uint8Array.from([
     ...module.subarray(0, HEADER_BYTES),
     ...[...sections].flatMap(([id, content]) => [id, ...leb128(content.length), ...content]),
@@ -88,7 +89,7 @@ export function withHeadroom(module: Uint8Array, entries: readonly string[]): Ui
 }
 
 /** By number. Those without a meaning to WebAssembly, of which there may be several, are left out. */
-function sectionsOf(module: Uint8Array): Map<number, ArrayLike<number> & Iterable<number>> {
+function sectionsOf(module: Uint8Array): Map<number, Uint8Array> {
   const sections = new Map<number, Uint8Array>();
   const reader = new Reader(module, HEADER_BYTES);
   while (!reader.isAtEnd()) {
@@ -99,13 +100,18 @@ function sectionsOf(module: Uint8Array): Map<number, ArrayLike<number> & Iterabl
   return sections;
 }
 
-function vectorOf(section: Iterable<number>): { count: number; rest: Uint8Array } {
-  const reader = new Reader(Uint8Array.from(section));
+interface Vector {
+  readonly count: number;
+  readonly rest: Iterable<number>;
+}
+
+function vectorOf(section: Uint8Array): Vector & { readonly rest: Uint8Array } {
+  const reader = new Reader(section);
   return { count: reader.number(), rest: reader.rest() };
 }
 
-function importedFunctions(section: Iterable<number>): number {
-  const reader = new Reader(Uint8Array.from(section));
+function importedFunctions(section: Uint8Array): number {
+  const reader = new Reader(section);
   let functions = 0;
   for (let left = reader.number(); left > 0; left--) {
     reader.name();
@@ -127,8 +133,8 @@ function importedFunctions(section: Iterable<number>): number {
 }
 
 /** The numbers of functions. */
-function exportedFunctions(section: Iterable<number>, names: readonly string[]): Set<number> {
-  const reader = new Reader(Uint8Array.from(section));
+function exportedFunctions(section: Uint8Array, names: readonly string[]): Set<number> {
+  const reader = new Reader(section);
   const functions = new Set<number>();
   for (let left = reader.number(); left > 0; left--) {
     const name = reader.name();
