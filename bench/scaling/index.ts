@@ -2,7 +2,10 @@
  * `atoll bench scaling`: the same independent pairs of a client and a server, one pair a core, on one kernel image for
  * all cores and on an image for each core; beside what the founding argument for clusters predicts.
  */
+import { withLineCosts } from '../../src/machine/simulated/line-costs.js';
+import type { MachineModel } from '../../src/machine/simulated/model.js';
 import { machineTopology, type Topology } from '../../src/machine/topology/index.js';
+import { scaling } from '../../src/system/simulate/founding.js';
 import { median } from '../median.js';
 import { throughput } from './throughput.js';
 
@@ -17,6 +20,8 @@ export const FASTPATHS_A_CALL = 2;
 const ROUNDS = 5;
 const SLICES = 50;
 const QUICK_SLICES = 5;
+/** Of each simulated pair. */
+const CALLS = 8;
 
 /** Both designs on the first so many cores. */
 export interface ScalingPoint {
@@ -58,19 +63,49 @@ export async function scalingBenchmark(quick: boolean): Promise<ScalingReport> {
       if (cores > 1) oneImage[at].push(...(await measure(ids.join(','))));
     }
   }
-  const callNs = 1e9 / median(imagePerCluster[0]);
-  const points = counts.map((cores, at): ScalingPoint => {
-    const perCluster = median(imagePerCluster[at]);
-    const one = cores === 1 ? perCluster : median(oneImage[at]);
-    const line = leastLineCost(lines, cores);
-    return {
+  return scalingReport(
+    counts.map((cores, at) => ({
       cores,
-      calls_per_second: { one_image: one, image_per_cluster: perCluster },
-      ratio: perCluster / one,
-      predicted_ratio: line === null ? null : (callNs + FASTPATHS_A_CALL * LINES_A_FASTPATH * line) / callNs,
-      line_cost_ns: line,
-    };
-  });
+      oneImage: median(cores === 1 ? imagePerCluster[at] : oneImage[at]),
+      imagePerCluster: median(imagePerCluster[at]),
+      line: leastLineCost(lines, cores),
+    })),
+  );
+}
+
+/** The same in virtual time, where the programs compute nothing. */
+export function simulatedScaling(model: MachineModel): ScalingReport {
+  const options = { seed: 1, work: 0, calls: CALLS };
+  const topology = withLineCosts(model);
+  const oneImage = scaling(model, 'single', options);
+  const second = 1000 * model.core.megahertz;
+  return scalingReport(
+    scaling(model, 'per-core', options).map(({ cores, calls_per_kilocycle: calls }, at) => ({
+      cores,
+      oneImage: oneImage[at].calls_per_kilocycle * second,
+      imagePerCluster: calls * second,
+      line: leastLineCost([topology], cores),
+    })),
+  );
+}
+
+/** What was measured on so many cores: calls a second, and nanoseconds a line. */
+interface Measured {
+  readonly cores: number;
+  readonly oneImage: number;
+  readonly imagePerCluster: number;
+  readonly line: number | null;
+}
+
+function scalingReport(measured: readonly Measured[]): ScalingReport {
+  const callNs = 1e9 / measured[0].imagePerCluster;
+  const points = measured.map(({ cores, oneImage, imagePerCluster, line }): ScalingPoint => ({
+    cores,
+    calls_per_second: { one_image: oneImage, image_per_cluster: imagePerCluster },
+    ratio: imagePerCluster / oneImage,
+    predicted_ratio: line === null ? null : (callNs + FASTPATHS_A_CALL * LINES_A_FASTPATH * line) / callNs,
+    line_cost_ns: line,
+  }));
   const { ratio, predicted_ratio } = points.at(-1)!;
   return { points, call_ns: callNs, ratio, predicted_ratio };
 }

@@ -7,6 +7,7 @@ import {
   FASTPATHS_A_CALL,
   LINES_A_FASTPATH,
   scalingBenchmark,
+  simulatedScaling,
   type ScalingReport,
 } from '../../bench/scaling/index.js';
 import { simulatedBenchmark, type SimulatedFigure } from '../../bench/simulated.js';
@@ -170,16 +171,17 @@ those of the other turns.
 }`;
 }
 
-/** `quick`: a single short round. */
+/** `quick`: a single short round. @throws TopologyError */
 export async function benchScaling({
   json,
   quick,
-}: {
-  readonly json: boolean;
-  readonly quick: boolean;
-}): Promise<void> {
-  const report = await scalingBenchmark(quick);
-  process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeScaling(report));
+  machine,
+}: MachineOptions & { readonly quick: boolean }): Promise<void> {
+  const model = machine === 'host' ? undefined : simulatedModel(machine);
+  const report = model === undefined ? await scalingBenchmark(quick) : simulatedScaling(model);
+  if (json)
+    process.stdout.write(`${JSON.stringify(model === undefined ? report : { machine, ...report })}\n`);
+  else process.stdout.write(describeScaling(report, model?.name));
 }
 
 function describeIpc(report: IpcReport): string {
@@ -282,12 +284,11 @@ ${table(
 `;
 }
 
-function describeScaling({
-  points,
-  call_ns: callNs,
-  ratio,
-  predicted_ratio: predicted,
-}: ScalingReport): string {
+/** `simulated`: the machine's name, if it is none that is there. */
+function describeScaling(
+  { points, call_ns: callNs, ratio, predicted_ratio: predicted }: ScalingReport,
+  simulated: string | undefined,
+): string {
   const figures = table(
     ['cores', 'one image, calls/s', 'an image a core, calls/s', 'ratio', 'predicted', 'a line, ns'],
     points.map((point) => [
@@ -317,8 +318,12 @@ top, and that independent pairs share fewer lines than ten comes off.`;
     points.length === 1
       ? ''
       : `On all cores, an image for each core makes ${times(ratio)} the calls of one image for all.\n`;
+  const how =
+    simulated === undefined
+      ? 'medians over slices of 10 ms in which all cores were at work'
+      : `means on the simulated machine ${simulated}, where programs compute nothing`;
   return `Pairs of a client and a server, one pair a core, none with anything to do with another. What all pairs together call
-a second: medians over slices of 10 ms in which all cores were at work.
+a second: ${how}.
 
 ${figures}
 

@@ -249,10 +249,12 @@ bench
   .description(
     'one kernel image for all cores beside one for each cluster: calls a second by number of cores',
   )
+  .addOption(benchMachine())
   .option('--json', 'one JSON object')
   .addOption(new Option('--quick', 'one short round').hideHelp())
-  .action(async ({ json = false, quick = false }: { json?: boolean; quick?: boolean }) =>
-    (await import('./bench.js')).benchScaling({ json, quick }),
+  .action(
+    async ({ json = false, quick = false, machine }: { json?: boolean; quick?: boolean; machine: string }) =>
+      (await import('./bench.js')).benchScaling({ json, quick, machine }),
   );
 
 bench

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import type { ScalingPoint, ScalingReport } from '../../bench/scaling/index.js';
 import { preset } from '../../src/machine/simulated/presets.js';
 import type { Topology } from '../../src/machine/topology/index.js';
 import type { Placement } from '../../src/system/placement/placement.js';
@@ -60,5 +61,23 @@ describe('a simulated machine', () => {
     assert(cycles('protected call to another cluster') > notify && notify > line);
     // The same in both commands, since a run repeats.
     assert.deepEqual([ipc.notify_cross_cluster_rtt_cycles, ipc.line_rtt_cycles], [notify, line]);
+  });
+
+  it('can be measured with one kernel for all cores beside one for each', async () => {
+    const machine = ['--machine', 'amd-epyc'];
+    const report = await json<ScalingReport>('bench', 'scaling', ...machine);
+    const { cores } = preset('amd-epyc').topology;
+    assert.deepEqual(
+      report.points.map((point) => point.cores),
+      [1, 2, 4, 8, 16, 32, 64, 128],
+    );
+    const [alone, all] = [report.points[0], report.points.at(-1)!];
+    const perCluster = (point: ScalingPoint): number => point.calls_per_second.image_per_cluster;
+    assert(Math.abs(perCluster(all) / perCluster(alone) / cores.length - 1) < 0.05);
+    // Beyond what lines cost, cores wait for the lock.
+    assert(report.ratio === all.ratio && all.ratio > all.predicted_ratio! && all.predicted_ratio! > 10);
+    const { stdout } = await atoll('bench', 'scaling', ...machine);
+    assert.match(stdout, /^a second: means on the simulated machine amd-epyc/m);
+    assert.match(stdout, new RegExp(`^ +128 .* ${all.ratio.toFixed(1)} `, 'm'));
   });
 });

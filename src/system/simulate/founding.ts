@@ -165,6 +165,19 @@ export function founding(
 
 const PACKED = 4;
 
+/** The throughput alone: a pair on each of the first 1, 2, 4 … cores, and on all. */
+export function scaling(
+  model: MachineModel,
+  design: Design,
+  options: FoundingOptions,
+): readonly Pick<ThroughputRow, 'cores' | 'calls_per_kilocycle'>[] {
+  const { machine, pairs } = boot(model, design, 1);
+  return throughput(machine, pairs, design, options).points.map(({ count, perKilocycle }) => ({
+    cores: count,
+    calls_per_kilocycle: perKilocycle,
+  }));
+}
+
 /** 1, 2, 4 … and all. */
 function coreCounts(cores: number): number[] {
   const counts: number[] = [];
