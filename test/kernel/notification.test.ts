@@ -112,6 +112,29 @@ for (const image of IMAGES) {
       assert.equal(low.signal(N), low);
     });
 
+    it('keeps its scheduling context where an endpoint is deleted that lies just before a reply object on whose call it is', () => {
+      const { m, ntfn, high, low } = world();
+      const endpoint = m.create(ObjectType.Endpoint);
+      let gone = m.create(ObjectType.Endpoint);
+      while (m.objectAt(gone) % 32 === 0) gone = m.create(ObjectType.Endpoint);
+      const reply = m.create(ObjectType.Reply);
+      assert.equal(m.objectAt(reply), m.objectAt(gone) + 16);
+      const server = m.thread({ priority: 210 }).give(EP, endpoint).give(REPLY, reply);
+      high.give(EP, endpoint);
+      assert.equal(server.recv(EP, REPLY), high);
+      m.invoke(server.schedContext, Invocation.SchedContextUnbind);
+      high.wait(N);
+      m.invoke(high.schedContext, Invocation.SchedContextUnbind);
+      m.invoke(high.schedContext, Invocation.SchedContextBind, [], [ntfn]);
+      assert.equal(low.signal(N), high);
+      assert.equal(high.call(EP), server);
+      m.delete(gone);
+      assert.equal(server.replyRecv(EP, REPLY), high);
+      assert.equal(high.wait(N), low);
+      m.invoke(high.schedContext, Invocation.SchedContextUnbindObject, [], [ntfn]);
+      assert.equal(low.signal(N), low, 'without time');
+    });
+
     it('lends no scheduling context that is gone, and takes another', () => {
       const { m, ntfn, high, low } = world();
       high.wait(N);
