@@ -39,6 +39,7 @@
 const LINE_WORDS = 16;
 const HEADER = LINE_WORDS - 1;
 const DATA_WORDS = HEADER;
+const LAST_WORD = DATA_WORDS - 1;
 
 const GIVEN_BACK = 0;
 const PUBLISHED = 2 * LINE_WORDS;
@@ -85,6 +86,11 @@ abstract class RingEnd {
   protected readonly base: number;
   private readonly mask: number;
   private readonly lapShift: number;
+  /** The words, two by two; null where they are no memory, as in a model of it. */
+  protected readonly pairs: BigUint64Array | null;
+  /** What the last message was in, and that two by two: null where it cannot be, undefined where it was not yet tried. */
+  private lastMessage: Words | undefined = undefined;
+  private lastPairs: BigUint64Array | null | undefined = undefined;
 
   /**
    * @param words shared memory. @param start index of the ring's first word, at a multiple of 64 bytes.
@@ -105,6 +111,21 @@ abstract class RingEnd {
     this.capacity = 1 << this.lapShift;
     this.longest = Math.min(this.capacity * DATA_WORDS, WORDS_MASK);
     this.mask = this.capacity - 1;
+    this.pairs = start % 2 === 0 ? pairsOf(words) : null;
+  }
+
+  /**
+   * The words of a message two by two, so that a line is copied in half of the time; null unless the message before was in the
+   * same array: to look at an array so takes as long as some messages.
+   */
+  protected messagePairs(message: Words): BigUint64Array | null {
+    if (message !== this.lastMessage) {
+      this.lastMessage = message;
+      this.lastPairs = undefined;
+      return null;
+    }
+    if (this.lastPairs === undefined) this.lastPairs = this.pairs === null ? null : pairsOf(message);
+    return this.lastPairs;
   }
 
   /** Index of the first word of line `count`. */
@@ -127,6 +148,8 @@ export class RingProducer extends RingEnd {
   /** Lines that the consumer is known to have given back. */
   private givenBack: number;
   private readonly batchLines: number;
+  /** Up to that line those of the batch that has begun are written without looking at anything. */
+  private clear: number;
 
   constructor(words: Int32Array, start: number, length: number) {
     super(words, start, length);
@@ -135,7 +158,7 @@ export class RingProducer extends RingEnd {
     // A predecessor may have died between publishing a batch and counting it.
     const header = Atomics.load(words, this.place(published) + HEADER);
     if (isOfLap(header, this.lap(published))) published = (published + batchOf(header)) | 0;
-    this.written = this.published = published;
+    this.written = this.published = this.clear = published;
     this.givenBack = this.loadGivenBack();
   }
 
@@ -152,6 +175,16 @@ export class RingProducer extends RingEnd {
     if (length !== length >>> 0 || length > this.longest || length > message.length) {
       throw new RangeError(`a message of this ring has 0 to ${this.longest} words, not ${length}`);
     }
+    const { written } = this;
+    if (!more || length > DATA_WORDS || written === this.clear) return this.sendSlowly(message, length, more);
+    const place = this.place(written);
+    this.words[place + HEADER] = this.lap(written) | length;
+    this.writeLine(place, message, length);
+    this.written = (written + 1) | 0;
+    return true;
+  }
+
+  private sendSlowly(message: Words, length: number, more: boolean): boolean {
     const lines = length <= DATA_WORDS ? 1 : Math.ceil(length / DATA_WORDS);
     if (this.room() < lines && !this.findRoom(lines)) return false;
     const { words } = this;
@@ -165,7 +198,7 @@ export class RingProducer extends RingEnd {
     } else {
       words[place + HEADER] = lap | length;
     }
-    copy(words, place, message, 0, Math.min(length, DATA_WORDS));
+    this.writeLine(place, message, Math.min(length, DATA_WORDS));
     for (let line = 1, from = DATA_WORDS; line < lines; line++, from += DATA_WORDS) {
       const count = (this.written + line) | 0;
       place = this.place(count);
@@ -173,8 +206,17 @@ export class RingProducer extends RingEnd {
       copy(words, place, message, from, Math.min(length - from, DATA_WORDS));
     }
     this.written = (this.written + lines) | 0;
-    if (!more || ((this.written - this.published) | 0) >= this.batchLines) this.flush();
+    const left = this.batchLines - ((this.written - this.published) | 0);
+    if (!more || left <= 0) this.flush();
+    else this.clear = (this.written + Math.min(left - 1, this.room())) | 0;
     return true;
+  }
+
+  private writeLine(place: number, message: Words, length: number): void {
+    const pairs = length < DATA_WORDS ? null : this.messagePairs(message);
+    if (pairs === null) return copy(this.words, place, message, 0, length);
+    copyPairs(this.pairs!, place >> 1, pairs, 0);
+    this.words[place + LAST_WORD] = message[LAST_WORD];
   }
 
   /** Publishes what was sent with `more`. */
@@ -184,7 +226,7 @@ export class RingProducer extends RingEnd {
     if (lines === 0) return;
     const header = this.lap(published) | (lines << BATCH_SHIFT) | this.firstLength;
     Atomics.store(this.words, this.place(published) + HEADER, header);
-    this.words[this.start + PUBLISHED] = this.published = written;
+    this.words[this.start + PUBLISHED] = this.published = this.clear = written;
   }
 
   private room(): number {
@@ -242,37 +284,62 @@ export class RingConsumer extends RingEnd {
    * @throws RangeError where it is longer than `into`; it stays. @throws RingError
    */
   receive(into: Words): number {
-    const room = into.length;
     const { words, taken } = this;
-    let place = this.place(taken);
-    let header: number;
-    if (taken === this.batchEnd) {
-      header = Atomics.load(words, place + HEADER);
-      if (!isOfLap(header, this.lap(taken))) return this.nothing();
-      this.batchEnd = (taken + batchOf(header)) | 0;
-      words[this.start + BATCH_END] = this.batchEnd;
+    if (taken === this.batchEnd && !this.beginBatch()) return this.nothing();
+    const place = this.place(taken);
+    const length = words[place + HEADER] & WORDS_MASK;
+    if (length > into.length) {
+      this.linesOf(taken, length);
+      throw new RangeError(`the next message has ${length} words, and there is room for ${into.length}`);
+    }
+    if (length > DATA_WORDS) {
+      this.taken = (taken + this.readLines(taken, into, length)) | 0;
     } else {
-      header = words[place + HEADER];
+      this.readLine(place, into, length);
+      this.taken = (taken + 1) | 0;
     }
-    const length = header & WORDS_MASK;
-    const lines = length <= DATA_WORDS ? 1 : Math.ceil(length / DATA_WORDS);
-    const left = (this.batchEnd - taken) | 0;
-    if (lines > left || left > this.capacity) {
-      throw new RingError('the ring is corrupt: its producer wrote a message that goes beyond its batch');
-    }
-    if (length > room) {
-      throw new RangeError(`the next message has ${length} words, and there is room for ${room}`);
-    }
-    copy(into, 0, words, place, Math.min(length, DATA_WORDS));
-    for (let line = 1, to = DATA_WORDS; line < lines; line++, to += DATA_WORDS) {
-      place = this.place((taken + line) | 0);
-      copy(into, to, words, place, Math.min(length - to, DATA_WORDS));
-    }
-    this.misses = 0;
-    this.taken = (taken + lines) | 0;
     words[this.start + TAKEN] = this.taken;
     if (((this.taken - this.givenBack) | 0) * 4 >= this.capacity) this.giveBack();
     return length;
+  }
+
+  /** Whether a batch has come. */
+  private beginBatch(): boolean {
+    const { words, taken } = this;
+    const header = Atomics.load(words, this.place(taken) + HEADER);
+    if (!isOfLap(header, this.lap(taken))) return false;
+    const lines = batchOf(header);
+    if (lines > this.capacity)
+      throw new RingError('the ring is corrupt: its producer wrote a batch that has no room');
+    this.misses = 0;
+    this.batchEnd = (taken + lines) | 0;
+    words[this.start + BATCH_END] = this.batchEnd;
+    return true;
+  }
+
+  private readLine(place: number, into: Words, length: number): void {
+    const pairs = length < DATA_WORDS ? null : this.messagePairs(into);
+    if (pairs === null) return copy(into, 0, this.words, place, length);
+    copyPairs(pairs, 0, this.pairs!, place >> 1);
+    into[LAST_WORD] = this.words[place + LAST_WORD];
+  }
+
+  /** A message of several lines, the first of which is `taken`. Returns how many. */
+  private readLines(taken: number, into: Words, length: number): number {
+    const lines = this.linesOf(taken, length);
+    for (let line = 0, to = 0; line < lines; line++, to += DATA_WORDS) {
+      copy(into, to, this.words, this.place((taken + line) | 0), Math.min(length - to, DATA_WORDS));
+    }
+    return lines;
+  }
+
+  /** @throws RingError where a message that begins with line `taken` cannot be so long. */
+  private linesOf(taken: number, length: number): number {
+    const lines = Math.ceil(length / DATA_WORDS);
+    if (lines > ((this.batchEnd - taken) | 0)) {
+      throw new RingError('the ring is corrupt: its producer wrote a message that goes beyond its batch');
+    }
+    return lines;
   }
 
   private nothing(): number {
@@ -317,4 +384,34 @@ function copyLine(to: Words, at: number, from: Words, start: number): void {
   to[at + 12] = from[start + 12];
   to[at + 13] = from[start + 13];
   to[at + 14] = from[start + 14];
+}
+
+/** All of a line but its last word of data and its header. */
+function copyPairs(to: BigUint64Array, at: number, from: BigUint64Array, start: number): void {
+  to[at] = from[start];
+  to[at + 1] = from[start + 1];
+  to[at + 2] = from[start + 2];
+  to[at + 3] = from[start + 3];
+  to[at + 4] = from[start + 4];
+  to[at + 5] = from[start + 5];
+  to[at + 6] = from[start + 6];
+}
+
+const TypedArray = Object.getPrototypeOf(Int32Array) as { readonly prototype: Int32Array };
+/**
+ * The accessors themselves, as they are before a realm is hardened: a program's message is in an array of the program's, which
+ * may have properties of these names that lie, and whose buffer may be all of physical memory.
+ */
+const [bufferOf, byteOffsetOf, lengthOf] = ['buffer', 'byteOffset', 'length'].map((key) => {
+  const { get } = Object.getOwnPropertyDescriptor(TypedArray.prototype, key)! as {
+    readonly get: () => unknown;
+  };
+  return (array: Words) => Reflect.apply(get, array, []);
+}) as [(array: Words) => ArrayBufferLike, (array: Words) => number, (array: Words) => number];
+
+/** What it returns must not get into a program's hands. */
+function pairsOf(words: Words): BigUint64Array | null {
+  if (!ArrayBuffer.isView(words)) return null;
+  const offset = byteOffsetOf(words);
+  return offset % 8 !== 0 ? null : new BigUint64Array(bufferOf(words), offset, lengthOf(words) >> 1);
 }

@@ -46,6 +46,43 @@ describe('a ring', () => {
     }
   });
 
+  it('hands them over from and to any arrays, also the same again, anywhere in memory', () => {
+    // In whole pairs of words from where an array's memory begins, and not.
+    const arrays = [0, 4].map((offset) => new Int32Array(new ArrayBuffer(256), offset, 45));
+    const { producer, consumer } = ring(8);
+    let number = 0;
+    for (const from of [...arrays, new Uint32Array(45)]) {
+      for (const into of [...arrays.map((array) => new Int32Array(array)), ...arrays]) {
+        for (const length of [15, 45, 15, 14, 15, 31]) {
+          const sent = message(number++, length);
+          from.set(sent);
+          assert(producer.send(from, length));
+          into.fill(-1);
+          assert.equal(consumer.receive(into), length);
+          assert.deepEqual([...into], [...Int32Array.from(sent), ...into.slice(length).fill(-1)]);
+        }
+      }
+    }
+  });
+
+  it('believes nothing that an array says of where it is', () => {
+    const { producer, consumer } = ring(8);
+    const from = new Int32Array(15);
+    const into = new Int32Array(15);
+    for (const array of [from, into])
+      Object.defineProperties(array, {
+        buffer: { value: new ArrayBuffer(128) },
+        byteOffset: { value: 64 },
+        constructor: { value: BigInt64Array },
+      });
+    for (let number = 0; number < 4; number++) {
+      from.set(message(number, 15));
+      assert(producer.send(from));
+      assert.equal(consumer.receive(into), 15);
+      assert.deepEqual([...into], message(number, 15));
+    }
+  });
+
   it('goes on where the counts of lines wrap', () => {
     const words = memory(8);
     for (const at of [0, 2 * LINE, 3 * LINE, 3 * LINE + 1]) words[at] = -11;
