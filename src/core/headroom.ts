@@ -69,23 +69,26 @@ export function withHeadroom(module: Uint8Array, entries: readonly string[]): Ui
   const reader = new Reader(code.rest);
   const bodies = Array.from({ length: code.count }, (_, index) => {
     const body = reader.bytes(reader.number());
-    if (!chosen.has(imported + index)) return [...leb128(body.length), ...body];
+    if (!chosen.has(imported + index)) return bytes(leb128(body.length), body);
     const locals = localsLength(body);
     const length = leb128(body.length + branch.length);
-    return [...length, ...body.subarray(0, locals), ...branch, ...body.subarray(locals)];
+    return bytes(length, body.subarray(0, locals), branch, body.subarray(locals));
   });
-  const extended = (vector: Vector, more: readonly number[]): Uint8Array =>
-    Uint8Array.from([...leb128(vector.count + 2), ...vector.rest, ...more]);
+  const extended = (vector: Vector, ...more: Bytes[]): Uint8Array =>
+    bytes(leb128(vector.count + 2), vector.rest, ...more);
   sections.set(Section.Type, extended(types, newTypes));
   sections.set(Section.Function, extended(functions, newFunctions));
-  sections.set(
-    Section.Code,
-    extended({ count: code.count, rest: bodies.flat() }, [...EMPTY_BODY, ...EMPTY_BODY]),
+  sections.set(Section.Code, extended({ count: code.count, rest: bytes(...bodies) }, EMPTY_BODY, EMPTY_BODY));
+  return bytes(
+    module.subarray(0, HEADER_BYTES),
+    ...[...sections].flatMap(([id, content]) => [[id], leb128(content.length), content]),
   );
-  return Uint8Array.from([
-    ...module.subarray(0, HEADER_BYTES),
-    ...[...sections].flatMap(([id, content]) => [id, ...leb128(content.length), ...content]),
-  ]);
+}
+
+type Bytes = Uint8Array | readonly number[];
+
+function bytes(...parts: readonly Bytes[]): Uint8Array {
+  return Buffer.concat(parts.map((part) => Uint8Array.from(part)));
 }
 
 /** By number. Those without a meaning to WebAssembly, of which there may be several, are left out. */
@@ -102,10 +105,10 @@ function sectionsOf(module: Uint8Array): Map<number, Uint8Array> {
 
 interface Vector {
   readonly count: number;
-  readonly rest: Iterable<number>;
+  readonly rest: Uint8Array;
 }
 
-function vectorOf(section: Uint8Array): Vector & { readonly rest: Uint8Array } {
+function vectorOf(section: Uint8Array): Vector {
   const reader = new Reader(section);
   return { count: reader.number(), rest: reader.rest() };
 }
