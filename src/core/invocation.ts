@@ -58,7 +58,7 @@ export function readBootInfo(memory: ArrayBufferLike, address: number): BootInfo
       cptr: word(BootInfo.UntypedStart) + i,
       address: word(entry),
       sizeBits: view.getUint16(entry + 4, true),
-      device: view.getUint16(entry + 6, true) !== 0,
+      device: view.getUint16(entry + 6, true) === 1,
     });
   }
   return {

@@ -37,7 +37,7 @@ function machine(clusters: readonly (readonly number[])[] = [[0], [1], [2]]) {
 
 describe('the interrupt controller', () => {
   it('interrupts the core that is named, on the line that is named, once', () => {
-    const { cores, enable } = machine();
+    const { controller, cores, enable } = machine();
     const [sender, receiver, other] = cores;
     const lines = [
       1,
@@ -51,7 +51,9 @@ describe('the interrupt controller', () => {
       sender.sendSGI(1, line);
       sender.sendSGI(1, line);
       assert.equal(other.take(), -1);
+      assert(controller.isReady(1));
       assert.equal(receiver.take(), line);
+      assert(!controller.isReady(1), 'it may sleep');
       assert.equal(receiver.take(), -1, 'rings that nobody has taken merge into one');
     }
   });

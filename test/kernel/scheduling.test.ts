@@ -416,6 +416,24 @@ for (const image of IMAGES) {
       assert.equal(yielder.message.label, SeL4Error.NoError);
     });
 
+    it('a buried thread that is deleted is forgotten in the states of cores alone', () => {
+      const STATE_BYTES = 4096;
+      const m = new Machine({ image });
+      const thread = m.thread({ priority: 9 });
+      const [kernel] = m.kernels;
+      const places = () => {
+        const found: number[] = [];
+        for (let at = m.base; at < m.info.initialTCB; at += 4) if (m.u32(at) === thread.tcb) found.push(at);
+        return found;
+      };
+      const before = places();
+      kernel.setFloor(thread.tcb);
+      const [floor] = places().filter((at) => !before.includes(at));
+      m.setU32(floor + STATE_BYTES, thread.tcb);
+      m.delete(thread.cptr);
+      assert.deepEqual([m.u32(floor), m.u32(floor + STATE_BYTES)], [0, thread.tcb]);
+    });
+
     it('a buried thread that is deleted leaves no trace in the scheduler', () => {
       const m = new Machine({ image });
       const ut = m.create(ObjectType.Untyped, 12);
