@@ -62,6 +62,8 @@ const SLOW = [
   'isolation.test.js',
   'interleavings.test.js',
 ];
+/** Of those, these are for each image, even where both have been changed: their fastpaths differ. */
+const SLOW_FOR_EACH = ['fastpath.test.js'];
 /** Tests of several cores, which have nothing to do with `unicore`. */
 const SEVERAL_CORES = ['smp.test.js', 'interleavings.test.js'];
 
@@ -79,7 +81,7 @@ function testsOf(place, image, slow) {
     .filter(({ name }) => name.endsWith('.test.js'))
     .filter(({ name }) => (image === CONTROLLER) === name.startsWith(CONTROLLER))
     .filter(({ name }) => image !== 'unicore' || !SEVERAL_CORES.includes(name))
-    .filter(({ name }) => slow || !SLOW.includes(name))
+    .filter(({ name }) => slow || !SLOW.includes(name) || SLOW_FOR_EACH.includes(name))
     .toSorted((a, b) => SLOW.indexOf(a.name) - SLOW.indexOf(b.name))
     .map(({ path }) => path);
 }
