@@ -86,11 +86,6 @@ abstract class RingEnd {
   protected readonly base: number;
   private readonly mask: number;
   private readonly lapShift: number;
-  /** The words, two by two; null where they are no memory, as in a model of it. */
-  protected readonly pairs: BigUint64Array | null;
-  /** What the last message was in, and that two by two: null where it cannot be, undefined where it was not yet tried. */
-  private lastMessage: Words | undefined = undefined;
-  private lastPairs: BigUint64Array | null | undefined = undefined;
 
   /**
    * @param words shared memory. @param start index of the ring's first word, at a multiple of 64 bytes.
@@ -111,21 +106,6 @@ abstract class RingEnd {
     this.capacity = 1 << this.lapShift;
     this.longest = Math.min(this.capacity * DATA_WORDS, WORDS_MASK);
     this.mask = this.capacity - 1;
-    this.pairs = start % 2 === 0 ? pairsOf(words) : null;
-  }
-
-  /**
-   * The words of a message two by two, so that a line is copied in half of the time; null unless the message before was in the
-   * same array: to look at an array so takes as long as some messages.
-   */
-  protected messagePairs(message: Words): BigUint64Array | null {
-    if (message !== this.lastMessage) {
-      this.lastMessage = message;
-      this.lastPairs = undefined;
-      return null;
-    }
-    if (this.lastPairs === undefined) this.lastPairs = this.pairs === null ? null : pairsOf(message);
-    return this.lastPairs;
   }
 
   /** Index of the first word of line `count`. */
@@ -179,7 +159,7 @@ export class RingProducer extends RingEnd {
     if (!more || length > DATA_WORDS || written === this.clear) return this.sendSlowly(message, length, more);
     const place = this.place(written);
     this.words[place + HEADER] = this.lap(written) | length;
-    this.writeLine(place, message, length);
+    copy(this.words, place, message, 0, length);
     this.written = (written + 1) | 0;
     return true;
   }
@@ -198,7 +178,7 @@ export class RingProducer extends RingEnd {
     } else {
       words[place + HEADER] = lap | length;
     }
-    this.writeLine(place, message, Math.min(length, DATA_WORDS));
+    copy(words, place, message, 0, Math.min(length, DATA_WORDS));
     for (let line = 1, from = DATA_WORDS; line < lines; line++, from += DATA_WORDS) {
       const count = (this.written + line) | 0;
       place = this.place(count);
@@ -210,13 +190,6 @@ export class RingProducer extends RingEnd {
     if (!more || left <= 0) this.flush();
     else this.clear = (this.written + Math.min(left - 1, this.room())) | 0;
     return true;
-  }
-
-  private writeLine(place: number, message: Words, length: number): void {
-    const pairs = length < DATA_WORDS ? null : this.messagePairs(message);
-    if (pairs === null) return copy(this.words, place, message, 0, length);
-    copyPairs(this.pairs!, place >> 1, pairs, 0);
-    this.words[place + LAST_WORD] = message[LAST_WORD];
   }
 
   /** Publishes what was sent with `more`. */
@@ -257,8 +230,13 @@ export class RingConsumer extends RingEnd {
   protected taken: number;
   private batchEnd: number;
   private givenBack: number;
-  /** How often `receive` has found nothing since the last message. */
+  /** How often `receive` has found nothing since the last batch. */
   private misses = 0;
+  /** The words, two by two; null where they are no memory, as in a model of it. */
+  private readonly pairs: BigUint64Array | null;
+  /** What the last message went to, and that two by two: null where it cannot be, undefined where it was not yet tried. */
+  private lastInto: Words | undefined = undefined;
+  private lastPairs: BigUint64Array | null | undefined = undefined;
 
   /**
    * @param patience how often in a row `receive` may find nothing before the consumer counts as waiting. A thread that
@@ -271,6 +249,7 @@ export class RingConsumer extends RingEnd {
     private readonly patience = 0,
   ) {
     super(words, start, length);
+    this.pairs = start % 2 === 0 ? pairsOf(words) : null;
     this.taken = words[start + TAKEN];
     this.batchEnd = words[start + BATCH_END];
     // The producer can write there too.
@@ -318,10 +297,27 @@ export class RingConsumer extends RingEnd {
   }
 
   private readLine(place: number, into: Words, length: number): void {
-    const pairs = length < DATA_WORDS ? null : this.messagePairs(into);
+    const pairs = length < DATA_WORDS ? null : this.pairsOfSame(into);
     if (pairs === null) return copy(into, 0, this.words, place, length);
     copyPairs(pairs, 0, this.pairs!, place >> 1);
     into[LAST_WORD] = this.words[place + LAST_WORD];
+  }
+
+  /**
+   * An array's words two by two, so that a line is copied in half of the time; null unless the message before went to the
+   * same array: to look at an array so takes as long as some messages.
+   *
+   * A producer copies word by word: its words have just been written one by one, and to load two at once waits until both have
+   * left the store buffer, behind lines that another core has.
+   */
+  private pairsOfSame(into: Words): BigUint64Array | null {
+    if (into !== this.lastInto) {
+      this.lastInto = into;
+      this.lastPairs = undefined;
+      return null;
+    }
+    if (this.lastPairs === undefined) this.lastPairs = this.pairs === null ? null : pairsOf(into);
+    return this.lastPairs;
   }
 
   /** A message of several lines, the first of which is `taken`. Returns how many. */
