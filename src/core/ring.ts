@@ -289,7 +289,7 @@ export class RingConsumer extends RingEnd {
     if (!isOfLap(header, this.lap(taken))) return false;
     const lines = batchOf(header);
     if (lines > this.capacity)
-      throw new RingError('the ring is corrupt: its producer wrote a batch that has no room');
+      throw new RingError('the ring is corrupt: its producer wrote a batch of more lines than it has');
     this.misses = 0;
     this.batchEnd = (taken + lines) | 0;
     words[this.start + BATCH_END] = this.batchEnd;

@@ -216,6 +216,17 @@ describe('a ring whose other side is hostile', () => {
   const corrupt = (error: unknown) =>
     error instanceof RingError && /^the ring is corrupt: /.test(error.message);
 
+  it('a message that is longer than its batch is no message, however much room there is for it', () => {
+    for (const [lines, length] of [
+      [1, 31],
+      [9, 1],
+    ]) {
+      const { words, consumer } = ring(8);
+      words[CONTROL * LINE + LINE - 1] = (lines << 14) | length;
+      for (const room of [100, 15, 0]) assert.throws(() => consumer.receive(new Int32Array(room)), corrupt);
+    }
+  });
+
   it('never loops, reads or writes out of bounds: there is a message, none, or a RingError', () => {
     let seed = 1;
     const random = (below: number) => {

@@ -154,7 +154,7 @@ describe('a ring between two domains', () => {
       ...Array<string>(5).fill('fake: TypeError: a message is an Int32Array or a Uint32Array'),
       "send: TypeError: receiver is the ring's consumer: it receives",
       "flush: TypeError: receiver is the ring's consumer: it receives",
-      'corrupt: RingError: the ring is corrupt: its producer wrote a message that goes beyond its batch',
+      'corrupt: RingError: the ring is corrupt: its producer wrote a batch of more lines than it has',
     ]);
   });
 });
