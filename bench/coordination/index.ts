@@ -8,6 +8,7 @@ import { machineTopology, type Topology } from '../../src/machine/topology/index
 import { postMessageRoundTrip } from '../ipc/post-message.js';
 import { systemRounds } from '../ipc/system-rounds.js';
 import { median } from '../median.js';
+import { type Bracketed, steadyTurns } from '../steady.js';
 import { type Baseline, BaselineError, compileBaseline } from './baseline.js';
 import { ringRounds } from './ring.js';
 
@@ -63,7 +64,7 @@ export interface CoordinationReport extends CoordinationFigures {
 
 /** Turns in which all is measured one after the other. */
 const TURNS = 5;
-/** Of what a line costs, between cores that stay where they are. */
+/** Of a line there and back, between cores that stay where they are. */
 const NOISE = 1.5;
 const LINE_ROUNDS = 8;
 const LINE_TRIPS = 2_000;
@@ -77,16 +78,14 @@ const CAPACITY = 1024;
 type Figure = keyof CoordinationFigures;
 type Failures = Partial<Record<Figure, string>>;
 
-interface Turn {
+interface Turn extends Bracketed {
   readonly figures: CoordinationFigures;
-  /** What a line cost when it began and when it ended; null where none could be measured. */
-  readonly lines: readonly [number, number] | null;
 }
 
 export async function coordinationBenchmark(): Promise<CoordinationReport> {
   const topology = await machineTopology('host', { measure: 'never' });
   const cpus = topology.cores.slice(0, 2).map(({ cpu }) => cpu);
-  if (cpus.length < 2) return report(1, [], {});
+  if (cpus.length < 2) return coordinationReport(1, [], {});
   const baselines = { line: await compileBaseline('line.c'), boost: await compileBaseline('boost-spsc.cc') };
   const failures: Failures = {};
   const turns: Turn[] = [];
@@ -99,7 +98,7 @@ export async function coordinationBenchmark(): Promise<CoordinationReport> {
       if (typeof baseline !== 'string') await baseline.remove();
     }
   }
-  return report(topology.cores.length, turns, failures);
+  return coordinationReport(topology.cores.length, turns, failures);
 }
 
 async function measureTurn(
@@ -150,11 +149,13 @@ function runnable(baseline: Baseline | string): Baseline {
   return baseline;
 }
 
-function report(cores: number, turns: readonly Turn[], failures: Failures): CoordinationReport {
-  const stayed = turns.filter(
-    ({ lines }) => lines === null || Math.max(...lines) <= NOISE * Math.min(...lines),
-  );
-  const steady = stayed.length > 0 ? stayed : turns;
+/** Of all turns. Exported for tests: where cores are is nothing that one can arrange. */
+export function coordinationReport(
+  cores: number,
+  turns: readonly Turn[],
+  failures: Failures,
+): CoordinationReport {
+  const steady = steadyTurns(turns, NOISE);
   const dearest = Math.max(...steady.map(({ figures }) => figures.line_rtt_ns ?? 0));
   const isNear = ({ figures }: Turn): boolean => (figures.line_rtt_ns ?? 0) < dearest / 2;
   const near = steady.filter(isNear);

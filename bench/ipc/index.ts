@@ -9,6 +9,7 @@ import { wasmCrossingPair } from './crossing.js';
 import { cycleTime } from './cycle.js';
 import { farLine } from './far-line.js';
 import { median } from '../median.js';
+import { type Bracketed, steadyTurns } from '../steady.js';
 import { postMessageRoundTrip } from './post-message.js';
 import { simulatedCalls } from './simulated.js';
 import { singleImage } from './single-image.js';
@@ -68,6 +69,20 @@ export interface IpcReport extends IpcFigures {
   >;
 }
 
+/** What is compared is measured in turns: each is a run of its own, which V8 compiles anew and not always alike. */
+const TURNS = 5;
+/** Of what it takes to load a line, between cores that stay where they are: about a tenth, and some. */
+const NOISE = 1.25;
+
+/** What moves lines between the cores, in nanoseconds: figures are compared within one turn. */
+interface Turn extends Bracketed {
+  readonly line: number | null;
+  readonly notify: number | null;
+  readonly far: number | null;
+  readonly inTurn: number | null;
+  readonly alone: number;
+}
+
 export async function ipcBenchmark(): Promise<IpcReport> {
   const topology = await machineTopology('host', { measure: 'never' });
   const cpus = topology.cores.slice(0, 2).map(({ cpu }) => cpu);
@@ -84,8 +99,7 @@ export async function ipcBenchmark(): Promise<IpcReport> {
   const kernel = await singleImage('unicore', [first]);
   const turns: Turn[] = [];
   for (let turn = 0; turn < TURNS; turn++) turns.push(await measureTurn(topology, cpus));
-  const stayed = turns.filter((turn) => turn.steady);
-  const steady = stayed.length > 0 ? stayed : turns;
+  const steady = steadyTurns(turns, NOISE);
   const { line, notify } = middle(steady, (turn) => quotient(turn.notify, turn.line));
   const { far, inTurn } = middle(steady, (turn) => quotient(turn.inTurn, turn.far));
   const alone = median(turns.map((turn) => turn.alone));
@@ -135,39 +149,18 @@ export async function ipcBenchmark(): Promise<IpcReport> {
   };
 }
 
-/** What is compared is measured in turns: each is a run of its own, which V8 compiles anew and not always alike. */
-const TURNS = 5;
-
-/**
- * What moves lines between the cores, in nanoseconds. Where a virtual machine's cores are may change at any time, and what
- * a line costs with it: so all of it is measured in turns, and figures are compared within one turn.
- */
-interface Turn {
-  readonly line: number | null;
-  readonly notify: number | null;
-  readonly far: number | null;
-  readonly inTurn: number | null;
-  readonly alone: number;
-  /** The cores stayed where they were: a line costs after it what it cost before. */
-  readonly steady: boolean;
-}
-
-/** Of what a line costs, between steady cores: its noise is about a tenth, and lines of other caches cost several times as much. */
-const NOISE = 1.25;
-
 async function measureTurn(topology: Topology, cpus: readonly number[]): Promise<Turn> {
   const [first, second] = cpus;
   if (second === undefined) {
     const { alone } = await singleImage('smp', cpus);
-    return { line: null, notify: null, far: null, inTurn: null, alone, steady: true };
+    return { line: null, notify: null, far: null, inTurn: null, alone, lines: null };
   }
   const line = await lineOrNull(first, second);
   const notify = await systemRounds('notify.system', topology);
   const before = await farLine([first, second]);
   const { inTurn, alone } = await singleImage('smp', cpus);
   const after = await farLine([first, second]);
-  const steady = Math.max(before, after) <= NOISE * Math.min(before, after);
-  return { line, notify, far: (before + after) / 2, inTurn, alone, steady };
+  return { line, notify, far: (before + after) / 2, inTurn, alone, lines: [before, after] };
 }
 
 /** The turn in the middle by a figure: the median of a ratio whose parts belong together. */

@@ -5,7 +5,7 @@
 import { withLineCosts } from '../../src/machine/simulated/line-costs.js';
 import type { MachineModel } from '../../src/machine/simulated/model.js';
 import { machineTopology, type Topology } from '../../src/machine/topology/index.js';
-import { scaling } from '../../src/system/simulate/founding.js';
+import { coreCounts, scaling } from '../../src/system/simulate/founding.js';
 import { median } from '../median.js';
 import { throughput } from './throughput.js';
 
@@ -108,13 +108,6 @@ function scalingReport(measured: readonly Measured[]): ScalingReport {
   }));
   const { ratio, predicted_ratio } = points.at(-1)!;
   return { points, call_ns: callNs, ratio, predicted_ratio };
-}
-
-/** 1, 2, 4, … and all. */
-function coreCounts(all: number): number[] {
-  const counts = [];
-  for (let count = 1; count < all; count *= 2) counts.push(count);
-  return [...counts, all];
 }
 
 /** One way, between the first so many cores; 0 for one core, to which no line comes. Others can only make it dearer. */

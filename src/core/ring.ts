@@ -36,6 +36,8 @@
  * last is its receiver's. Memory of zeros is a new ring.
  */
 
+import { typedArrayAccessor } from './typed-array.js';
+
 const LINE_WORDS = 16;
 const HEADER = LINE_WORDS - 1;
 const DATA_WORDS = HEADER;
@@ -393,17 +395,10 @@ function copyPairs(to: BigUint64Array, at: number, from: BigUint64Array, start: 
   to[at + 6] = from[start + 6];
 }
 
-const TypedArray = Object.getPrototypeOf(Int32Array) as { readonly prototype: Int32Array };
-/**
- * The accessors themselves, as they are before a realm is hardened: a program's message is in an array of the program's, which
- * may have properties of these names that lie, and whose buffer may be all of physical memory.
- */
-const [bufferOf, byteOffsetOf, lengthOf] = ['buffer', 'byteOffset', 'length'].map((key) => {
-  const { get } = Object.getOwnPropertyDescriptor(TypedArray.prototype, key)! as {
-    readonly get: () => unknown;
-  };
-  return (array: Words) => Reflect.apply(get, array, []);
-}) as [(array: Words) => ArrayBufferLike, (array: Words) => number, (array: Words) => number];
+// A message is in an array of the program's, whose buffer may be all of physical memory.
+const bufferOf = typedArrayAccessor<ArrayBufferLike>('buffer');
+const byteOffsetOf = typedArrayAccessor<number>('byteOffset');
+const lengthOf = typedArrayAccessor<number>('length');
 
 /** What it returns must not get into a program's hands. */
 function pairsOf(words: Words): BigUint64Array | null {

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { BootReport } from '../../bench/boot/index.js';
 import type { KernelReport } from '../../bench/kernel/index.js';
 import { BaselineError, compileBaseline } from '../../bench/coordination/baseline.js';
-import type { CoordinationReport } from '../../bench/coordination/index.js';
+import { coordinationReport, type CoordinationReport } from '../../bench/coordination/index.js';
 import type { IpcReport } from '../../bench/ipc/index.js';
 import type { ScalingReport } from '../../bench/scaling/index.js';
 import { machineTopology } from '../../src/machine/topology/index.js';
@@ -82,6 +82,26 @@ describe('atoll bench', () => {
       const ratio = figures.ring_message_ns! / figures.boost_spsc_message_ns;
       assert.deepEqual(targets.ring_per_boost, { ratio, at_most: 0.6, met: ratio <= 0.6 });
     }
+  });
+
+  it('coordination takes its ratios where cores shared no cache, and leaves out turns in which they moved', () => {
+    const turn = (line: number, after = line) => {
+      const { figures } = coordinationReport(1, [], {});
+      const measured = { ring_message_ns: 10 * line, c_line_rtt_ns: line, notify_cross_cluster_rtt_ns: line };
+      return { figures: { ...figures, ...measured, line_rtt_ns: line }, lines: [line, after] as const };
+    };
+    const { turns, near, figures, targets } = coordinationReport(
+      2,
+      [turn(80), turn(400), turn(90), turn(420), turn(100, 400), turn(400, 80)],
+      {},
+    );
+    assert.deepEqual([turns, figures.line_rtt_ns, figures.ring_message_ns], [2, 410, 4100]);
+    assert.deepEqual([near!.turns, near!.figures.line_rtt_ns, near!.figures.ring_message_ns], [2, 85, 850]);
+    assert.deepEqual(targets.notify_per_c_line_rtt, { ratio: 1, at_most: 1.6, met: true });
+    const alike = coordinationReport(2, [turn(80), turn(100)], {});
+    assert.deepEqual([alike.turns, alike.near, alike.figures.line_rtt_ns], [2, null, 90]);
+    const moved = coordinationReport(2, [turn(100, 400), turn(300, 80)], {});
+    assert.equal(moved.turns + moved.near!.turns, 2, 'where no turn is left, all are taken');
   });
 
   it('a baseline that cannot run says so, and is no figure', async (context) => {

@@ -179,7 +179,7 @@ export function scaling(
 }
 
 /** 1, 2, 4 … and all. */
-function coreCounts(cores: number): number[] {
+export function coreCounts(cores: number): number[] {
   const counts: number[] = [];
   for (let count = 1; count < cores; count *= 2) counts.push(count);
   return [...counts, cores];

@@ -2,15 +2,13 @@
 import type { Ring } from '../../../program.js';
 import type { SharedAccess } from '../../core.js';
 import type { Words } from '../../ring.js';
+import { typedArrayAccessor } from '../../typed-array.js';
 
 /** Which end of a ring a domain has. */
 export type RingSide = 'producer' | 'consumer';
 
-const TypedArray = Object.getPrototypeOf(Uint8Array) as { readonly prototype: object };
 /** The kind of a typed array; undefined for whatever else a program may have made. */
-const kindOf = Function.prototype.call.bind(
-  Object.getOwnPropertyDescriptor(TypedArray.prototype, Symbol.toStringTag)!.get!,
-) as (value: unknown) => string | undefined;
+const kindOf = typedArrayAccessor<string | undefined>(Symbol.toStringTag);
 
 /**
  * A program can stop and start again over the same end: the ring goes on where it stood.
