@@ -3,7 +3,7 @@
  * so that whoever explores what can happen between cores decides what it yields and when it is done
  * (test/kernel/interleavings.ts). The image then imports from `access`:
  *   load(at, size), store(at, size, value), copy(to, from, size), fill(to, value, size)   plain; wider ones are parted
- *   atomicLoad(at), atomicStore(at, value), exchange|add|and|or(at, value), or64(at, value), notify(at, count)
+ *   atomicLoad(at), atomicStore(at, value), exchange|add|and|or(at, value), add64|or64(at, value), notify(at, count)
  */
 import { constant, rewrite } from './rewrite.mjs';
 
@@ -23,6 +23,7 @@ const IMPORTS = `
  (import "access" "add" (func $i32.atomic.rmw.add (param i32 i32) (result i32)))
  (import "access" "and" (func $i32.atomic.rmw.and (param i32 i32) (result i32)))
  (import "access" "or" (func $i32.atomic.rmw.or (param i32 i32) (result i32)))
+ (import "access" "add64" (func $i64.atomic.rmw.add (param i32 i64) (result i64)))
  (import "access" "or64" (func $i64.atomic.rmw.or (param i32 i64) (result i64)))
  (import "access" "notify" (func $memory.atomic.notify (param i32 i32) (result i32)))`;
 

@@ -16,12 +16,18 @@ import { beginTime, chargeTime, nextReplenishment, releaseReady } from './schedu
 import { checkDomainTime, nextTurn } from './scheduler/domain';
 import { hold as setHeld, rescheduleRequired, schedule } from './scheduler/schedule';
 import { acquire, release } from './smp/lock';
+import { fastAcknowledge } from './fastpath/acknowledge';
 import { fastCall } from './fastpath/call';
+import { fastInterrupt } from './fastpath/interrupt';
 import { fastReplyRecv } from './fastpath/reply-recv';
+import { fastSignal } from './fastpath/signal';
 import { TCB, ThreadState } from './model/objects';
 import { isNull, none } from './model/cap';
 
 export { boot } from './api/boot';
+
+/** The handle of the idle thread's program. */
+const IDLE: u32 = 0;
 
 /** Enters the kernel by a system call; false if its thread was stopped meanwhile, so that it must not be done. */
 @inline
@@ -48,6 +54,12 @@ function begin(): bool {
 function enterByItself(): void {
   const core = here();
   if (SMP) acquire(core);
+  beginByItself(core);
+}
+
+/** What `enterByItself` does once the core has the lock. */
+@inline
+function beginByItself(core: CoreState): void {
   if (core.timed != 0) releaseReady(core);
   if (SMP && !isNull(core.stalled)) endStall(core);
 }
@@ -80,7 +92,18 @@ function leaveFast(program: u32): u32 {
  */
 @inline
 function isOrdinary(core: CoreState, thread: TCB): bool {
-  if (changetype<usize>(core.current) != changetype<usize>(thread)) return false;
+  return changetype<usize>(core.current) == changetype<usize>(thread) && hasNoFloorNorTime(core);
+}
+
+/** The same for an interrupt, which comes to a core whoever is current. */
+@inline
+function isUntroubled(core: CoreState): bool {
+  return (!SMP || isNull(core.stalled)) && hasNoFloorNorTime(core);
+}
+
+/** Whether `floor` is null and `timed` 0: they are neighbours. */
+@inline
+function hasNoFloorNorTime(core: CoreState): bool {
   return load<u64>(changetype<usize>(core) + offsetof<CoreState>('floor')) == 0;
 }
 
@@ -135,9 +158,19 @@ export function recv(cptr: u32, reply: u32): u32 {
   return leave();
 }
 
-/** Sends without waiting to `dest`, then receives: one entry, so that the receiver of the first finds this thread waiting. */
-export function nbSendRecv(dest: u32, cptr: u32, reply: u32): u32 {
-  if (enter()) {
+/**
+ * Sends without waiting to `dest`, then receives: one entry, so that the receiver of the first finds this thread waiting.
+ * `thread`: as for `call`.
+ */
+export function nbSendRecv(dest: u32, cptr: u32, reply: u32, thread: TCB): u32 {
+  const core = here();
+  if (SMP) acquire(core);
+  if (FASTPATH && isOrdinary(core, thread) && fastAcknowledge(core, thread, dest, cptr, reply)) return leaveFast(IDLE);
+  return slowNBSendRecv(dest, cptr, reply);
+}
+
+function slowNBSendRecv(dest: u32, cptr: u32, reply: u32): u32 {
+  if (begin()) {
     const thread = here().current;
     handleInvocation(thread, dest, false, false, false, true);
     handleRecv(thread, cptr, true, true, reply);
@@ -160,9 +193,19 @@ export function nbWait(cptr: u32): u32 {
   return leave();
 }
 
-/** As `seL4_Signal`: a send of an empty message. */
-export function signal(cptr: u32): u32 {
-  if (enter()) {
+/** As `seL4_Signal`: a send of an empty message. `thread`: as for `call`. */
+export function signal(cptr: u32, thread: TCB): u32 {
+  const core = here();
+  if (SMP) acquire(core);
+  if (FASTPATH && isOrdinary(core, thread)) {
+    const next = fastSignal(thread, cptr);
+    if (next != 0) return leaveFast(next);
+  }
+  return slowSignal(cptr);
+}
+
+function slowSignal(cptr: u32): u32 {
+  if (begin()) {
     const thread = here().current;
     thread.msgInfo = 0;
     handleInvocation(thread, cptr, false, true, false, false);
@@ -190,7 +233,17 @@ export function unknownSyscall(number: u32): u32 {
 
 /** An interrupt has come to this core. */
 export function interrupt(irq: u32): u32 {
-  enterByItself();
+  const core = here();
+  if (SMP) acquire(core);
+  if (FASTPATH && isUntroubled(core)) {
+    const next = fastInterrupt(core, irq);
+    if (next != 0) return leaveFast(next);
+  }
+  return slowInterrupt(irq);
+}
+
+function slowInterrupt(irq: u32): u32 {
+  beginByItself(here());
   handleInterrupt(irq);
   return leave();
 }

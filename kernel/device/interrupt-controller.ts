@@ -50,6 +50,10 @@ const OWN_ENABLED: usize = 5 * 4;
  */
 const PAUSE: usize = 6 * 4;
 const SEEN: usize = 1 << LINE_BITS;
+/** In a doorbell: the count of rings, behind the word to which a ring adds what is in the outbox. */
+const RINGS: usize = 4;
+/** Above the number of a line. */
+const MORE: u32 = 32;
 const DOORBELL_LINES: u32 = (1 << (LAST_DOORBELL + 1)) - (1 << FIRST_DOORBELL);
 
 @inline
@@ -74,51 +78,57 @@ function rung(enabled: u32): i32 {
   const at = block(SELF);
   for (let lines = enabled & DOORBELL_LINES; lines != 0; lines &= lines - 1) {
     const irq = ctz(lines);
-    const count = atomic.load<u32>(at + (<usize>irq << PAIR_BITS));
+    const count = atomic.load<u32>(at + (<usize>irq << PAIR_BITS), RINGS);
     if (count != load<u32>(at + SEEN + (<usize>irq << 2))) return irq;
   }
   return -1;
 }
 
-/** Looks for an interrupt of this core that is enabled, so many times; false if none came. */
-export function spin(times: u32): bool {
-  for (; times != 0; times--) {
+/**
+ * Looks for an interrupt of this core that is enabled, so many times, and takes it: the lowest line on which one has come,
+ * doorbells last; -1 if none came. With `MORE`, there may be others.
+ */
+export function take(times: u32): i32 {
+  while (true) {
+    const at = line(SELF);
     const enabled = atomic.load<u32>(block(SELF) + OWN_ENABLED);
-    if ((atomic.load<u32>(line(SELF) + PENDING) & (enabled | WAKE)) != 0 || rung(enabled) >= 0) return true;
+    const ready = atomic.load<u32>(at + PENDING) & (enabled | WAKE);
+    if (ready != 0) {
+      const bit = ready & (0 - ready);
+      atomic.and<u32>(at + PENDING, ~(bit | WAKE));
+      if (bit != WAKE) return ctz(bit) | MORE;
+    }
+    const irq = rung(enabled);
+    if (irq >= 0) {
+      store<u32>(block(SELF) + SEEN + (<usize>irq << 2), atomic.load<u32>(block(SELF) + (<usize>irq << PAIR_BITS), RINGS));
+      return rung(enabled & ~((<u32>1) << irq)) < 0 ? irq : irq | MORE;
+    }
+    if (--times == 0) return -1;
     atomic.add<u32>(block(SELF) + PAUSE, 1);
   }
-  return false;
 }
 
-/** Looks for an interrupt of this core as `spin` does, and whether the word at `at` is `value`: 1 where it is, 2 for an interrupt, else 0. */
+/**
+ * Looks for an interrupt of this core as `take` does, but takes none, and whether the word at `at` is `value`: 1 where it is,
+ * 2 for an interrupt, else 0.
+ */
 export function awaitWord(at: usize, value: u32, times: u32): u32 {
   for (; times != 0; times--) {
     if (atomic.load<u32>(at) == value) return 1;
-    if (spin(1)) return 2;
+    const enabled = atomic.load<u32>(block(SELF) + OWN_ENABLED);
+    if ((atomic.load<u32>(line(SELF) + PENDING) & (enabled | WAKE)) != 0 || rung(enabled) >= 0) return 2;
+    atomic.add<u32>(block(SELF) + PAUSE, 1);
   }
   return 0;
-}
-
-/** Takes the lowest line of this core on which an interrupt has come and that is enabled, doorbells last; -1 if there is none. */
-export function take(): i32 {
-  const at = line(SELF);
-  const enabled = atomic.load<u32>(block(SELF) + OWN_ENABLED);
-  const ready = atomic.load<u32>(at + PENDING) & (enabled | WAKE);
-  if (ready != 0) {
-    const bit = ready & (0 - ready);
-    atomic.and<u32>(at + PENDING, ~(bit | WAKE));
-    if (bit != WAKE) return ctz(bit);
-  }
-  const irq = rung(enabled);
-  if (irq >= 0) store<u32>(block(SELF) + SEEN + (<usize>irq << 2), atomic.load<u32>(block(SELF) + (<usize>irq << PAIR_BITS)));
-  return irq;
 }
 
 /** Raises what is in the outbox, then interrupts: together, where one word of 64 bits holds both. */
 export function sendSGI(core: u32, irq: u32): void {
   const at = line(core);
   if (irq - FIRST_DOORBELL <= LAST_DOORBELL - FIRST_DOORBELL) {
-    atomic.add<u32>(block(core) + (<usize>irq << PAIR_BITS), 1);
+    const data = load<u32>(OUTBOX);
+    store<u32>(OUTBOX, 0);
+    atomic.add<u64>(block(core) + (<usize>irq << PAIR_BITS), (<u64>1 << 32) | data);
     return wake(at);
   }
   const bit = (<u32>1) << irq;

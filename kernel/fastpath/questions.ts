@@ -42,6 +42,20 @@ export function notReceivable(cap: Slot): u32 {
   return (firstWord(cap) & (TYPE_MASK | (<u32>Rights.Read << RIGHTS_SHIFT))) ^ want;
 }
 
+/** 0 if it is a notification capability with the right to signal. */
+@inline
+export function notSignallable(cap: Slot): u32 {
+  const want = CapType.Notification | (<u32>Rights.Write << RIGHTS_SHIFT);
+  return (firstWord(cap) & (TYPE_MASK | (<u32>Rights.Write << RIGHTS_SHIFT))) ^ want;
+}
+
+/** 0 if it is a notification capability with the right to wait. */
+@inline
+export function notAwaitable(cap: Slot): u32 {
+  const want = CapType.Notification | (<u32>Rights.Read << RIGHTS_SHIFT);
+  return (firstWord(cap) & (TYPE_MASK | (<u32>Rights.Read << RIGHTS_SHIFT))) ^ want;
+}
+
 /** 0 if it is a reply capability. */
 @inline
 export function notReply(cap: Slot): u32 {

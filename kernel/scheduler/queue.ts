@@ -75,10 +75,15 @@ export function highestReady(core: CoreState): i32 {
   return -1;
 }
 
+@inline
+export function isNothingReady(core: CoreState): bool {
+  return (core.ready0 | core.ready1 | core.ready2 | core.ready3) == 0;
+}
+
 /** Whether a thread that is ready on this core is more urgent than `tcb`. */
 @inline
 export function isReadyAbove(core: CoreState, tcb: TCB): bool {
-  if ((core.ready0 | core.ready1 | core.ready2 | core.ready3) == 0) return false;
+  if (isNothingReady(core)) return false;
   return <i32>tcb.priority < highestReady(core);
 }
 

@@ -102,7 +102,7 @@ export class Monitor {
   /** `reportFault(handle)`: a domain without a parent faulted; it stays stopped. `heartbeat()`: the timer ticked. */
   constructor(
     private readonly core: Core,
-    tcb: number,
+    private readonly tcb: number,
     private readonly capabilities: MonitorCapabilities,
     private readonly flags: SignalFlags,
     private readonly invoker: Invoker,
@@ -226,7 +226,7 @@ export class Monitor {
     }
     words[this.registers + TAG_WORD] = ACKNOWLEDGE;
     words[this.registers + TAG_WORD + 1] = 0;
-    return kernel.nbSendRecv(doorbellHandler, endpoint, this.reply);
+    return kernel.nbSendRecv(doorbellHandler, endpoint, this.reply, this.tcb);
   }
 
   /** A domain has faulted that has no parent, or one on another cluster: that one hears of it, and the fault stays open. */

@@ -70,15 +70,17 @@ export class Proxy implements EngineThread {
     } else if (this.calling && words[this.registers + REDO_WORD] === 0) {
       calls.writeMessage(reply, this.registers, this.buffer, this.serial);
       this.calling = false;
-      this.outbox.fill();
-      return kernel.signal(ProxySlot.Reply);
+      if (!calls.isLookedFor(this.pair)) {
+        this.outbox.fill();
+        return kernel.signal(ProxySlot.Reply, this.tcb);
+      }
     }
     words[this.registers + REDO_WORD] = 0;
     if (this.calling || calls.serialOf(request) !== this.serial) {
       this.serial = calls.serialOf(request);
       this.calling = true;
       calls.readMessage(request, this.registers, this.buffer);
-      return kernel.call(ProxySlot.Server, 4 * this.registers);
+      return kernel.call(ProxySlot.Server, this.tcb);
     }
     return this.wait();
   }
@@ -88,6 +90,6 @@ export class Proxy implements EngineThread {
     if (!this.hasDoorbell) return kernel.wait(ProxySlot.Request);
     words[this.registers + TAG_WORD] = ACKNOWLEDGE;
     words[this.registers + TAG_WORD + 1] = 0;
-    return kernel.nbSendRecv(ProxySlot.Doorbell, ProxySlot.Request, 0);
+    return kernel.nbSendRecv(ProxySlot.Doorbell, ProxySlot.Request, 0, this.tcb);
   }
 }

@@ -3,7 +3,7 @@
  * calls do (proxy.ts), and what the parent wants done with it comes as a call of the monitor.
  */
 import { type Invocation, Register } from '../../kernel/api/constants.js';
-import type { CallPair } from '../core/call-lines.js';
+import { type CallPair, nextSerial } from '../core/call-lines.js';
 import { type Core, Stop } from '../core/core.js';
 import { type Flag, Outbox } from '../machine/interrupts.js';
 
@@ -57,7 +57,7 @@ export class RemoteChild {
   sendFault(reply: number): number {
     const free = this.reply;
     this.reply = reply;
-    this.faultSerial = (this.faultSerial + 1) >>> 0;
+    this.faultSerial = nextSerial(this.faultSerial);
     const { fault, faultBell } = this.capabilities;
     this.core.calls.writeMessage(fault.request, this.registers, this.buffer, this.faultSerial);
     this.faultOutbox.fill();
@@ -72,7 +72,7 @@ export class RemoteChild {
   /** Sends an open fault again, which the parent's cluster has lost: the message still stands there. */
   resendFault(): void {
     if (this.reply === 0) return;
-    this.faultSerial = (this.faultSerial + 1) >>> 0;
+    this.faultSerial = nextSerial(this.faultSerial);
     const { fault, faultBell } = this.capabilities;
     this.core.calls.setSerial(fault.request, this.faultSerial);
     this.faultOutbox.fill();

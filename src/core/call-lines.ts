@@ -2,12 +2,16 @@
  * How a message of a call between clusters lies in shared memory: one cache line, and further ones where it is long.
  *
  * The line's words are those of a register file (kernel/model/objects.ts, `TCB`): tag and the first four message
- * registers stand at the same places; two more follow. Word 0 is the doorbell's where the line is one
- * (machine/interrupts.ts), and word 1 is the call's serial number.
+ * registers stand at the same places; two more follow. Word 0 is the call's serial number, which is even, and word 1 is the
+ * doorbell's where the line is one (machine/interrupts.ts). A request's number is odd while who calls looks for the answer
+ * itself: then no bell is rung for it, which would take the answer's line away from who is reading it.
  *
  * What must hold: one side writes a line, and the other reads it after it has found a new serial number there. The
  * number is stored last, atomically, so all before it is seen by who loads it (ECMAScript's memory model: the load
- * reads from the store, which synchronises with it). The next message is written only when this one has been answered.
+ * reads from the store, which synchronises with it). Where a doorbell is rung for it, the ring brings the number, so that
+ * the line is taken from who looks at it but once. The next message is written only when this one has been answered.
+ * Who calls says that it no longer looks (`setSerial`), and looks once more, before it waits for the bell; who answers does so before it
+ * asks whether to ring. Both are sequentially consistent, so at least one of them sees what the other has stored.
  */
 import { Limit, Register } from '../../kernel/api/constants.js';
 
@@ -24,12 +28,28 @@ export interface CallPair {
   readonly reply: CallLines;
 }
 
+/** The number of the call that follows on one of this number. */
+export function nextSerial(serial: number): number {
+  return (serial + 2) >>> 0;
+}
+
+/** What stands in a request: its serial number, and whether who calls looks for the answer itself. */
+export function looking(serial: number, looks: boolean): number {
+  return looks ? serial + LOOKING : serial;
+}
+
+/** The serial number of what {@link looking} gives. */
+export function serialIn(number: number): number {
+  return (number & ~LOOKING) >>> 0;
+}
+
 /** Message registers that the line holds. */
 const LINE_REGISTERS = 6;
 /** Words of `more`. */
 export const MORE_WORDS = 2 * (64 - LINE_REGISTERS);
 
-const SERIAL_WORD = 1;
+const SERIAL_WORD = 0;
+const LOOKING = 1;
 const TAG_WORD = Register.MsgInfo / 4;
 const MR_WORD = Register.MR0 / 4;
 const LENGTH_MASK = 127;
@@ -51,11 +71,16 @@ export class CallAccess {
   }
 
   serialOf({ line }: CallLines): number {
-    return Atomics.load(this.words, line + SERIAL_WORD);
+    return serialIn(Atomics.load(this.words, line + SERIAL_WORD));
   }
 
   setSerial({ line }: CallLines, serial: number): void {
     Atomics.store(this.words, line + SERIAL_WORD, serial);
+  }
+
+  /** Whether an answer is seen without a bell. */
+  isLookedFor({ request }: CallPair): boolean {
+    return (Atomics.load(this.words, request.line + SERIAL_WORD) & LOOKING) !== 0;
   }
 
   /** Answers a call that nobody else will: with the serial number, and nothing but that it was given up. */
@@ -70,11 +95,20 @@ export class CallAccess {
   }
 
   /** Writes the message of the thread whose register file and IPC buffer begin at these words, and its serial number. */
-  writeMessage({ line, more }: CallLines, registers: number, buffer: number, serial: number): void {
-    const { words } = this;
+  writeMessage(lines: CallLines, registers: number, buffer: number, serial: number): void {
+    this.writeUnnumbered(lines, registers, buffer);
+    this.setSerial(lines, serial);
+  }
+
+  /** Writes the message of a request, whose number (see {@link looking}) a doorbell's ring brings if it is `carried`. */
+  writeRequest(lines: CallLines, registers: number, buffer: number, number: number, carried: boolean): void {
+    this.writeUnnumbered(lines, registers, buffer);
+    if (!carried) this.setSerial(lines, number);
+  }
+
+  private writeUnnumbered({ line, more }: CallLines, registers: number, buffer: number): void {
     const further = buffer + BUFFER_FURTHER;
-    copyMessage(words, line, line + FURTHER_WORD, more, registers, further, further + FURTHER_WORDS);
-    Atomics.store(words, line + SERIAL_WORD, serial);
+    copyMessage(this.words, line, line + FURTHER_WORD, more, registers, further, further + FURTHER_WORDS);
   }
 
   /** Reads a message whose serial number has been seen into a thread's register file and IPC buffer. */

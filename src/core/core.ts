@@ -17,7 +17,7 @@
  *   above it have finished.
  */
 import { Register } from '../../kernel/api/constants.js';
-import { Awaited } from '../machine/host/controller.js';
+import { Awaited, MORE } from '../machine/host/controller.js';
 import type { InterruptController } from '../machine/interrupts.js';
 import { sharedLines } from '../machine/shared-memory.js';
 import { CallAccess } from './call-lines.js';
@@ -70,9 +70,8 @@ export function makeOrders(cores: number): Orders {
 
 /** How a core learns of its interrupts (machine/host/controller.ts). */
 export interface CoreDevice {
-  spin(times: number): number;
+  take(times: number): number;
   awaitWord(at: number, value: number, times: number): Awaited;
-  take(): number;
 }
 
 /** How user level reads and writes memory that cores share: chosen once, when the core starts. */
@@ -178,6 +177,8 @@ export class Core {
    */
   readonly compute: ((cycles: number, handle: number, goOn: (next: number) => void) => void) | undefined =
     undefined;
+  /** Whether a program that waits for a word of memory looks for it itself first. */
+  readonly looks: boolean = true;
   /** Where it has doorbells, it looks at them each time that these bits of its count of kernel entries are 0. */
   readonly doorbellPolls: number = 7;
   /** Set when the core has been told to stop: whatever still runs on it is unwound. */
@@ -248,7 +249,7 @@ export class Core {
 
   /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */
   poll(next: number): number {
-    return this.device.spin(1) === 0 ? next : this.takeInterrupts(next);
+    return this.takeInterrupts(next);
   }
 
   /**
@@ -306,19 +307,22 @@ export class Core {
     return this.kernel.setFloor(tcb, schedulingDomain);
   }
 
-  takeInterrupts(next: number): number {
-    for (;;) {
-      const line = this.device.take();
-      if (line < 0) return next;
+  /** `taken`: what the device has given, where it was asked before. */
+  takeInterrupts(next: number, taken = this.device.take(1)): number {
+    while (taken >= 0) {
+      const line = taken & ~MORE;
       if (line === HEARTBEAT_LINE) {
         Atomics.store(this.ticksTaken, this.id, Atomics.load(this.orders, OrderWord.Ticks));
         if (this.first) next = this.kernel.interrupt(line);
-        continue;
+      } else {
+        this.busy = true;
+        if (line === ORDERS_LINE) this.checkOrders();
+        else next = this.kernel.interrupt(line);
       }
-      this.busy = true;
-      if (line === ORDERS_LINE) this.checkOrders();
-      else next = this.kernel.interrupt(line);
+      if ((taken & MORE) === 0) break;
+      taken = this.device.take(1);
     }
+    return next;
   }
 
   /** Whether `thrown` is a trap of the kernel's; if so, it has been reported, and all that runs here is unwound. */
@@ -334,16 +338,19 @@ export class Core {
    * only a tick had woken it. Returns the handle of who is current then, perhaps 0.
    */
   idle(): number {
-    // The clock is not read once an interrupt is there: that would cost the signal what a kernel entry costs.
+    // No clock is read before the first looks, nor once an interrupt is there: that would cost a signal what a kernel entry costs.
+    let taken = this.device.take(SPINS_PER_CLOCK_READ);
+    if (taken >= 0) return this.takeInterrupts(0, taken);
     const start = performance.now();
     const deadline = this.kernel.deadline();
     const replenished = deadline === 0 ? Infinity : start + (deadline - hostTime()) / 1_000_000;
     const end = this.busy ? start + SPIN_MICROSECONDS / 1000 : start;
     let now = start;
     do {
-      if (this.device.spin(SPINS_PER_CLOCK_READ) !== 0) {
+      taken = this.device.take(SPINS_PER_CLOCK_READ);
+      if (taken >= 0) {
         this.idleTimes[0] += now - start;
-        return this.takeInterrupts(0);
+        return this.takeInterrupts(0, taken);
       }
       now = performance.now();
       if (Atomics.load(this.orders, OrderWord.Halt) !== 0) this.idleTimes[0] += now - start;

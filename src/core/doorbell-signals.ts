@@ -10,7 +10,7 @@
  *   before a signal be seen, on every processor: so also a signal that was counted already, and is heard with the one
  *   before, is told once more when its ring comes.
  */
-import { DOORBELL_DATA } from '../machine/interrupts.js';
+import { DOORBELL_DATA, DOORBELL_RINGS } from '../machine/interrupts.js';
 
 /** Indices of words of the interrupt controller: the sender's count; and `HEARD_WORDS` of the receiver's own. */
 export interface DoorbellSignal {
@@ -32,7 +32,7 @@ const SOME = 1;
 const PERHAPS = 2;
 
 function ringsOf(words: Int32Array, { sent }: DoorbellSignal): number {
-  return Atomics.load(words, sent - DOORBELL_DATA);
+  return Atomics.load(words, sent + (DOORBELL_RINGS - DOORBELL_DATA));
 }
 
 /** When a cluster boots: signals to its earlier self are nobody's. */

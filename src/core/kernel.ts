@@ -40,11 +40,13 @@ export interface Kernel {
   send(cptr: number): number;
   nbSend(cptr: number): number;
   recv(cptr: number, reply: number): number;
-  nbSendRecv(dest: number, cptr: number, reply: number): number;
+  /** `thread`: as for `call`; unless given, it takes the slower way. */
+  nbSendRecv(dest: number, cptr: number, reply: number, thread?: number): number;
   nbRecv(cptr: number, reply: number): number;
   wait(cptr: number): number;
   nbWait(cptr: number): number;
-  signal(cptr: number): number;
+  /** `thread`: as for `nbSendRecv`. */
+  signal(cptr: number, thread?: number): number;
   yieldCore(): number;
   fault(number: number, code: number): number;
   /** The current thread made a system call of a number that there is none. */

@@ -5,10 +5,11 @@
  * `FIRST_DOORBELL` to `LAST_DOORBELL`; the others share one word. All that a signal touches moves between two cores as
  * one cache line, and a core writes to what others poll or ring only where it must:
  *
- * - A doorbell is one 64-byte line of shared memory. Word 0 counts how often it rang; a core that has *seen* another
+ * - A doorbell is one 64-byte line of shared memory. Word 1 counts how often it rang; a core that has *seen* another
  *   count than stands there has an interrupt. The core never writes to the line, so it need not be fetched back. The
  *   other words go out with the ring, as the data of Arm's message-handling units do: what they mean is none of the
- *   machine's business (coordination/), nor who may write them.
+ *   machine's business (coordination/), nor who may write them. To word 0 the ring adds what is in the outbox, so that who
+ *   looks at that word finds it changed when the doorbell rings, not before.
  * - The shared line of a core:
  *     word 0      pending: one bit for each interrupt line, 0 to 31; bit `WAKE` is no line, but ends its sleep
  *     words 1-12  mailboxes: flags that software on the ringing side has raised (coordination/signals.ts)
@@ -16,7 +17,8 @@
  * - A line that its own core alone uses:
  *     words 0-4   outbox: flags that go out with the next interrupt that the core sends, just before it, so that flag
  *                 and interrupt are one transfer of the other core's line. Word 0: how many flags, 0 to 2; words 1-2:
- *                 where, as an index into the controller's words, and which; words 3-4: the same of the second
+ *                 where, as an index into the controller's words, and which; words 3-4: the same of the second. Where
+ *                 the interrupt is a doorbell, word 0 is what to add to its word 0
  *     word 5      enabled: the lines that are not masked
  *     word 6      written between two looks for an interrupt, to take time
  * - A second one, of which word n is the count that the core has seen of doorbell n.
@@ -37,8 +39,9 @@ export const MAILBOX_WORDS = 12;
 /** The lines that are doorbells. */
 export const FIRST_DOORBELL = 2;
 export const LAST_DOORBELL = 15;
-/** First word of a doorbell that goes out with its ring. */
-export const DOORBELL_DATA = 1;
+/** Words of a doorbell: the one to which a ring adds, and the count of rings. One add of 64 bits is both, and never carries into the first. */
+export const DOORBELL_DATA = 0;
+export const DOORBELL_RINGS = 1;
 
 /** A core's lines that are not the shared one: its own two are the first pair, and each doorbell is at its number. */
 const BLOCK_WORDS = (LAST_DOORBELL + 1) * PAIR_WORDS;
@@ -69,7 +72,7 @@ export class InterruptController {
 
   /** Interrupts a core, and wakes it if it sleeps. Rings that it has not yet taken merge into one. */
   ring(core: number, line: number): void {
-    if (isDoorbell(line)) Atomics.add(this.words, this.doorbellIndex(core, line), 1);
+    if (isDoorbell(line)) Atomics.add(this.words, this.doorbellIndex(core, line) + DOORBELL_RINGS, 1);
     else Atomics.or(this.words, this.pendingIndex(core), 1 << line);
     this.wake(core);
   }
@@ -127,7 +130,11 @@ export class InterruptController {
       Atomics.store(words, own + word, 0);
     }
     for (let line = FIRST_DOORBELL; line <= LAST_DOORBELL; line++) {
-      Atomics.store(words, own + SEEN + line, Atomics.load(words, this.doorbellIndex(core, line)));
+      Atomics.store(
+        words,
+        own + SEEN + line,
+        Atomics.load(words, this.doorbellIndex(core, line) + DOORBELL_RINGS),
+      );
     }
   }
 
@@ -142,7 +149,7 @@ export class InterruptController {
 
   /** Whether a doorbell has rung and was not yet seen. Only that core knows for sure. */
   hasRung(core: number, line: number): boolean {
-    const count = Atomics.load(this.words, this.doorbellIndex(core, line));
+    const count = Atomics.load(this.words, this.doorbellIndex(core, line) + DOORBELL_RINGS);
     return count !== this.words[this.blockIndex(core) + SEEN + line];
   }
 
@@ -182,19 +189,23 @@ export interface Flag {
   readonly mask: number;
 }
 
-/** What goes into a core's outbox before it rings: one or two flags, or none. */
+/** What goes into a core's outbox before it rings: one or two flags, or none, where it rings a doorbell. */
 export class Outbox {
   private readonly content = new Int32Array(OUTBOX_WORDS);
   private readonly words: Int32Array;
   private readonly index: number;
+  private readonly flags: number;
 
   constructor(interrupts: InterruptController, core: number, flags: readonly Flag[]) {
+    this.flags = flags.length;
     this.words = interrupts.words;
     this.index = interrupts.outboxIndex(core);
     this.content.set([flags.length, ...flags.flatMap(({ word, mask }) => [word, mask])]);
   }
 
-  fill(): void {
+  /** `data`: to be added to the doorbell's first word. */
+  fill(data = 0): void {
+    this.content[0] = this.flags === 0 ? data : this.flags;
     for (let word = 0; word < OUTBOX_WORDS; word++) this.words[this.index + word] = this.content[word];
   }
 }

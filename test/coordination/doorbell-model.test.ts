@@ -10,6 +10,7 @@ import { hear } from '../../src/core/doorbell-signals.js';
 import {
   CONTROLLER_BYTES,
   DOORBELL_DATA,
+  DOORBELL_RINGS,
   FIRST_DOORBELL,
   InterruptController,
   LINE_WORDS,
@@ -86,7 +87,7 @@ function explore({
         step: () => {
           let notified = false;
           if (interrupts.hasRung(RECEIVER, LINE)) {
-            words[seen] = Atomics.load(words, doorbell);
+            words[seen] = Atomics.load(words, doorbell + DOORBELL_RINGS);
             notified = true;
           } else if (
             receiving.ticks < 3 ||

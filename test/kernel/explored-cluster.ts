@@ -215,7 +215,7 @@ export class ExploredCluster {
       const device = this.device(id);
       const machineOfCore = { ...device, now: () => 1000 };
       const kernel = this.asCalls(instantiateKernel(kernelModule, memory, BASE, id, machineOfCore, access));
-      const once = { ...device, spin: () => device.spin(1) };
+      const once = { ...device, take: () => device.take(1) };
       const core = new Core({
         ...{ id, kernel, memory: memory.buffer, interrupts: this.interrupts, device: this.asCalls(once) },
         ...{

@@ -2,11 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { InitialSlot, Invocation, ObjectType, Register, Rights } from '../../kernel/api/constants.js';
-import { CSPACE_BITS, IMAGES, Machine, guardFor, type Thread } from './machine.js';
-import { watched } from './watched.js';
+import { CSPACE_BITS, IMAGES, guardFor, type Thread } from './machine.js';
+import { touchedLines } from './touched.js';
 
-const SIZE = 4 << 20;
-const BASE = 1 << 20;
 /** Lines of 64 bytes that a fastpath touches at most, and `smp` the lock's word besides; any other way takes more. */
 const MOST_LINES = { unicore: 8, smp: 9 };
 /** The highest slot of a thread's CNode. */
@@ -16,24 +14,13 @@ const REPLY = 62;
 for (const image of IMAGES) {
   describe(`fastpaths (${image})`, () => {
     const world = () => {
-      const pages = (BASE + SIZE) >> 16;
-      const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-      const lines = new Set<number>();
-      const { instantiate } = watched(image, memory, [{ base: BASE, size: SIZE }], (address, size) => {
-        for (let line = address >>> 6; line <= (address + size - 1) >>> 6; line++) lines.add(line);
-      });
-      const m = new Machine({ image, base: BASE, size: SIZE, memory, instantiate });
+      const { m, touched } = touchedLines(image);
       const ep = m.create(ObjectType.Endpoint);
       const client = m.thread({ priority: 100 }).give(EP, ep, Rights.All, 3n);
       const server = m.thread({ priority: 200 }).give(EP, ep).give(REPLY, m.create(ObjectType.Reply));
       m.thread({ priority: 90 });
       m.sleep();
       server.recv(EP, REPLY);
-      const touched = (action: () => void): number => {
-        lines.clear();
-        action();
-        return lines.size;
-      };
       return { m, ep, client, server, touched };
     };
     const most = MOST_LINES[image];

@@ -19,7 +19,7 @@ const NEVER = 9;
 const PARKED_WORD = 14;
 
 const wait: Call = ({ kernel }) => kernel.wait(N);
-const signal: Call = ({ kernel }) => kernel.signal(PEER);
+const signal: Call = ({ kernel, tcb }) => kernel.signal(PEER, tcb);
 const lastWait: Call = ({ kernel }) => kernel.wait(NEVER);
 
 /** Each core enters the kernel so many times and does nothing there. */

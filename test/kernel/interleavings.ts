@@ -180,7 +180,8 @@ export class Interleavings {
     add: (at: number, value: number) => this.atomic('change', at, (old) => old + value),
     and: (at: number, value: number) => this.atomic('change', at, (old) => old & value),
     or: (at: number, value: number) => this.atomic('change', at, (old) => old | value),
-    or64: (at: number, value: bigint) => this.or64(at, value),
+    add64: (at: number, value: bigint) => this.both(at, (old) => old + value),
+    or64: (at: number, value: bigint) => this.both(at, (old) => old | value),
     notify: (at: number) => this.notify(at),
   };
 
@@ -597,19 +598,23 @@ export class Interleavings {
     return this.record(old);
   }
 
-  private or64(at: number, value: bigint): bigint {
+  /** An access of 64 bits. Returns what was there. */
+  private both(at: number, change: (old: bigint) => bigint): bigint {
     if (this.running >= 0 && !this.replays) {
       this.isShared(at + 4, true);
     }
+    const whole = (high: number, low: number): bigint =>
+      BigInt.asUintN(64, (BigInt(high) << 32n) | BigInt(low >>> 0));
     // One access: the second word is changed right after the first, before another process goes on.
-    const low = this.atomic('change', at, (old) => old | Number(BigInt.asIntN(32, value)));
+    const changed = (old: number): bigint => change(whole(this.peek(at + 4), old));
+    const low = this.atomic('change', at, (old) => Number(BigInt.asIntN(32, changed(old))));
     const replays = this.running >= 0 && this.replays;
     const high = replays ? this.replayed() : this.peek(at + 4);
     if (!replays) {
-      this.write(at + 4, 4, high | Number(BigInt.asIntN(32, value >> 32n)));
+      this.write(at + 4, 4, Number(BigInt.asIntN(32, changed(low) >> 32n)));
       if (this.running >= 0) this.record(high);
     }
-    return BigInt.asUintN(64, (BigInt(high) << 32n) | BigInt(low >>> 0));
+    return whole(high, low);
   }
 
   private notify(at: number): number {

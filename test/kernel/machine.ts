@@ -437,7 +437,7 @@ export class Thread {
     return this.#machine.threadOf(this.kernel.nbWait(cptr));
   }
   signal(cptr: number) {
-    return this.#machine.threadOf(this.kernel.signal(cptr));
+    return this.#machine.threadOf(this.kernel.signal(cptr, this.tcb));
   }
   yieldCore() {
     return this.#machine.threadOf(this.kernel.yieldCore());

@@ -56,11 +56,11 @@ for (let round = 1; round <= rounds; round++) {
   expect(kernel.replyRecv(EP, REPLY, server), clientProgram, 'reply');
   replies++;
   // The cores take turns, so that no two signals become one.
-  if (core === 0) expect(kernel.signal(PEER), clientProgram, 'signal');
+  if (core === 0) expect(kernel.signal(PEER, client), clientProgram, 'signal');
   let current = kernel.wait(N);
   while (current === 0) current = kernel.interrupt(0);
   expect(current, clientProgram, 'wait');
   signals += words[at(client, Register.Badge)];
-  if (core === 1) expect(kernel.signal(PEER), clientProgram, 'signal');
+  if (core === 1) expect(kernel.signal(PEER, client), clientProgram, 'signal');
 }
 parentPort!.postMessage({ replies, sum, signals });

@@ -133,6 +133,21 @@ export const KINDS: Readonly<Record<string, fc.Arbitrary<Step>>> = {
     biased(80, talk(16)),
     biased(80, { target: between(4, 19), call: between(2, 14) }),
   ),
+  // Threads acknowledge an interrupt and wait for the next, at an endpoint or notification, until their core is idle.
+  interrupts: fc.oneof(
+    { weight: 1, arbitrary: invoke(THREADS, [11, 11, 12]) },
+    { weight: 1, arbitrary: biased(100, { call: fc.constant(8), target: fc.constantFrom(11, 11, 16, 17) }) },
+    {
+      weight: 6,
+      arbitrary: biased(95, {
+        call: fc.constant(7),
+        target: fc.constantFrom(10, 10, 10, 11),
+        label: fc.constantFrom(0, 0, 0, 3, 1),
+        other: between(16, 21),
+      }),
+    },
+    { weight: 3, arbitrary: biased(90, { ...talk(16), call: fc.constantFrom(5, 6, 9, 15) }) },
+  ),
   'memory and deletion': biased(60, { call: fc.constant(12), target: fc.constantFrom(1, 1, 30, 31) }),
   // A few CNodes, in each other and in themselves, and badged capabilities, all made, moved, copied and deleted.
   'nested CNodes': fc.oneof(
@@ -322,6 +337,10 @@ export function messageTo({ type, bits, guardSize, badge }: Cap, step: Step, buf
     case Invocation.TCBBindNotification:
     case Invocation.IRQSetIRQHandler:
       extra = [oneOf(0, 16, 17, 18, 19)];
+      break;
+    case Invocation.IRQAckIRQ:
+      shaped = words.slice(0, a % 16 === 0 ? 1 : 0);
+      extra = [];
       break;
     case Invocation.SchedContextBind:
     case Invocation.SchedContextUnbindObject:

@@ -231,7 +231,7 @@ export class World {
         m.time += 100;
         this.event(() => this.kernel.timer());
       } else {
-        this.interrupt(WAKE_LINE);
+        this.interrupt(step.call % 4 === 3 ? LINE : WAKE_LINE);
         this.compare();
         if (this.current === this.memory.initialTCB) this.rootStep(step);
       }
@@ -386,12 +386,12 @@ export class World {
         );
       case 7:
         return this.both(
-          () => kernel.nbSendRecv(target, other, offered),
+          () => kernel.nbSendRecv(target, other, offered, tcb),
           () => spec.nbSendRecv(target, other, offered),
         );
       case 8:
         return this.both(
-          () => kernel.signal(target),
+          () => kernel.signal(target, tcb),
           () => spec.signal(target),
         );
       case 9:

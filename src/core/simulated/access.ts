@@ -26,15 +26,35 @@ export function chargedAccess(
       return super.serialOf(lines);
     }
 
+    override isLookedFor(pair: CallPair): boolean {
+      chargeLine(pair.request.line, false);
+      return super.isLookedFor(pair);
+    }
+
     override setSerial(lines: CallLines, serial: number): void {
       chargeLine(lines.line, true);
       super.setSerial(lines, serial);
     }
 
     override writeMessage(lines: CallLines, registers: number, buffer: number, serial: number): void {
+      this.chargeMessage(lines, registers);
+      super.writeMessage(lines, registers, buffer, serial);
+    }
+
+    override writeRequest(
+      lines: CallLines,
+      registers: number,
+      buffer: number,
+      number: number,
+      carried: boolean,
+    ): void {
+      this.chargeMessage(lines, registers);
+      super.writeRequest(lines, registers, buffer, number, carried);
+    }
+
+    private chargeMessage(lines: CallLines, registers: number): void {
       chargeLine(lines.line, true);
       this.chargeMore(lines, registers, true);
-      super.writeMessage(lines, registers, buffer, serial);
     }
 
     override giveUp(pair: CallPair): void {

@@ -1,10 +1,10 @@
 /** A core of the simulated machine: it waits in virtual time, and is interrupted at once. */
-import { Awaited } from '../../machine/host/controller.js';
 import { Core, type CoreParts } from '../core.js';
 import type { CoreClock } from './clock.js';
 
 export class SimulatedCore extends Core {
   override readonly doorbellPolls = 0;
+  override readonly looks = false;
 
   constructor(
     private readonly clock: CoreClock,
@@ -24,11 +24,6 @@ export class SimulatedCore extends Core {
     }
     if (this.interrupts.isReady(this.id)) return this.takeInterrupts(0);
     return clock.now >= end ? this.kernel.timer() : 0;
-  }
-
-  /** It waits in the kernel at once. */
-  override awaitWord(): Awaited {
-    return Awaited.Neither;
   }
 
   override readonly compute = (cycles: number, handle: number, goOn: (next: number) => void): void => {

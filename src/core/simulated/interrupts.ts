@@ -1,5 +1,5 @@
 /** The doorbell controller of the simulated machine: that of the host, with its lines charged and sleepers woken in virtual time. */
-import { Awaited, type CoreInterrupts } from '../../machine/host/controller.js';
+import { Awaited, MORE, type CoreInterrupts } from '../../machine/host/controller.js';
 import { InterruptController, isDoorbell } from '../../machine/interrupts.js';
 import type { CoreClock } from './clock.js';
 
@@ -55,15 +55,15 @@ export class SimulatedInterrupts extends InterruptController {
         change(this.pendingIndex(cores[target]));
         wake(cores[target]);
       },
-      spin: () => (this.isReady(core) ? 1 : 0),
       awaitWord: () => Awaited.Neither,
-      take: () => {
-        const irq = device.take();
-        if (irq < 0) return irq;
+      take: (times) => {
+        const taken = device.take(times);
+        if (taken < 0) return taken;
+        const irq = taken & ~MORE;
         const address = this.base + WORD_BYTES * lineOf(core, irq);
         if (isDoorbell(irq)) clock.access(address, WORD_BYTES, false);
         else clock.atomic(address);
-        return irq;
+        return taken;
       },
     };
   }

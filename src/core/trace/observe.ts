@@ -1,6 +1,6 @@
 /** Puts a recorder between a core and what it uses: kernel, interrupts, call lines, programs, threads. */
 import type { CoreInterrupts } from '../../machine/host/controller.js';
-import { CallAccess, type CallLines } from '../call-lines.js';
+import { CallAccess, type CallLines, serialIn } from '../call-lines.js';
 import type { SharedAccess } from '../core.js';
 import type { Kernel } from '../kernel.js';
 import type { Observer } from '../observer.js';
@@ -118,6 +118,17 @@ class TracedCalls extends CallAccess {
   override writeMessage(lines: CallLines, registers: number, buffer: number, serial: number): void {
     this.recorder.note(Recorded.MessageSent, lines.line, serial);
     this.calls.writeMessage(lines, registers, buffer, serial);
+  }
+
+  override writeRequest(
+    lines: CallLines,
+    registers: number,
+    buffer: number,
+    number: number,
+    carried: boolean,
+  ): void {
+    this.recorder.note(Recorded.MessageSent, lines.line, serialIn(number));
+    this.calls.writeRequest(lines, registers, buffer, number, carried);
   }
 
   override readMessage(lines: CallLines, registers: number, buffer: number): void {

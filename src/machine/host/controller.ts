@@ -14,13 +14,20 @@ export interface CoreInterrupts {
   maskInterrupt(irq: number, masked: number): void;
   sendSGI(core: number, irq: number): void;
   sendIPI(core: number): void;
-  /** Looks for an interrupt that is enabled, so many times; 0 if none came. */
-  spin(times: number): number;
-  /** The same, and ends as well when the word at the physical address `at` is `value`: an {@link Awaited}. */
+  /**
+   * Looks for an interrupt that is enabled, so many times (at least once), and takes it: the lowest line on which one has
+   * come, doorbells last, and {@link MORE} besides where there may be others; -1 if none came.
+   */
+  take(times: number): number;
+  /**
+   * Looks for one as well, takes none, and ends when the word at the physical address `at` is `value`: an
+   * {@link Awaited}.
+   */
   awaitWord(at: number, value: number, times: number): Awaited;
-  /** Takes the lowest line on which an interrupt has come and that is enabled, doorbells last; -1 if there is none. */
-  take(): number;
 }
+
+/** Of what a core takes: a bit above the number of the line. */
+export const MORE = 32;
 
 /**
  * @param core the number of the core itself, in the machine.

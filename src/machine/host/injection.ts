@@ -5,7 +5,7 @@
  * interrupt itself, so nobody is woken, or told to look, and no ring is counted. One that is doubled comes again at once.
  * Threads: a core dies at a step that whoever asks for it names.
  */
-import { isDoorbell, type InterruptController } from '../interrupts.js';
+import { DOORBELL_DATA, isDoorbell, type InterruptController } from '../interrupts.js';
 import { randomNumbers } from '../random.js';
 import type { CoreInterrupts } from './controller.js';
 
@@ -46,7 +46,8 @@ export function faultyDoorbells(
       const chance = random();
       if (chance < drop) {
         Atomics.add(counters, Injected.Dropped, 1);
-        if (!isDoorbell(irq)) raiseFlags(interrupts, core);
+        if (isDoorbell(irq)) addData(interrupts, core, interrupts.doorbellIndex(target, irq));
+        else raiseFlags(interrupts, core);
         return;
       }
       device.sendSGI(target, irq);
@@ -69,6 +70,14 @@ export function deadlyStep({ die }: Injection, random: () => number, counters: I
 /** The choices of a core in one of its lives, which are not those of the life before: else it might never live long. */
 export function choicesOf({ seed }: Injection, core: number, life: number): () => number {
   return randomNumbers(seed + core + 65536 * (life - 1));
+}
+
+/** Adds what is in the core's outbox to the first word of a doorbell, as its ring would have. */
+function addData(interrupts: InterruptController, core: number, doorbell: number): void {
+  const { words } = interrupts;
+  const outbox = interrupts.outboxIndex(core);
+  Atomics.add(words, doorbell + DOORBELL_DATA, words[outbox]);
+  words[outbox] = 0;
 }
 
 /** Raises what is in the core's outbox, as an interrupt on the shared line would have. */

@@ -234,7 +234,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       words[registers + REDO_WORD] = 0;
       if ((this.owedLow | this.owedHigh) !== 0) this.acknowledgeDoorbells();
       if (this.deferred === 0) return poll(recv(INPUT, REPLY));
-      return poll(nbSendRecv(this.takeDeferred(), INPUT, REPLY));
+      return poll(nbSendRecv(this.takeDeferred(), INPUT, REPLY, this.tcb));
     }
 
     start(): void {
@@ -446,7 +446,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
     /** Signals the notification behind a channel that the domain has. */
     notify(channel: number): void {
       this.raise(channel);
-      this.trap(signal(FIRST_NOTIFICATION + channel));
+      this.trap(signal(FIRST_NOTIFICATION + channel, this.tcb));
     }
 
     /** A call to a server on another cluster. */
@@ -467,7 +467,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
     }
 
     ring(slot: number): void {
-      this.trap(signal(slot));
+      this.trap(signal(slot, this.tcb));
     }
 
     wait(slot: number): void {
@@ -507,6 +507,7 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       const count = this.outgoing[at];
       if (count === 0) {
         // It also has the doorbell's line fetched while the kernel is entered: to ring takes less then.
+        lines[outbox] = 0;
         const word = this.outgoing[at + 1];
         if (word !== 0) signals.count(word, ++this.outgoing[at + 2]);
         return;

@@ -14,7 +14,7 @@
 import { Register } from '../../../../kernel/api/constants.js';
 import { Awaited } from '../../../machine/host/controller.js';
 import { type Flag, Outbox } from '../../../machine/interrupts.js';
-import type { CallAccess, CallPair } from '../../call-lines.js';
+import { type CallAccess, type CallPair, looking, nextSerial } from '../../call-lines.js';
 import type { Core } from '../../core.js';
 import { Exception, throwException } from './exception.js';
 import { Slot } from './slots.js';
@@ -55,7 +55,13 @@ function peerFailed(): never {
 }
 
 export class RemoteCall {
-  private serial: number;
+  /** Of the call that is being made, or was made last; and as it stands in the request, which is not read: that would fetch its line. */
+  private serial = 0;
+  private number = 0;
+  /** Whether that call was made and not ended: those before this thread began as well, for all that it knows. */
+  private isOpen = true;
+  /** Whether the ring for a request brings its number. */
+  private readonly carried: boolean;
   private readonly ringSlot: number;
   private readonly handlerSlot: number;
   private readonly outbox: Outbox;
@@ -68,11 +74,11 @@ export class RemoteCall {
     private readonly states: Int32Array,
     private readonly configuration: RemoteCallConfiguration,
   ) {
-    const { id, isControl, hasDoorbell, flags, request } = configuration;
+    const { id, isControl, hasDoorbell, flags } = configuration;
     const { words, calls, interrupts } = core;
     this.words = words;
     this.calls = calls;
-    this.serial = calls.serialOf(request);
+    this.carried = flags.length === 0;
     this.ringSlot = (isControl ? Slot.FirstTCB : Slot.FirstEndpoint) + id;
     this.handlerSlot = hasDoorbell ? Slot.FirstReplyIrq + id : 0;
     this.outbox = new Outbox(interrupts, core.id, flags);
@@ -80,26 +86,40 @@ export class RemoteCall {
 
   /** Sends the message in the caller's registers, and returns when the answer is there. @throws Error where there will be none. */
   make(caller: Caller): void {
-    const { words, calls, configuration } = this;
+    const { calls, configuration } = this;
     const { request, reply, cluster } = configuration;
     const { registers, buffer } = caller;
     const state = Atomics.load(this.states, cluster);
     if (state <= 0) peerFailed();
-    if (calls.serialOf(reply) !== this.serial) {
-      const low = words[registers + TAG_WORD];
-      const high = words[registers + TAG_WORD + 1];
-      // The caller may have been stopped before it rang.
-      this.ring(caller);
-      this.awaitAnswer(caller, state);
-      words[registers + TAG_WORD] = low;
-      words[registers + TAG_WORD + 1] = high;
-    }
-    this.serial = (this.serial + 1) >>> 0;
-    calls.writeMessage(request, registers, buffer, this.serial);
-    this.ring(caller);
+    if (this.isOpen) this.end(caller, state);
+    this.isOpen = true;
+    const before = this.number;
+    this.serial = nextSerial(this.serial);
+    this.number = looking(this.serial, this.core.looks);
+    calls.writeRequest(request, registers, buffer, this.number, this.carried);
+    this.ring(caller, this.carried ? this.number - before : 0);
     this.awaitAnswer(caller, state);
     if (calls.isGivenUp(configuration)) this.givenUp(state);
     calls.readMessage(reply, registers, buffer);
+    this.isOpen = false;
+  }
+
+  /** Waits for the answer to a call before, which the caller, or its cluster's earlier self, did not get. */
+  private end(caller: Caller, state: number): void {
+    const { words, calls, configuration } = this;
+    const { request, reply } = configuration;
+    const { registers } = caller;
+    this.serial = calls.serialOf(request);
+    this.number = this.serial;
+    calls.setSerial(request, this.serial);
+    if (calls.serialOf(reply) === this.serial) return;
+    const low = words[registers + TAG_WORD];
+    const high = words[registers + TAG_WORD + 1];
+    // The caller may have been stopped before it rang.
+    this.ring(caller, 0);
+    this.awaitAnswer(caller, state);
+    words[registers + TAG_WORD] = low;
+    words[registers + TAG_WORD + 1] = high;
   }
 
   private givenUp(state: number): never {
@@ -107,14 +127,20 @@ export class RemoteCall {
     throwException(Exception.GivenUp, 'the server has given up the call: it was restarted');
   }
 
-  private ring(caller: Caller): void {
-    this.outbox.fill();
+  /** `data`: what the ring adds to the request's number. */
+  private ring(caller: Caller, data: number): void {
+    this.outbox.fill(data);
     caller.ring(this.ringSlot);
   }
 
   private awaitAnswer(caller: Caller, state: number): void {
     const { calls, configuration, handlerSlot } = this;
-    if (this.answerComesSoon(caller)) return;
+    if (this.core.looks) {
+      if (this.answerComesSoon(caller)) return;
+      this.number = this.serial;
+      calls.setSerial(configuration.request, this.serial);
+      if (calls.serialOf(configuration.reply) === this.serial) return;
+    }
     for (;;) {
       // The answer to a call before may have left the line masked.
       if (handlerSlot !== 0) caller.acknowledge(handlerSlot);
@@ -125,10 +151,7 @@ export class RemoteCall {
     }
   }
 
-  /**
-   * Looks for the answer itself, for a while, and lets what is more urgent run meanwhile. So the doorbell of one that comes
-   * soon is taken only once: it stays masked then, until the caller waits in the kernel.
-   */
+  /** Looks for the answer itself, for a while, and lets what is more urgent run meanwhile. */
   private answerComesSoon(caller: Caller): boolean {
     const { core } = this;
     const word = this.calls.serialWord(this.configuration.reply);
