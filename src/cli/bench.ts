@@ -12,6 +12,7 @@ import {
 } from '../../bench/scaling/index.js';
 import { simulatedBenchmark, type SimulatedFigure } from '../../bench/simulated.js';
 import { simulatedModel } from '../machine/simulated/presets.js';
+import { progressBar } from './progress-bar.js';
 import { table } from './table.js';
 
 interface MachineOptions {
@@ -116,7 +117,9 @@ ${table(
 
 export async function benchCoordination({ json, machine }: MachineOptions): Promise<void> {
   if (machine !== 'host') return benchSimulated(machine, json, COORDINATION_FIGURES);
-  const report = await coordinationBenchmark();
+  const bar = progressBar();
+  const report = await coordinationBenchmark(bar.show);
+  bar.clear();
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeCoordination(report));
 }
 
@@ -154,12 +157,15 @@ ${table(
   [
     target('notification per line in C', 'notify_per_c_line_rtt'),
     target('protected call to another cluster per line in C', 'ppcall_per_c_line_rtt'),
+    target('notification per line each way in C', 'notify_per_c_two_lines_rtt'),
+    target('protected call to another cluster per line each way in C', 'ppcall_per_c_two_lines_rtt'),
     target('postMessage per protected call to another cluster', 'post_message_per_ppcall'),
     target("message through a ring per message through Boost's queue", 'ring_per_boost'),
   ],
 )}
 
-A line there and back is what the two cores cannot do without. A ring sends each message in a line of its own and
+A line there and back is what the two cores cannot do without. It may go both ways in one transfer each, where who reads
+it gets it for writing too; a line each way, as doorbells are, cannot, and costs more where cores are near. A ring sends each message in a line of its own and
 publishes many at once, so that their transfers overlap.
 ${
   near === null

@@ -10,13 +10,13 @@ import type { ThreadTime } from '../machine/host/thread-time.js';
 /** The period of the heartbeat timer. */
 export const TICK_MILLISECONDS = 10;
 /**
- * A core that is late, has had a CPU for so long, and still has not taken a tick, hangs. One that has been late for long
- * has for the most part waited for a CPU: less of one tells then, so that where several threads share it a hang is found
- * within 100 ms all the same.
+ * A core that is late, has had a CPU for so long, and still has not taken a tick, hangs. The longer one has been late the
+ * more of that it has waited for a CPU, and the less of one tells: from `LONG_LATE` on half of what it has been late since
+ * then, but never less than `LEAST`. So with a fifth of a CPU a hang is still found within 100 ms.
  */
 const HUNG_MILLISECONDS = 30;
-const LONG_LATE_MILLISECONDS = 60;
-const LONG_LATE_HUNG_MILLISECONDS = 20;
+const LONG_LATE_MILLISECONDS = 40;
+const LEAST_HUNG_MILLISECONDS = 15;
 /** Where nobody tells whether it has had a CPU, the cluster has been silent for so many ticks. */
 const HUNG_TICKS = 6;
 /** For a core that has neither run nor waited for a CPU, and for a monitor that is silent though its cores are not late. */
@@ -62,7 +62,8 @@ export class LateCores {
     const now = this.timeOf(core);
     if (before === undefined || now === undefined) return missed >= HUNG_TICKS;
     const elapsed = (this.tick - tick) * TICK_MILLISECONDS;
-    const enough = elapsed < LONG_LATE_MILLISECONDS ? HUNG_MILLISECONDS : LONG_LATE_HUNG_MILLISECONDS;
+    const sinceLong = Math.max(0, elapsed - LONG_LATE_MILLISECONDS);
+    const enough = Math.max(LEAST_HUNG_MILLISECONDS, HUNG_MILLISECONDS - sinceLong / 2);
     if (now.ran - before.ran >= enough) return true;
     return elapsed - (now.waited - before.waited) >= SILENT_MILLISECONDS;
   }

@@ -87,7 +87,12 @@ describe('atoll bench', () => {
   it('coordination takes its ratios where cores shared no cache, and leaves out turns in which they moved', () => {
     const turn = (line: number, after = line) => {
       const { figures } = coordinationReport(1, [], {});
-      const measured = { ring_message_ns: 10 * line, c_line_rtt_ns: line, notify_cross_cluster_rtt_ns: line };
+      const measured = {
+        ring_message_ns: 10 * line,
+        c_line_rtt_ns: line,
+        c_two_lines_rtt_ns: 2 * line,
+        notify_cross_cluster_rtt_ns: line,
+      };
       return { figures: { ...figures, ...measured, line_rtt_ns: line }, lines: [line, after] as const };
     };
     const { turns, near, figures, targets } = coordinationReport(
@@ -98,6 +103,7 @@ describe('atoll bench', () => {
     assert.deepEqual([turns, figures.line_rtt_ns, figures.ring_message_ns], [2, 410, 4100]);
     assert.deepEqual([near!.turns, near!.figures.line_rtt_ns, near!.figures.ring_message_ns], [2, 85, 850]);
     assert.deepEqual(targets.notify_per_c_line_rtt, { ratio: 1, at_most: 1.6, met: true });
+    assert.deepEqual(targets.notify_per_c_two_lines_rtt, { ratio: 0.5, at_most: 1.6, met: true });
     const alike = coordinationReport(2, [turn(80), turn(100)], {});
     assert.deepEqual([alike.turns, alike.near, alike.figures.line_rtt_ns], [2, null, 90]);
     const moved = coordinationReport(2, [turn(100, 400), turn(300, 80)], {});

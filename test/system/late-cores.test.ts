@@ -50,6 +50,24 @@ describe('a cluster that is silent', () => {
     assert.equal(culprit(8), 'core 5');
   });
 
+  it('has a core that hangs by how much of a CPU it has had, the less the later it is', () => {
+    for (const [waits, runs] of [
+      [0, 3],
+      [3, 3],
+      [4, 2],
+      [5, 2],
+      [7, 2],
+    ]) {
+      pass(10, 'takes');
+      pass(1, 'sleeps');
+      pass(waits, 'waits');
+      pass(runs - 1, 'runs');
+      assert.equal(culprit(waits + runs), undefined, `${runs - 1} ticks of a CPU after ${waits}`);
+      pass(1, 'runs');
+      assert.equal(culprit(waits + runs + 1), 'core 5', `${runs} ticks of a CPU after ${waits}`);
+    }
+  });
+
   it('may yet answer, however long its thread waits for a CPU', () => {
     pass(10, 'takes');
     pass(10_000, 'waits');
