@@ -199,6 +199,13 @@ for (const image of IMAGES) {
       assert.equal(acknowledge(), other, 'it makes its call again');
     });
 
+    it('of a thread that waits elsewhere than before', () => {
+      const { thread, interrupt, acknowledge } = idle(NTFN);
+      assert.equal(interrupt(), thread);
+      assert.equal(acknowledge({ at: EP }), undefined);
+      assert.equal(interrupt(), undefined, 'nobody hears of it');
+    });
+
     it('with capabilities of other kinds', () => {
       const refused = idle(EP);
       refused.interrupt();
