@@ -133,6 +133,7 @@ describe('the interrupt controller', () => {
       words.fill(0);
       new Outbox(controller, 0, flags).fill();
       cores[0].sendSGI(1, LINE);
+      assert.equal(words[controller.outboxIndex(0)], 0);
       cores[0].sendSGI(2, LINE);
       for (const { word, mask } of [mailbox, next, elsewhere])
         assert.equal(words[word], flags.some((flag) => flag.word === word) ? mask : 0);
@@ -190,7 +191,7 @@ describe('the interrupt controller', () => {
   it('has no interrupt come but on a line that rang', () => {
     const { controller, cores, enable, words } = machine();
     enable(1, ...Array.from({ length: 30 }, (_, line) => line));
-    for (const core of [0, 2]) new Outbox(controller, core, [{ word: 0, mask: 1 }]).fill();
+    for (const core of [0, 2]) new Outbox(controller, core, [{ word: 1, mask: 1 }]).fill();
     for (let line = FIRST_DOORBELL; line <= LAST_DOORBELL; line++) {
       cores[1].sendSGI(2, line);
       words[controller.doorbellIndex(1, line) + DOORBELL_DATA] = 1;
