@@ -101,7 +101,7 @@ export function take(times: u32): i32 {
     const irq = rung(enabled);
     if (irq >= 0) {
       store<u32>(block(SELF) + SEEN + (<usize>irq << 2), atomic.load<u32>(block(SELF) + (<usize>irq << PAIR_BITS), RINGS));
-      return rung(enabled & ~((<u32>1) << irq)) < 0 ? irq : irq | MORE;
+      return rung(enabled) < 0 ? irq : irq | MORE;
     }
     if (--times == 0) return -1;
     atomic.add<u32>(block(SELF) + PAUSE, 1);

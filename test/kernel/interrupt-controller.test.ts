@@ -178,7 +178,14 @@ describe('the interrupt controller', () => {
     enable(1, FIRST_DOORBELL);
     assert.equal(look(), Awaited.Interrupt);
     assert.equal(take(cores[1]), FIRST_DOORBELL);
+    const pauses = controller.enabledIndex(1) - 5 + PAUSE;
+    const before = words[pauses];
     assert.equal(look(), Awaited.Neither);
+    assert.equal(words[pauses], before + 3, 'between two looks there is a pause');
+    enable(1, LINE);
+    cores[0].sendSGI(1, LINE);
+    assert.equal(look(), Awaited.Interrupt);
+    assert.equal(take(cores[1]), LINE);
     words[word] = 7;
     assert.equal(look(), Awaited.Word);
     for (const [times, came] of [
