@@ -116,12 +116,16 @@ describe('the interrupt controller', () => {
   });
 
   it('has a core of the cluster reschedule', () => {
-    const { cores, enable } = machine([[0], [1, 2]]);
+    const { controller, cores, words, enable } = machine([[0], [1, 2]]);
     for (const core of [1, 2]) enable(core, 0);
     cores[1].sendIPI(1);
     assert.deepEqual([take(cores[1]), take(cores[2])], [-1, 0]);
     cores[2].sendIPI(0);
     assert.deepEqual([take(cores[1]), take(cores[2])], [0, -1]);
+    const pending = controller.pendingIndex(2);
+    words[pending + PARKED] = 1;
+    cores[1].sendIPI(1);
+    assert.equal(words[pending] & WAKE, WAKE, 'and wakes it');
   });
 
   it('sends what is in the outbox along, once', () => {
