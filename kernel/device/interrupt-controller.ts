@@ -72,14 +72,29 @@ function block(core: u32): usize {
   return DOORBELLS + (<usize>core << BLOCK_BITS);
 }
 
+@inline
+function doorbell(core: u32, irq: u32): usize {
+  return block(core) + (<usize>irq << PAIR_BITS);
+}
+
+/** Lines of the shared word on which an interrupt has come to this core, of those in the mask `enabled`, and `WAKE`. */
+@inline
+function ready(enabled: u32): u32 {
+  return atomic.load<u32>(line(SELF) + PENDING) & (enabled | WAKE);
+}
+
+@inline
+function pause(): void {
+  atomic.add<u32>(block(SELF) + PAUSE, 1);
+}
+
 /** The lowest doorbell of this core in the mask `enabled` that has rung and was not yet seen; -1 if there is none. */
 @inline
 function rung(enabled: u32): i32 {
-  const at = block(SELF);
   for (let lines = enabled & DOORBELL_LINES; lines != 0; lines &= lines - 1) {
     const irq = ctz(lines);
-    const count = atomic.load<u32>(at + (<usize>irq << PAIR_BITS), RINGS);
-    if (count != load<u32>(at + SEEN + (<usize>irq << 2))) return irq;
+    const count = atomic.load<u32>(doorbell(SELF, irq), RINGS);
+    if (count != load<u32>(block(SELF) + SEEN + (<usize>irq << 2))) return irq;
   }
   return -1;
 }
@@ -90,21 +105,20 @@ function rung(enabled: u32): i32 {
  */
 export function take(times: u32): i32 {
   while (true) {
-    const at = line(SELF);
     const enabled = atomic.load<u32>(block(SELF) + OWN_ENABLED);
-    const ready = atomic.load<u32>(at + PENDING) & (enabled | WAKE);
-    if (ready != 0) {
-      const bit = ready & (0 - ready);
-      atomic.and<u32>(at + PENDING, ~(bit | WAKE));
+    const lines = ready(enabled);
+    if (lines != 0) {
+      const bit = lines & (0 - lines);
+      atomic.and<u32>(line(SELF) + PENDING, ~(bit | WAKE));
       if (bit != WAKE) return ctz(bit) | MORE;
     }
     const irq = rung(enabled);
     if (irq >= 0) {
-      store<u32>(block(SELF) + SEEN + (<usize>irq << 2), atomic.load<u32>(block(SELF) + (<usize>irq << PAIR_BITS), RINGS));
+      store<u32>(block(SELF) + SEEN + (<usize>irq << 2), atomic.load<u32>(doorbell(SELF, irq), RINGS));
       return rung(enabled) < 0 ? irq : irq | MORE;
     }
     if (--times == 0) return -1;
-    atomic.add<u32>(block(SELF) + PAUSE, 1);
+    pause();
   }
 }
 
@@ -116,8 +130,8 @@ export function awaitWord(at: usize, value: u32, times: u32): u32 {
   for (; times != 0; times--) {
     if (atomic.load<u32>(at) == value) return 1;
     const enabled = atomic.load<u32>(block(SELF) + OWN_ENABLED);
-    if ((atomic.load<u32>(line(SELF) + PENDING) & (enabled | WAKE)) != 0 || rung(enabled) >= 0) return 2;
-    atomic.add<u32>(block(SELF) + PAUSE, 1);
+    if (ready(enabled) != 0 || rung(enabled) >= 0) return 2;
+    pause();
   }
   return 0;
 }
@@ -128,7 +142,7 @@ export function sendSGI(core: u32, irq: u32): void {
   if (irq - FIRST_DOORBELL <= LAST_DOORBELL - FIRST_DOORBELL) {
     const data = load<u32>(OUTBOX);
     store<u32>(OUTBOX, 0);
-    atomic.add<u64>(block(core) + (<usize>irq << PAIR_BITS), (<u64>1 << 32) | data);
+    atomic.add<u64>(doorbell(core, irq), (<u64>1 << 32) | data);
     return wake(at);
   }
   const bit = (<u32>1) << irq;

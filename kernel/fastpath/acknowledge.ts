@@ -6,10 +6,11 @@ import { CapType, isNull, none, slotAt } from '../model/cap';
 import { Endpoint, Notification, Reply, TCB, ThreadState, WaitQueue } from '../model/objects';
 import { CoreState } from '../model/state';
 import { Invocation } from '../api/constants';
-import { isAwaitedBy, queueAppend, setOnly } from '../object/endpoint';
+import { isAwaitedBy } from '../object/endpoint';
 import { isNothingReady } from '../scheduler/queue';
 import { maskInterrupt } from '../smp/machine';
-import { notAwaitable, notReceivable, notReply } from './questions';
+import { isOfUse, notAwaitable, notReceivable, notReply } from './questions';
+import { waitAt } from './wait';
 
 /** `thread`: the current one. Whether it waits now; if not, nothing has changed. */
 @inline
@@ -33,11 +34,11 @@ export function fastAcknowledge(core: CoreState, thread: TCB, dest: u32, cptr: u
     if (!isNull(reply.caller)) return false;
     if (isAwaitedBy(changetype<Endpoint>(cap.object), ThreadState.BlockedOnSend)) return false;
     const bound = thread.boundNotification;
-    if (!isNull(bound) && !isSilent(bound)) return false;
+    if (!isNull(bound) && isOfUse(bound)) return false;
   } else {
     if (notAwaitable(cap) != 0) return false;
     const notification = changetype<Notification>(cap.object);
-    if (!isNull(notification.bound) || !isSilent(notification)) return false;
+    if (!isNull(notification.bound) || isOfUse(notification)) return false;
     state = ThreadState.BlockedOnNotification;
   }
 
@@ -45,20 +46,7 @@ export function fastAcknowledge(core: CoreState, thread: TCB, dest: u32, cptr: u
   maskInterrupt(<u32>handler.object, false);
   thread.setSummary(thread.summary ^ (ThreadState.Running ^ state), reply);
   if (!isNull(reply)) reply.caller = thread;
-  // A thread waits where it waited last.
-  if (thread.blockedOn != cap.object) thread.blockedOn = cap.object;
-  const queue = changetype<WaitQueue>(cap.object);
-  if (isNull(queue.head)) {
-    setOnly(queue, thread);
-  } else {
-    queueAppend(queue, thread);
-  }
+  waitAt(changetype<WaitQueue>(cap.object), thread);
   core.current = core.idle;
   return true;
-}
-
-/** Whether a notification has nothing for who waits, and lends no scheduling context. */
-@inline
-function isSilent(notification: Notification): bool {
-  return (notification.active | changetype<usize>(notification.sc)) == 0;
 }

@@ -13,10 +13,11 @@ import {
 } from '../model/objects';
 import { CoreState, SMP, thisCore } from '../model/state';
 import { Limit } from '../api/constants';
-import { isAwaitedBy, queueAppend, setOnly } from '../object/endpoint';
+import { isAwaitedBy } from '../object/endpoint';
 import { isReadyAbove } from '../scheduler/queue';
-import { notReceivable, notReply, shortLength } from './questions';
+import { isOfUse, notReceivable, notReply, shortLength } from './questions';
 import { copyRegisters } from './registers';
+import { waitAt } from './wait';
 
 /** `server`: the current thread. Returns the handle of the caller's program, which runs now; or 0, and nothing has changed. */
 @inline
@@ -33,7 +34,7 @@ export function fastReplyRecv(core: CoreState, server: TCB, cptr: u32, replyCptr
   if (isAwaitedBy(endpoint, ThreadState.BlockedOnSend)) return 0;
   const notification = server.boundNotification;
   if (!isNull(notification)) {
-    if ((notification.active | changetype<usize>(notification.sc)) != 0) return 0;
+    if (isOfUse(notification)) return 0;
   }
 
   const reply = changetype<Reply>(replyCap.object);
@@ -51,13 +52,7 @@ export function fastReplyRecv(core: CoreState, server: TCB, cptr: u32, replyCptr
   caller.setSummary(callerSummary ^ (ThreadState.BlockedOnReply ^ ThreadState.Running), none<Reply>());
   reply.caller = server;
   server.setSummary(server.summary ^ (ThreadState.Running ^ ThreadState.BlockedOnReceive), reply);
-  // A server waits where it waited last.
-  if (server.blockedOn != changetype<usize>(endpoint)) server.blockedOn = changetype<usize>(endpoint);
-  if (isNull(endpoint.head)) {
-    setOnly(endpoint, server);
-  } else {
-    queueAppend(endpoint, server);
-  }
+  waitAt(endpoint, server);
   core.current = caller;
   caller.badge = 0;
   copyRegisters(server, caller, length);

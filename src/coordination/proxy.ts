@@ -54,7 +54,7 @@ export class Proxy implements EngineThread {
 
   run(): number {
     for (;;) {
-      const next = this.core.poll(this.step());
+      const next = this.core.takeInterrupts(this.step());
       if (next !== this.handle) return next;
     }
   }

@@ -94,21 +94,21 @@ export class CallAccess {
     return (this.words[reply.line + TAG_WORD] & GIVEN_UP) !== 0;
   }
 
-  /** Writes the message of the thread whose register file and IPC buffer begin at these words, and its serial number. */
-  writeMessage(lines: CallLines, registers: number, buffer: number, serial: number): void {
-    this.writeUnnumbered(lines, registers, buffer);
-    this.setSerial(lines, serial);
-  }
-
-  /** Writes the message of a request, whose number (see {@link looking}) a doorbell's ring brings if it is `carried`. */
-  writeRequest(lines: CallLines, registers: number, buffer: number, number: number, carried: boolean): void {
-    this.writeUnnumbered(lines, registers, buffer);
-    if (!carried) this.setSerial(lines, number);
-  }
-
-  private writeUnnumbered({ line, more }: CallLines, registers: number, buffer: number): void {
+  /**
+   * Writes the message of the thread whose register file and IPC buffer begin at these words, and its number: a serial
+   * number, or what {@link looking} gives; unless that is `carried`, by the ring of the request's doorbell.
+   */
+  writeMessage(
+    { line, more }: CallLines,
+    registers: number,
+    buffer: number,
+    number: number,
+    carried = false,
+  ): void {
+    const { words } = this;
     const further = buffer + BUFFER_FURTHER;
-    copyMessage(this.words, line, line + FURTHER_WORD, more, registers, further, further + FURTHER_WORDS);
+    copyMessage(words, line, line + FURTHER_WORD, more, registers, further, further + FURTHER_WORDS);
+    if (!carried) Atomics.store(words, line + SERIAL_WORD, number);
   }
 
   /** Reads a message whose serial number has been seen into a thread's register file and IPC buffer. */

@@ -247,11 +247,6 @@ export class Core {
     return next === 0 ? this.idle() : this.runThread(next);
   }
 
-  /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */
-  poll(next: number): number {
-    return this.takeInterrupts(next);
-  }
-
   /**
    * Called by a handler that trapped and found another thread current: runs others until `thread` is current again.
    * `cut()` tells whether the handler must be unwound instead; then it returns at once.
@@ -307,7 +302,10 @@ export class Core {
     return this.kernel.setFloor(tcb, schedulingDomain);
   }
 
-  /** `taken`: what the device has given, where it was asked before. */
+  /**
+   * Takes interrupts that are pending; `next` is the current thread's handle, before and after. `taken`: what the device has
+   * given, where it was asked before.
+   */
   takeInterrupts(next: number, taken = this.device.take(1)): number {
     while (taken >= 0) {
       const line = taken & ~MORE;

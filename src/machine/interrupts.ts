@@ -203,7 +203,7 @@ export class Outbox {
     this.content.set([flags.length, ...flags.flatMap(({ word, mask }) => [word, mask])]);
   }
 
-  /** `data`: to be added to the doorbell's first word. */
+  /** `data`: to be added to the doorbell's first word, where there are no flags. */
   fill(data = 0): void {
     this.content[0] = this.flags === 0 ? data : this.flags;
     for (let word = 0; word < OUTBOX_WORDS; word++) this.words[this.index + word] = this.content[word];

@@ -143,7 +143,7 @@ function explore({ calls, looks, careless = false }: Case): Explored & { readonl
       },
       nbSendRecv: () => 0,
     };
-    const serverCore = coreOf(SERVER_OUTBOX * LINE_WORDS, { kernel, poll: (next: number) => next });
+    const serverCore = coreOf(SERVER_OUTBOX * LINE_WORDS, { kernel, takeInterrupts: (next: number) => next });
     words[SERVER * LINE_WORDS + Register.PC / 4] = ProgramCounter.Running;
     const outbox = new Outbox(serverCore.interrupts, 0, []);
     const proxy = new CallProxy(HANDLE, 4 * SERVER * LINE_WORDS, 100, serverCore, PAIR, outbox, true);

@@ -84,7 +84,7 @@ export class Program implements EngineThread {
 
   /** As the engine does between two handlers: first lets interrupts in, then makes the call. */
   run(): number {
-    const next = this.core.poll(this.handle);
+    const next = this.core.takeInterrupts(this.handle);
     if (next !== this.handle) return next;
     if (this.redo !== 0) {
       this.redo = 0;

@@ -149,7 +149,7 @@ for (const image of IMAGES) {
         lent.m.invoke(lent.m.schedContext(), Invocation.SchedContextBind, [], [lent.ntfn]);
         assert.equal(lent.interrupt(), lent.thread);
         assert.equal(lent.acknowledge(), undefined);
-        lent.m.image();
+        checkInvariants(lent.m.image());
         const buried = idle(place);
         buried.kernel.setFloor(buried.thread.tcb, 0);
         assert.equal(buried.interrupt(), buried.thread);
@@ -313,7 +313,7 @@ describe('fastpaths of interrupts, on one of two cores', () => {
 
   it('a thread of the other core is woken by that', () => {
     const { m, thread, sender } = world(1, 200);
-    sender.wait(sender.give(ELSEWHERE, m.create(ObjectType.Notification)) && ELSEWHERE);
+    sender.give(ELSEWHERE, m.create(ObjectType.Notification)).wait(ELSEWHERE);
     assert.equal(m.threadOf(m.kernels[0].interrupt(LINE)), undefined);
     assert.deepEqual(m.ipis, [1]);
     assert.equal(m.threadOf(m.kernels[1].interrupt(InterruptLine.Reschedule)), thread);

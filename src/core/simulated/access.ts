@@ -36,25 +36,16 @@ export function chargedAccess(
       super.setSerial(lines, serial);
     }
 
-    override writeMessage(lines: CallLines, registers: number, buffer: number, serial: number): void {
-      this.chargeMessage(lines, registers);
-      super.writeMessage(lines, registers, buffer, serial);
-    }
-
-    override writeRequest(
+    override writeMessage(
       lines: CallLines,
       registers: number,
       buffer: number,
       number: number,
-      carried: boolean,
+      carried?: boolean,
     ): void {
-      this.chargeMessage(lines, registers);
-      super.writeRequest(lines, registers, buffer, number, carried);
-    }
-
-    private chargeMessage(lines: CallLines, registers: number): void {
       chargeLine(lines.line, true);
       this.chargeMore(lines, registers, true);
+      super.writeMessage(lines, registers, buffer, number, carried);
     }
 
     override giveUp(pair: CallPair): void {

@@ -115,20 +115,15 @@ class TracedCalls extends CallAccess {
     this.calls.setSerial(lines, serial);
   }
 
-  override writeMessage(lines: CallLines, registers: number, buffer: number, serial: number): void {
-    this.recorder.note(Recorded.MessageSent, lines.line, serial);
-    this.calls.writeMessage(lines, registers, buffer, serial);
-  }
-
-  override writeRequest(
+  override writeMessage(
     lines: CallLines,
     registers: number,
     buffer: number,
     number: number,
-    carried: boolean,
+    carried?: boolean,
   ): void {
     this.recorder.note(Recorded.MessageSent, lines.line, serialIn(number));
-    this.calls.writeRequest(lines, registers, buffer, number, carried);
+    this.calls.writeMessage(lines, registers, buffer, number, carried);
   }
 
   override readMessage(lines: CallLines, registers: number, buffer: number): void {

@@ -59,7 +59,7 @@ class RootTask implements EngineThread {
   run(): number {
     try {
       for (;;) {
-        const next = core.poll(this.monitor.handle());
+        const next = core.takeInterrupts(this.monitor.handle());
         if (next !== this.handle) return next;
       }
     } catch (thrown) {

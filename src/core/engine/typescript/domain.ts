@@ -87,8 +87,8 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
   /** Takes interrupts that are pending; `next` is the current thread's handle, before and after. */
   function poll(next: number): number {
     // To look at each doorbell costs as much as a kernel entry, so a busy core does it now and then.
-    if (hasDoorbells && (++polls & doorbellPolls) === 0) return core.poll(next);
-    return (lines[pending] & lines[enabled]) === 0 ? next : core.takeInterrupts(next);
+    const looksAtAll = hasDoorbells && (++polls & doorbellPolls) === 0;
+    return looksAtAll || (lines[pending] & lines[enabled]) !== 0 ? core.takeInterrupts(next) : next;
   }
 
   return class TypeScriptDomain extends messagesOf(words) implements EngineThread, Caller {
@@ -505,14 +505,13 @@ export function typescriptEngine(core: Core, statistics: Float64Array, states: I
       statistics[this.row + NOTIFICATIONS + channel]++;
       const at = channel * OUTBOX_WORDS;
       const count = this.outgoing[at];
+      lines[outbox] = count;
       if (count === 0) {
         // It also has the doorbell's line fetched while the kernel is entered: to ring takes less then.
-        lines[outbox] = 0;
         const word = this.outgoing[at + 1];
         if (word !== 0) signals.count(word, ++this.outgoing[at + 2]);
         return;
       }
-      lines[outbox] = count;
       lines[outbox + 1] = this.outgoing[at + 1];
       lines[outbox + 2] = this.outgoing[at + 2];
       lines[outbox + 3] = this.outgoing[at + 3];

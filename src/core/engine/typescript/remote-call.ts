@@ -96,8 +96,8 @@ export class RemoteCall {
     const before = this.number;
     this.serial = nextSerial(this.serial);
     this.number = looking(this.serial, this.core.looks);
-    calls.writeRequest(request, registers, buffer, this.number, this.carried);
-    this.ring(caller, this.carried ? this.number - before : 0);
+    calls.writeMessage(request, registers, buffer, this.number, this.carried);
+    this.ring(caller, this.number - before);
     this.awaitAnswer(caller, state);
     if (calls.isGivenUp(configuration)) this.givenUp(state);
     calls.readMessage(reply, registers, buffer);
@@ -127,7 +127,7 @@ export class RemoteCall {
     throwException(Exception.GivenUp, 'the server has given up the call: it was restarted');
   }
 
-  /** `data`: what the ring adds to the request's number. */
+  /** `data`: what the ring adds to the request's number, if it brings that. */
   private ring(caller: Caller, data: number): void {
     this.outbox.fill(data);
     caller.ring(this.ringSlot);
